@@ -1,0 +1,420 @@
+//! Changing an exchange so that it can be taken back.
+//!
+//! Edits are made at once, so that getters see them, and journaled, so that a policy that fails
+//! leaves no trace: [`Exchange::discard`] undoes them, [`Exchange::commit`] forgets how to. Copying
+//! both heads before every hook would be simpler and cost every exchange what only failures need.
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::uri::{Authority, PathAndQuery};
+use http::{Method, StatusCode, Uri};
+
+use crate::{Exchange, Phase, Reply, Side};
+
+/// The longest header value, path or query that an edit may set, in bytes.
+pub const MAX_VALUE: usize = 64 * 1024;
+/// The most edits of one hook.
+pub const MAX_EDITS: usize = 256;
+/// The longest body of a reply, in bytes.
+pub const MAX_REPLY: usize = 1 << 20;
+
+/// Why an edit was not taken; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditError {
+    Invalid,
+    Forbidden,
+    TooLarge,
+    TooLate,
+}
+
+/// A change of one header.
+#[derive(Clone, Copy, Debug)]
+pub enum HeaderEdit<'a> {
+    Set(&'a str, &'a str),
+    Add(&'a str, &'a str),
+    Remove(&'a str),
+}
+
+/// How to take back what was done since the last commit, newest last.
+#[derive(Default)]
+pub(crate) struct Journal(Vec<Undo>);
+
+enum Undo {
+    Header(Side, HeaderName, Vec<HeaderValue>),
+    Method(Method),
+    Uri(Uri),
+    Status(StatusCode),
+    Body(Side, Option<Bytes>),
+    Bag(Box<str>, Option<Bytes>),
+}
+
+/// What says where a message ends and how the connection goes on: the gateway's own business.
+fn belongs_to_the_gateway(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::CONTENT_LENGTH
+            | header::HOST
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+impl Exchange {
+    /// Keeps the edits of the policy that was asked.
+    pub fn commit(&mut self) {
+        self.journal.0.clear();
+    }
+
+    /// Takes back the edits of the policy that was asked.
+    pub fn discard(&mut self) {
+        while let Some(undo) = self.journal.0.pop() {
+            match undo {
+                Undo::Header(side, name, values) => {
+                    let headers = self.headers_mut(side);
+                    headers.remove(&name);
+                    for value in values {
+                        headers.append(name.clone(), value);
+                    }
+                }
+                Undo::Method(method) => *self.request.method_mut() = method,
+                Undo::Uri(uri) => *self.request.uri_mut() = uri,
+                Undo::Status(status) => *self.response.status_mut() = status,
+                Undo::Body(Side::Request, body) => self.request_body = body,
+                Undo::Body(Side::Response, body) => self.response_body = body,
+                Undo::Bag(key, previous) => self.bag.restore(&key, previous),
+            }
+        }
+    }
+
+    pub fn edit_header(&mut self, side: Side, edit: HeaderEdit<'_>) -> Result<(), EditError> {
+        self.may_edit(side)?;
+        let (HeaderEdit::Set(name, _) | HeaderEdit::Add(name, _) | HeaderEdit::Remove(name)) = edit;
+        let name = header_name(name)?;
+        let value = match edit {
+            HeaderEdit::Set(_, value) | HeaderEdit::Add(_, value) => Some(header_value(value)?),
+            HeaderEdit::Remove(_) => None,
+        };
+        self.remember_header(side, &name);
+        let headers = self.headers_mut(side);
+        match (edit, value) {
+            (HeaderEdit::Add(..), Some(value)) => {
+                headers.append(name, value);
+            }
+            (_, Some(value)) => {
+                headers.insert(name, value);
+            }
+            (_, None) => {
+                headers.remove(name);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn set_method(&mut self, name: &str) -> Result<(), EditError> {
+        self.may_edit(Side::Request)?;
+        let method = Method::from_bytes(name.as_bytes()).map_err(|_| EditError::Invalid)?;
+        if method == Method::CONNECT {
+            return Err(EditError::Forbidden);
+        }
+        let previous = std::mem::replace(self.request.method_mut(), method);
+        self.journal.0.push(Undo::Method(previous));
+        Ok(())
+    }
+
+    /// Replaces the path and keeps the query.
+    pub fn set_path(&mut self, path: &str) -> Result<(), EditError> {
+        if !path.starts_with('/') || path.contains(['?', '#']) {
+            return Err(EditError::Invalid);
+        }
+        let target = match self.request.uri().query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        self.set_target(&target)
+    }
+
+    /// Replaces the query, given without `?`, or removes it.
+    pub fn set_query(&mut self, query: Option<&str>) -> Result<(), EditError> {
+        let path = self.request.uri().path();
+        let target = match query {
+            Some(query) if query.contains('#') => return Err(EditError::Invalid),
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        self.set_target(&target)
+    }
+
+    /// Replaces the host that the upstream is asked for.
+    pub fn set_authority(&mut self, authority: &str) -> Result<(), EditError> {
+        self.may_edit(Side::Request)?;
+        let parsed = Authority::try_from(authority).map_err(|_| EditError::Invalid)?;
+        if authority.contains('@') {
+            return Err(EditError::Invalid);
+        }
+        let value = header_value(parsed.as_str())?;
+        if self.request.uri().authority().is_some() {
+            let mut parts = self.request.uri().clone().into_parts();
+            parts.authority = Some(parsed);
+            self.replace_uri(Uri::from_parts(parts).map_err(|_| EditError::Invalid)?);
+        }
+        self.remember_header(Side::Request, &header::HOST);
+        self.request.headers_mut().insert(header::HOST, value);
+        Ok(())
+    }
+
+    pub fn set_status(&mut self, status: u16) -> Result<(), EditError> {
+        self.may_edit(Side::Response)?;
+        let previous = std::mem::replace(self.response.status_mut(), final_status(status)?);
+        self.journal.0.push(Undo::Status(previous));
+        Ok(())
+    }
+
+    /// Replaces a buffered body and what the head says of it. `limit` is the policy's `limits.body`.
+    pub fn replace_body(&mut self, side: Side, body: Bytes, limit: u64) -> Result<(), EditError> {
+        let (wanted, spoke_of_it): (Phase, &[HeaderName]) = match side {
+            Side::Request => {
+                (Phase::RequestBody, &[header::TRANSFER_ENCODING, header::CONTENT_ENCODING])
+            }
+            Side::Response => (
+                Phase::ResponseBody,
+                &[
+                    header::TRANSFER_ENCODING,
+                    header::CONTENT_ENCODING,
+                    header::ETAG,
+                    header::ACCEPT_RANGES,
+                    HeaderName::from_static("content-md5"),
+                    HeaderName::from_static("digest"),
+                    HeaderName::from_static("content-digest"),
+                    HeaderName::from_static("repr-digest"),
+                ],
+            ),
+        };
+        if self.phase != wanted {
+            return Err(EditError::TooLate);
+        }
+        self.may_edit(side)?;
+        if body.len() as u64 > limit {
+            return Err(EditError::TooLarge);
+        }
+        for name in spoke_of_it {
+            self.remember_header(side, name);
+            self.headers_mut(side).remove(name);
+        }
+        self.remember_header(side, &header::CONTENT_LENGTH);
+        self.headers_mut(side).insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let slot = match side {
+            Side::Request => &mut self.request_body,
+            Side::Response => &mut self.response_body,
+        };
+        let previous = slot.replace(body);
+        self.journal.0.push(Undo::Body(side, previous));
+        Ok(())
+    }
+
+    /// Puts a value into the property bag; false if the key is another policy's or the bag is full.
+    pub fn put(&mut self, key: &str, value: Bytes) -> bool {
+        if self.phase == Phase::Log || self.journal.0.len() >= MAX_EDITS {
+            return false;
+        }
+        match self.bag.put(self.policy, key, value) {
+            Ok(previous) => {
+                self.journal.0.push(Undo::Bag(key.into(), previous));
+                true
+            }
+            Err(()) => false,
+        }
+    }
+
+    /// Begins a response of the policy's own, or begins it anew.
+    pub fn start_reply(&mut self, status: u16) -> Result<(), EditError> {
+        if self.phase == Phase::Log {
+            return Err(EditError::TooLate);
+        }
+        self.reply = Some(Reply::status(final_status(status)?));
+        Ok(())
+    }
+
+    pub fn reply_header(&mut self, name: &str, value: &str) -> Result<(), EditError> {
+        let reply = self.reply.as_mut().ok_or(EditError::TooLate)?;
+        let (name, value) = (header_name(name)?, header_value(value)?);
+        if reply.head.headers().len() >= MAX_EDITS {
+            return Err(EditError::TooLarge);
+        }
+        reply.head.headers_mut().append(name, value);
+        Ok(())
+    }
+
+    pub fn reply_body(&mut self, data: &[u8]) -> Result<(), EditError> {
+        let reply = self.reply.as_mut().ok_or(EditError::TooLate)?;
+        if reply.body.len() + data.len() > MAX_REPLY {
+            return Err(EditError::TooLarge);
+        }
+        reply.body.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn may_edit(&self, side: Side) -> Result<(), EditError> {
+        let in_time = match side {
+            Side::Request => matches!(self.phase, Phase::Request | Phase::RequestBody),
+            Side::Response => matches!(self.phase, Phase::Response | Phase::ResponseBody),
+        };
+        if !in_time {
+            return Err(EditError::TooLate);
+        }
+        if self.journal.0.len() >= MAX_EDITS { Err(EditError::TooLarge) } else { Ok(()) }
+    }
+
+    fn headers_mut(&mut self, side: Side) -> &mut http::HeaderMap {
+        match side {
+            Side::Request => self.request.headers_mut(),
+            Side::Response => self.response.headers_mut(),
+        }
+    }
+
+    fn remember_header(&mut self, side: Side, name: &HeaderName) {
+        let values = self.headers(side).get_all(name).iter().cloned().collect();
+        self.journal.0.push(Undo::Header(side, name.clone(), values));
+    }
+
+    fn set_target(&mut self, target: &str) -> Result<(), EditError> {
+        self.may_edit(Side::Request)?;
+        if target.len() > MAX_VALUE {
+            return Err(EditError::TooLarge);
+        }
+        let mut parts = self.request.uri().clone().into_parts();
+        parts.path_and_query = Some(PathAndQuery::try_from(target).map_err(|_| EditError::Invalid)?);
+        self.replace_uri(Uri::from_parts(parts).map_err(|_| EditError::Invalid)?);
+        Ok(())
+    }
+
+    fn replace_uri(&mut self, uri: Uri) {
+        let previous = std::mem::replace(self.request.uri_mut(), uri);
+        self.journal.0.push(Undo::Uri(previous));
+    }
+}
+
+fn header_name(name: &str) -> Result<HeaderName, EditError> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::Invalid)?;
+    if belongs_to_the_gateway(&name) { Err(EditError::Forbidden) } else { Ok(name) }
+}
+
+fn header_value(value: &str) -> Result<HeaderValue, EditError> {
+    if value.len() > MAX_VALUE {
+        return Err(EditError::TooLarge);
+    }
+    HeaderValue::from_bytes(value.as_bytes()).map_err(|_| EditError::Invalid)
+}
+
+fn final_status(status: u16) -> Result<StatusCode, EditError> {
+    match status {
+        200..=599 => StatusCode::from_u16(status).map_err(|_| EditError::Invalid),
+        _ => Err(EditError::Invalid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn exchange(phase: Phase) -> Exchange {
+        let request = Request::builder()
+            .uri("/a?b=1")
+            .header("host", "example.com")
+            .header("x", "1")
+            .header("x", "2")
+            .body(())
+            .unwrap();
+        let mut exchange =
+            Exchange::new(Default::default(), Default::default(), Default::default(), request);
+        exchange.enter(phase, 0);
+        exchange
+    }
+
+    fn look(exchange: &Exchange) -> String {
+        let mut headers: Vec<_> =
+            exchange.request.headers().iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        headers.sort();
+        format!(
+            "{} {} {headers:?} {:?} {:?}",
+            exchange.request.method(),
+            exchange.request.uri(),
+            exchange.request_body,
+            exchange.bag.get("k"),
+        )
+    }
+
+    #[test]
+    fn what_fails_leaves_no_trace() {
+        let mut exchange = exchange(Phase::Request);
+        exchange.put("k", Bytes::from_static(b"before"));
+        exchange.request_body = Some(Bytes::from_static(b"body"));
+        exchange.commit();
+        let before = look(&exchange);
+
+        exchange.edit_header(Side::Request, HeaderEdit::Set("x", "3")).unwrap();
+        exchange.edit_header(Side::Request, HeaderEdit::Add("x", "4")).unwrap();
+        exchange.edit_header(Side::Request, HeaderEdit::Remove("x")).unwrap();
+        exchange.edit_header(Side::Request, HeaderEdit::Add("y", "5")).unwrap();
+        exchange.set_method("PUT").unwrap();
+        exchange.set_path("/c/d").unwrap();
+        exchange.set_query(None).unwrap();
+        exchange.set_authority("other.example.com").unwrap();
+        assert!(exchange.put("k", Bytes::from_static(b"after")));
+        exchange.phase = Phase::RequestBody;
+        exchange.replace_body(Side::Request, Bytes::from_static(b"longer body"), 100).unwrap();
+        assert_ne!(before, look(&exchange));
+
+        exchange.discard();
+        assert_eq!(before, look(&exchange));
+    }
+
+    #[test]
+    fn what_is_committed_stays() {
+        let mut exchange = exchange(Phase::Request);
+        exchange.edit_header(Side::Request, HeaderEdit::Set("x", "3")).unwrap();
+        exchange.set_path("/new").unwrap();
+        exchange.commit();
+        exchange.discard();
+        assert_eq!(exchange.request.headers()["x"], "3");
+        assert_eq!(exchange.request.uri(), "/new?b=1");
+    }
+
+    #[test]
+    fn bad_edits_are_refused() {
+        let mut exchange = exchange(Phase::Request);
+        let mut set = |name: &str, value: &str| {
+            exchange.edit_header(Side::Request, HeaderEdit::Set(name, value)).unwrap_err()
+        };
+        assert_eq!(set("", "1"), EditError::Invalid);
+        assert_eq!(set("a b", "1"), EditError::Invalid);
+        assert_eq!(set("a", "1\r\nb: 2"), EditError::Invalid);
+        assert_eq!(set("Content-Length", "1"), EditError::Forbidden);
+        assert_eq!(set("keep-alive", "1"), EditError::Forbidden);
+        assert_eq!(set("a", &"x".repeat(MAX_VALUE + 1)), EditError::TooLarge);
+        for path in ["", "x", "/a?b", "/a#b", "/a b\u{0}", "//\n"] {
+            assert_eq!(exchange.set_path(path).unwrap_err(), EditError::Invalid, "{path:?}");
+        }
+        assert_eq!(exchange.set_query(Some("a#b")).unwrap_err(), EditError::Invalid);
+        assert_eq!(exchange.set_authority("user@host").unwrap_err(), EditError::Invalid);
+        assert_eq!(exchange.set_method("A B").unwrap_err(), EditError::Invalid);
+        assert_eq!(exchange.set_method("CONNECT").unwrap_err(), EditError::Forbidden);
+        assert_eq!(exchange.set_status(200).unwrap_err(), EditError::TooLate);
+        assert_eq!(exchange.start_reply(101).unwrap_err(), EditError::Invalid);
+        assert_eq!(exchange.reply_body(b"x").unwrap_err(), EditError::TooLate);
+        assert_eq!(
+            exchange.replace_body(Side::Request, Bytes::new(), 1).unwrap_err(),
+            EditError::TooLate
+        );
+        for _ in 0..MAX_EDITS {
+            exchange.edit_header(Side::Request, HeaderEdit::Remove("x")).unwrap();
+        }
+        assert_eq!(
+            exchange.edit_header(Side::Request, HeaderEdit::Remove("x")).unwrap_err(),
+            EditError::TooLarge
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! One request and its answer, as policies see them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Request, Response, StatusCode};
+
+use crate::edit::Journal;
+use crate::{Bag, Phase};
+
+/// Heads, buffered bodies, property bag and plain facts. The gateway's own state around it (leases,
+/// connections, streams) stays in the gateway.
+#[derive(Default)]
+pub struct Exchange {
+    pub id: RequestId,
+    pub client: Client,
+    pub route: Arc<RouteFacts>,
+    pub request: Request<()>,
+    /// The whole request body, once a policy has asked for it.
+    pub request_body: Option<Bytes>,
+    /// Meaningful from [`Phase::Response`] on.
+    pub response: Response<()>,
+    /// The whole response body, once a policy has asked for it.
+    pub response_body: Option<Bytes>,
+    /// Whether the response is the gateway's or a policy's own.
+    pub response_is_local: bool,
+    /// A response that the policy being asked has staged.
+    pub reply: Option<Reply>,
+    pub bag: Bag,
+    /// The target as it was when the route was found, kept only if the route has parameters.
+    matched: Option<PathAndQuery>,
+    pub(crate) journal: Journal,
+    pub(crate) phase: Phase,
+    pub(crate) policy: usize,
+}
+
+/// Which of the two heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Request,
+    Response,
+}
+
+/// A response of a policy's own.
+#[derive(Debug, Default)]
+pub struct Reply {
+    pub head: Response<()>,
+    pub body: Vec<u8>,
+}
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub address: SocketAddr,
+    pub tls: Option<Arc<TlsFacts>>,
+}
+
+/// What the TLS handshake said.
+#[derive(Debug)]
+pub struct TlsFacts {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    pub server_name: Option<String>,
+}
+
+/// What policies may know of the route.
+#[derive(Debug, Default)]
+pub struct RouteFacts {
+    pub name: String,
+    pub upstream: Option<String>,
+    pub parameters: Vec<Parameter>,
+}
+
+/// A `{name}` of the route's path, and the segment (counted from 0) that it stands for.
+#[derive(Debug)]
+pub struct Parameter {
+    pub name: String,
+    pub segment: usize,
+}
+
+/// Names one exchange in the log and in the gateway's own answers: 32 hexadecimal digits, unique as
+/// far as the 64 random bits that each worker starts with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestId {
+    pub worker: u64,
+    pub number: u64,
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:016x}", self.worker, self.number)
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Client { address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0), tls: None }
+    }
+}
+
+impl Exchange {
+    pub fn new(id: RequestId, client: Client, route: Arc<RouteFacts>, request: Request<()>) -> Self {
+        let matched =
+            if route.parameters.is_empty() { None } else { request.uri().path_and_query().cloned() };
+        Exchange { id, client, route, request, matched, ..Exchange::default() }
+    }
+
+    /// Says who is asked next and at which phase; what came before is settled.
+    pub fn enter(&mut self, phase: Phase, policy: usize) {
+        self.phase = phase;
+        self.policy = policy;
+        self.reply = None;
+    }
+
+    pub fn headers(&self, side: Side) -> &HeaderMap {
+        match side {
+            Side::Request => self.request.headers(),
+            Side::Response => self.response.headers(),
+        }
+    }
+
+    /// The host and port that the client asked for; empty if it sent none.
+    pub fn authority(&self) -> &str {
+        match self.request.uri().authority() {
+            Some(authority) => authority.as_str(),
+            None => text(self.request.headers(), "host").unwrap_or_default(),
+        }
+    }
+
+    /// The first value of a query parameter, decoded.
+    pub fn query_parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        let query = self.request.uri().query()?;
+        form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// The segment that stood for `{name}` in the route's path, percent-decoded.
+    pub fn path_parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        let segment = self.route.parameters.iter().find(|parameter| parameter.name == name)?.segment;
+        let path = self.matched.as_ref()?.path();
+        let raw = path.strip_prefix('/')?.split('/').nth(segment)?;
+        percent_encoding::percent_decode_str(raw).decode_utf8().ok()
+    }
+
+    /// The first cookie of that name (RFC 6265, section 4.2), without surrounding quotes.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.request
+            .headers()
+            .get_all(http::header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| {
+                value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+            })
+    }
+
+    /// The length that a head says its body has.
+    pub fn content_length(&self, side: Side) -> Option<u64> {
+        text(self.headers(side), "content-length")?.parse().ok()
+    }
+
+    /// Puts another response in place of the one there, as the gateway's own.
+    pub fn answer_locally(&mut self, head: Response<()>, body: Bytes) {
+        self.response = head;
+        self.response_body = Some(body);
+        self.response_is_local = true;
+    }
+}
+
+impl Reply {
+    pub fn status(status: StatusCode) -> Self {
+        let mut head = Response::new(());
+        *head.status_mut() = status;
+        Reply { head, body: Vec::new() }
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(target: &str) -> Exchange {
+        let route = RouteFacts {
+            parameters: vec![
+                Parameter { name: "id".into(), segment: 1 },
+                Parameter { name: "beyond".into(), segment: 9 },
+            ],
+            ..RouteFacts::default()
+        };
+        let request = Request::builder()
+            .uri(target)
+            .header("host", "api.example.com:8080")
+            .header("cookie", "a=1; session=\"x y\"")
+            .header("cookie", "b=2")
+            .body(())
+            .unwrap();
+        Exchange::new(RequestId::default(), Client::default(), Arc::new(route), request)
+    }
+
+    #[test]
+    fn getters_decode() {
+        let exchange = exchange("/users/a%2Fb?q=1+2&e=%C3%A9&q=3");
+        assert_eq!(exchange.path_parameter("id").unwrap(), "a/b");
+        assert_eq!(exchange.path_parameter("beyond"), None);
+        assert_eq!(exchange.path_parameter("nope"), None);
+        assert_eq!(exchange.query_parameter("q").unwrap(), "1 2");
+        assert_eq!(exchange.query_parameter("e").unwrap(), "é");
+        assert_eq!(exchange.query_parameter("z"), None);
+        assert_eq!(exchange.authority(), "api.example.com:8080");
+        assert_eq!(exchange.cookie("session"), Some("x y"));
+        assert_eq!(exchange.cookie("b"), Some("2"));
+        assert_eq!(exchange.cookie("c"), None);
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_utf8_is_none() {
+        assert_eq!(exchange("/users/%ff").path_parameter("id"), None);
+    }
+}

@@ -1,0 +1,21 @@
+//! What a policy is, and what it sees.
+//!
+//! A [`Policy`] is asked at the [`Phase`]s it wants, about one [`Exchange`] (a request and its
+//! answer), and says what comes next with a [`Verdict`] or that it failed with a [`Failure`].
+//! Whether it is one of the built-in ones in [`native`] or a component in an isolate makes no
+//! difference to who calls it.
+//!
+//! This crate knows requests; it knows neither sockets nor wasmtime.
+
+mod policy;
+mod phase;
+mod exchange;
+mod edit;
+mod bag;
+pub mod native;
+
+pub use bag::Bag;
+pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE};
+pub use exchange::{Client, Exchange, Parameter, Reply, RequestId, RouteFacts, Side, TlsFacts};
+pub use phase::{Phase, Phases};
+pub use policy::{Answer, Failure, FailureKind, Policy, Seat, Verdict};

@@ -1,0 +1,155 @@
+//! `headers`: set, add and remove headers of requests and responses.
+//!
+//! ```toml
+//! policies = [{ use = "headers", with = { response = { set = { server = "api" }, remove = ["x-powered-by"] } } }]
+//! ```
+//!
+//! Removes first, then sets (replacing every value), then adds. What the gateway owns (framing,
+//! connection and `host` headers) is refused when the configuration is loaded.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::SettingsError;
+use crate::{Answer, EditError, Exchange, HeaderEdit, Phase, Phases, Policy, Seat, Side, Verdict};
+
+/// The settings: what to do with the request's headers and with the response's.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    request: Edits,
+    response: Edits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Edits {
+    /// Headers to take away, whatever their value.
+    remove: Vec<String>,
+    /// Headers to have with this value and no other.
+    set: BTreeMap<String, String>,
+    /// Headers to have with this value beside those that are there.
+    add: BTreeMap<String, String>,
+}
+
+pub(super) fn build(settings: &Value) -> Result<Box<dyn Policy>, SettingsError> {
+    let settings = Settings::deserialize(settings)
+        .map_err(|error| SettingsError { pointer: String::new(), message: error.to_string() })?;
+    for (side, phase, edits) in [
+        (Side::Request, Phase::Request, &settings.request),
+        (Side::Response, Phase::Response, &settings.response),
+    ] {
+        edits.check(side, phase)?;
+    }
+    Ok(Box::new(Headers(settings)))
+}
+
+struct Headers(Settings);
+
+impl Policy for Headers {
+    fn phases(&self) -> Phases {
+        let mut phases = Phases::default();
+        if !self.0.request.is_empty() {
+            phases = phases.with(Phase::Request);
+        }
+        if !self.0.response.is_empty() {
+            phases = phases.with(Phase::Response);
+        }
+        phases
+    }
+
+    fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Exchange, _: &'a mut Seat) -> Answer<'a> {
+        let (side, edits) = match phase {
+            Phase::Request => (Side::Request, &self.0.request),
+            _ => (Side::Response, &self.0.response),
+        };
+        for (_, edit) in edits.iter() {
+            // Every one of them was tried when the configuration was loaded.
+            let _ = exchange.edit_header(side, edit);
+        }
+        Answer::Ready(Ok(Verdict::Next))
+    }
+}
+
+impl Edits {
+    fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// The edits in their order, each with the name of the setting it comes from.
+    fn iter(&self) -> impl Iterator<Item = (&'static str, HeaderEdit<'_>)> {
+        let remove = self.remove.iter().map(|name| ("remove", HeaderEdit::Remove(name)));
+        let set = self.set.iter().map(|(name, value)| ("set", HeaderEdit::Set(name, value)));
+        let add = self.add.iter().map(|(name, value)| ("add", HeaderEdit::Add(name, value)));
+        remove.chain(set).chain(add)
+    }
+
+    /// Tries every edit on an empty exchange.
+    fn check(&self, side: Side, phase: Phase) -> Result<(), SettingsError> {
+        let mut exchange = Exchange::default();
+        exchange.enter(phase, 0);
+        for (setting, edit) in self.iter() {
+            let (HeaderEdit::Set(name, _) | HeaderEdit::Add(name, _) | HeaderEdit::Remove(name)) = edit;
+            if let Err(error) = exchange.edit_header(side, edit) {
+                let side = if side == Side::Request { "request" } else { "response" };
+                let message = match error {
+                    EditError::Forbidden => format!("`{name}` belongs to the gateway"),
+                    EditError::TooLarge => "more than 256 edits, or a value over 64 KiB".to_owned(),
+                    EditError::Invalid | EditError::TooLate => {
+                        format!("`{name}` or its value is not valid in a header (RFC 9110, section 5)")
+                    }
+                };
+                return Err(SettingsError { pointer: format!("/{side}/{setting}"), message });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn call(policy: &dyn Policy, phase: Phase, exchange: &mut Exchange) {
+        exchange.enter(phase, 0);
+        let mut seat = None;
+        let answer = policy.call(phase, exchange, &mut seat);
+        assert!(matches!(answer, Answer::Ready(Ok(Verdict::Next))), "it carries on, at once");
+        drop(answer);
+        exchange.commit();
+    }
+
+    #[test]
+    fn removes_then_sets_then_adds() {
+        let policy = build(&json!({
+            "request": { "remove": ["x-a"], "set": { "x-b": "1" }, "add": { "x-a": "2" } },
+            "response": { "set": { "server": "limen" } },
+        }))
+        .unwrap();
+        let mut exchange = Exchange::default();
+        exchange.request.headers_mut().insert("x-a", "old".parse().unwrap());
+        call(&*policy, Phase::Request, &mut exchange);
+        call(&*policy, Phase::Response, &mut exchange);
+        assert_eq!(exchange.request.headers()["x-a"], "2");
+        assert_eq!(exchange.request.headers()["x-b"], "1");
+        assert_eq!(exchange.response.headers()["server"], "limen");
+    }
+
+    #[test]
+    fn is_asked_only_where_it_has_something_to_do() {
+        let policy = build(&json!({ "response": { "remove": ["server"] } })).unwrap();
+        assert_eq!(policy.phases().iter().collect::<Vec<_>>(), [Phase::Response]);
+    }
+
+    #[test]
+    fn mistakes_are_found_at_load() {
+        let mistake = |settings| build(&settings).err().map(|error| (error.pointer, error.message));
+        assert!(mistake(json!({ "reqest": {} })).unwrap().1.contains("unknown field `reqest`"));
+        let (pointer, message) = mistake(json!({ "request": { "set": { "host": "x" } } })).unwrap();
+        assert_eq!((pointer.as_str(), message.as_str()), ("/request/set", "`host` belongs to the gateway"));
+        assert!(mistake(json!({ "response": { "add": { "a b": "x" } } })).is_some());
+    }
+}

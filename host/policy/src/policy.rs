@@ -1,0 +1,100 @@
+//! The seam between the gateway and whatever decides.
+
+use std::any::Any;
+use std::fmt;
+use std::pin::Pin;
+
+use crate::{Exchange, Phase, Phases};
+
+/// One entry of a route's `policies`: configured, and shared by all workers.
+pub trait Policy: Send + Sync {
+    /// The phases at which it wants to be asked. The same for its whole life.
+    fn phases(&self) -> Phases;
+
+    /// The most bytes of a body it wants buffered.
+    fn body_limit(&self) -> u64 {
+        1 << 20
+    }
+
+    /// Asks it at one of its phases. `seat` is what it keeps from one phase to the next of the same
+    /// exchange; dropping it is how an exchange that ends early says so.
+    ///
+    /// Edits are journaled in the exchange; the caller commits or discards them by the answer.
+    fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Exchange, seat: &'a mut Seat) -> Answer<'a>;
+}
+
+/// What one policy keeps of one exchange, between its phases.
+pub type Seat = Option<Box<dyn Any>>;
+
+/// An answer now, or later: a policy that never waits allocates nothing for it.
+pub enum Answer<'a> {
+    Ready(Result<Verdict, Failure>),
+    Wait(Pin<Box<dyn Future<Output = Result<Verdict, Failure>> + 'a>>),
+}
+
+/// What a policy wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Carry on. Commits its edits.
+    Next,
+    /// Send the response staged in the exchange. Discards its edits.
+    Reply,
+    /// Buffer the body and ask again at [`Phase::body`]. Commits its edits.
+    WantBody,
+}
+
+/// A policy that did not answer as it should. What happens then the operator has written (`on_error`).
+#[derive(Debug)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// For the log; never for the client.
+    pub reason: String,
+}
+
+/// In what way a policy failed; the name is a field of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It said so itself.
+    Failed,
+    /// It trapped: a panic, an illegal access, a stack overflow.
+    Trap,
+    /// It used more CPU time than `limits.cpu` in one hook.
+    CpuLimit,
+    /// It took longer than `limits.wall` for one hook, waiting included.
+    WallLimit,
+    /// It wanted more memory than `limits.memory`.
+    MemoryLimit,
+    /// No isolate was free.
+    NoIsolate,
+    /// Its answer breaks the contract.
+    Contract,
+    /// A response body it wanted could not be given to it: too long or encoded.
+    Body,
+}
+
+impl FailureKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            FailureKind::Failed => "failed",
+            FailureKind::Trap => "trap",
+            FailureKind::CpuLimit => "cpu-limit",
+            FailureKind::WallLimit => "wall-limit",
+            FailureKind::MemoryLimit => "memory-limit",
+            FailureKind::NoIsolate => "no-isolate",
+            FailureKind::Contract => "contract",
+            FailureKind::Body => "body",
+        }
+    }
+}
+
+impl Failure {
+    pub fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
+        Failure { kind, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.name(), self.reason)
+    }
+}

@@ -1,0 +1,277 @@
+//! `counters`: numbers of this process that all workers and isolates of a plugin share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+
+use super::bindings::limen::policy::counters;
+use super::bindings::limen::policy::counters::TakeResult;
+use crate::state::State;
+
+/// Keys of one plugin; beyond that ended ones and then arbitrary ones are dropped.
+const MAX_KEYS: usize = 100_000;
+/// Bytes of one key; the rest is ignored.
+const MAX_KEY: usize = 1024;
+
+/// All counters of the process, by plugin.
+#[derive(Default)]
+pub(crate) struct Counters(DashMap<String, Arc<Shelf>>);
+
+/// The counters of one plugin.
+pub(crate) struct Shelf {
+    started: Instant,
+    entries: DashMap<Box<str>, Entry>,
+    count: AtomicUsize,
+}
+
+struct Entry {
+    value: Value,
+    /// Nanoseconds after the shelf's start; none: never.
+    ends: Option<u64>,
+}
+
+#[derive(Clone, Copy)]
+enum Value {
+    Count(i64),
+    /// GCRA's theoretical arrival time, in nanoseconds after the shelf's start.
+    Arrival(u64),
+}
+
+impl Counters {
+    /// Those of a plugin: they outlive its versions.
+    pub(crate) fn of(&self, plugin: &str) -> Arc<Shelf> {
+        self.0.entry(plugin.to_owned()).or_default().clone()
+    }
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Shelf { started: Instant::now(), entries: DashMap::new(), count: AtomicUsize::new(0) }
+    }
+}
+
+impl Shelf {
+    fn incr(&self, key: &str, delta: i64, ttl: u64) -> i64 {
+        let now = self.now();
+        let ends = (ttl > 0).then(|| now.saturating_add(millis(ttl)));
+        self.update(key, now, |value| {
+            let (count, ends) = match value {
+                Some((Value::Count(count), ends)) => (count.saturating_add(delta), ends),
+                _ => (delta, ends),
+            };
+            (Value::Count(count), ends, count)
+        })
+    }
+
+    fn get(&self, key: &str) -> Option<i64> {
+        let entry = self.entries.get(key)?;
+        match entry.value {
+            Value::Count(count) if !entry.ended(self.now()) => Some(count),
+            _ => None,
+        }
+    }
+
+    /// GCRA: each unit of cost moves the arrival time by `period / limit`; what lies further ahead
+    /// than the burst allows is refused. `force` charges all the same.
+    fn take(&self, key: &str, cost: u64, rate: Rate, force: bool) -> TakeResult {
+        let refused = TakeResult { allowed: false, remaining: 0, retry_after_ms: u64::MAX };
+        let Some(interval) = rate.interval() else { return refused };
+        let now = self.now();
+        let tolerance = interval.saturating_mul(rate.burst.saturating_add(1));
+        let charge = interval.saturating_mul(cost);
+        self.update(key, now, |value| {
+            let arrival = match value {
+                Some((Value::Arrival(arrival), _)) => arrival.max(now),
+                _ => now,
+            };
+            let next = arrival.saturating_add(charge);
+            let ahead = next - now;
+            let allowed = ahead <= tolerance;
+            let kept = if allowed || force { next } else { arrival };
+            let result = TakeResult {
+                allowed,
+                remaining: tolerance.saturating_sub(kept - now) / interval,
+                retry_after_ms: match ahead.saturating_sub(tolerance) {
+                    0 => 0,
+                    _ if charge > tolerance => u64::MAX,
+                    wait => wait.div_ceil(1_000_000),
+                },
+            };
+            (Value::Arrival(kept), Some(kept), result)
+        })
+    }
+
+    /// Replaces the value of a key by what `change` makes of it, under the key's own lock. `change`
+    /// is given none for a key that is absent or has ended.
+    fn update<R>(
+        &self,
+        key: &str,
+        now: u64,
+        change: impl FnOnce(Option<(Value, Option<u64>)>) -> (Value, Option<u64>, R),
+    ) -> R {
+        let key = key.get(..key.floor_char_boundary(MAX_KEY)).unwrap_or_default();
+        if let Some(mut entry) = self.entries.get_mut(key) {
+            let old = (!entry.ended(now)).then_some((entry.value, entry.ends));
+            let (value, ends, result) = change(old);
+            *entry = Entry { value, ends };
+            return result;
+        }
+        if self.count.load(Ordering::Relaxed) >= MAX_KEYS {
+            self.make_room(now);
+        }
+        let mut new = false;
+        let mut entry = self.entries.entry(key.into()).or_insert_with(|| {
+            new = true;
+            Entry { value: Value::Count(0), ends: Some(0) }
+        });
+        let old = (!new && !entry.ended(now)).then_some((entry.value, entry.ends));
+        let (value, ends, result) = change(old);
+        *entry = Entry { value, ends };
+        drop(entry);
+        if new {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Drops what has ended, and a tenth of the rest if that is too little.
+    fn make_room(&self, now: u64) {
+        self.entries.retain(|_, entry| !entry.ended(now));
+        let mut surplus = self.entries.len().saturating_sub(MAX_KEYS - MAX_KEYS / 10);
+        self.entries.retain(|_, _| {
+            let keep = surplus == 0;
+            surplus = surplus.saturating_sub(1);
+            keep
+        });
+        self.count.store(self.entries.len(), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Entry {
+    fn ended(&self, now: u64) -> bool {
+        self.ends.is_some_and(|ends| ends <= now)
+    }
+}
+
+struct Rate {
+    limit: u64,
+    period_ms: u64,
+    burst: u64,
+}
+
+impl Rate {
+    /// Nanoseconds that one unit of cost takes; none if nothing is ever allowed.
+    fn interval(&self) -> Option<u64> {
+        if self.period_ms == 0 {
+            return None;
+        }
+        millis(self.period_ms).checked_div(self.limit).map(|interval| interval.max(1))
+    }
+}
+
+fn millis(ms: u64) -> u64 {
+    u64::try_from(Duration::from_millis(ms).as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl State {
+    fn shelf(&self) -> &Shelf {
+        &self.grounds.counters
+    }
+}
+
+impl counters::Host for State {
+    fn incr(&mut self, key: String, delta: i64, ttl_ms: u64) -> i64 {
+        self.shelf().incr(&key, delta, ttl_ms)
+    }
+
+    fn get(&mut self, key: String) -> Option<i64> {
+        self.shelf().get(&key)
+    }
+
+    fn take(&mut self, key: String, cost: u64, limit: u64, period_ms: u64, burst: u64) -> TakeResult {
+        self.shelf().take(&key, cost, Rate { limit, period_ms, burst }, false)
+    }
+
+    fn charge(&mut self, key: String, cost: u64, limit: u64, period_ms: u64, burst: u64) {
+        self.shelf().take(&key, cost, Rate { limit, period_ms, burst }, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOURLY: Rate = Rate { limit: 1, period_ms: 3_600_000, burst: 4 };
+
+    #[test]
+    fn a_limit_is_exact_under_concurrency() {
+        let shelf = Shelf::default();
+        let allowed = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        if shelf.take("k", 1, HOURLY, false).allowed {
+                            allowed.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(allowed.into_inner(), 5, "one at a time and a burst of four, in an hour");
+    }
+
+    #[test]
+    fn take_says_what_is_left_and_when() {
+        let shelf = Shelf::default();
+        let first = shelf.take("k", 3, HOURLY, false);
+        assert!(first.allowed && first.remaining == 2 && first.retry_after_ms == 0);
+        let second = shelf.take("k", 3, HOURLY, false);
+        assert!(!second.allowed && second.remaining == 2);
+        assert!((3_590_000..=3_600_000).contains(&second.retry_after_ms), "{}", second.retry_after_ms);
+        assert_eq!(shelf.take("k", 6, HOURLY, false).retry_after_ms, u64::MAX);
+        assert!(!shelf.take("z", 1, Rate { limit: 0, period_ms: 1, burst: 9 }, false).allowed);
+        assert!(!shelf.take("z", 1, Rate { limit: 1, period_ms: 0, burst: 9 }, false).allowed);
+    }
+
+    #[test]
+    fn a_charge_may_go_into_debt() {
+        let shelf = Shelf::default();
+        shelf.take("k", 10, HOURLY, true);
+        let after = shelf.take("k", 1, HOURLY, false);
+        assert!(!after.allowed && after.remaining == 0);
+    }
+
+    #[test]
+    fn counters_end_and_extremes_do_not_overflow() {
+        let shelf = Shelf::default();
+        assert_eq!(shelf.incr("a", 2, 0), 2);
+        assert_eq!(shelf.incr("a", i64::MAX, 0), i64::MAX);
+        assert_eq!(shelf.get("a"), Some(i64::MAX));
+        assert_eq!(shelf.get("b"), None);
+        assert_eq!(shelf.incr("short", 1, 1), 1);
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(shelf.get("short"), None);
+        assert_eq!(shelf.incr("short", 1, u64::MAX), 1);
+        let huge = Rate { limit: u64::MAX, period_ms: u64::MAX, burst: u64::MAX };
+        shelf.take("huge", u64::MAX, huge, true);
+    }
+
+    #[test]
+    fn keys_are_bounded() {
+        let shelf = Shelf::default();
+        for n in 0..MAX_KEYS + 10 {
+            shelf.incr(&n.to_string(), 1, 0);
+        }
+        assert!(shelf.entries.len() <= MAX_KEYS);
+        let long = "é".repeat(MAX_KEY);
+        assert_eq!(shelf.incr(&long, 1, 0), 1);
+        assert!(shelf.entries.iter().all(|entry| entry.key().len() <= MAX_KEY));
+    }
+}

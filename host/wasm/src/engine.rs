@@ -1,0 +1,157 @@
+//! The engine: one for the process, with its pool of isolates, linker and ticker.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+use crate::capability;
+use crate::capability::counters::Counters;
+use crate::state::State;
+
+/// How many isolates there can be at once. Each reserves 4 GiB of addresses for its memory, and a
+/// few kernel mappings while in use (`vm.max_map_count` is 65,530 by default).
+const ISOLATES: u32 = 4096;
+/// Core modules in one component: a policy has its own and a few that adapt WASI.
+const CORE_MODULES_EACH: u32 = 4;
+/// The most memory that one isolate may be given (`limits.memory`).
+const MAX_MEMORY: usize = 1 << 30;
+/// The epoch's tick: a guest that keeps its worker busy yields this often, and CPU limits are
+/// counted in it.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+/// The stack of a guest and of the host functions it calls.
+const STACK: usize = 512 << 10;
+
+/// Wasmtime, set up for isolates that live as long as an exchange.
+pub struct Engine {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<State>,
+    pub(crate) counters: Arc<Counters>,
+    reset: MemoryReset,
+}
+
+/// How the memory of an isolate becomes what it was before the next exchange gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MemoryReset {
+    /// The kernel says which pages were written; only those are put back (Linux 6.7, no swap: a
+    /// dirty page that was swapped out would be missed).
+    DirtyPages,
+    /// The first 256 KiB are put back, the rest is given back to the kernel.
+    KeepResident,
+}
+
+/// The engine could not be set up on this machine.
+#[derive(Debug)]
+pub struct EngineError(wasmtime::Error);
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "could not set up the WebAssembly engine: {:#}\n  hint: it reserves addresses for {ISOLATES} \
+             isolates of 4 GiB each; `ulimit -v` must be unlimited",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+impl Engine {
+    pub fn new() -> Result<Arc<Self>, EngineError> {
+        Self::build().map(Arc::new).map_err(EngineError)
+    }
+
+    fn build() -> wasmtime::Result<Self> {
+        let reset = MemoryReset::detect();
+        // A kernel that can't scan is found out here.
+        let (wasmtime, reset) = match wasmtime::Engine::new(&config(reset)) {
+            Err(_) if reset == MemoryReset::DirtyPages => {
+                (wasmtime::Engine::new(&config(MemoryReset::KeepResident))?, MemoryReset::KeepResident)
+            }
+            engine => (engine?, reset),
+        };
+        let mut linker = Linker::new(&wasmtime);
+        // Stock WASI with nothing granted: clocks, random numbers, an empty environment, no files,
+        // no sockets, output to the log.
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        capability::bindings::Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        start_ticker(&wasmtime)?;
+        Ok(Engine { wasmtime, linker, counters: Arc::default(), reset })
+    }
+
+    /// How isolates are reset between exchanges, for the log.
+    pub fn memory_reset(&self) -> &'static str {
+        match self.reset {
+            MemoryReset::DirtyPages => "dirty pages (pagemap scan)",
+            MemoryReset::KeepResident => "256 KiB kept resident",
+        }
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.wasmtime
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<State> {
+        &self.linker
+    }
+}
+
+impl MemoryReset {
+    /// The better one, if the machine has no swap; whether the kernel has it the engine finds out.
+    fn detect() -> Self {
+        // The first line of /proc/swaps is a heading.
+        let no_swap = std::fs::read_to_string("/proc/swaps").is_ok_and(|text| text.lines().count() <= 1);
+        if no_swap { MemoryReset::DirtyPages } else { MemoryReset::KeepResident }
+    }
+}
+
+fn config(reset: MemoryReset) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(ISOLATES)
+        .total_core_instances(ISOLATES * CORE_MODULES_EACH)
+        .total_memories(ISOLATES)
+        .total_tables(ISOLATES * 2)
+        .total_stacks(ISOLATES)
+        .max_core_instances_per_component(CORE_MODULES_EACH)
+        .max_memories_per_component(1)
+        .max_tables_per_component(2)
+        .max_memory_size(MAX_MEMORY)
+        .max_unused_warm_slots(ISOLATES)
+        .table_keep_resident(16 << 10);
+    match reset {
+        MemoryReset::DirtyPages => {
+            pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(4 << 20);
+        }
+        MemoryReset::KeepResident => {
+            pool.pagemap_scan(Enabled::No).linear_memory_keep_resident(256 << 10);
+        }
+    }
+
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .epoch_interruption(true)
+        .concurrency_support(false)
+        .gc_support(false)
+        .native_unwind_info(false)
+        .max_wasm_stack(STACK)
+        .async_stack_size(STACK + (256 << 10))
+        .cranelift_opt_level(OptLevel::Speed);
+    config
+}
+
+/// Advances the epoch on a thread of its own, until the engine is gone.
+fn start_ticker(engine: &wasmtime::Engine) -> std::io::Result<()> {
+    let engine = engine.weak();
+    std::thread::Builder::new().name("limen-ticker".into()).spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    })?;
+    Ok(())
+}

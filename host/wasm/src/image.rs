@@ -1,0 +1,220 @@
+//! The memory that `configure` left, as the start of every isolate.
+//!
+//! Where one can be taken, an image is the component itself with its memory and globals as they were
+//! after `configure` (wasmtime's wizer makes it), so that a new isolate is configured before its first
+//! instruction. Some components can't be imaged (they hold handles of the host, or have a shape that
+//! wizer does not know): there `configure` runs in each new isolate.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use limen_policy::{Failure, FailureKind};
+use serde_json::Value;
+use wasmtime::Store;
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Lift, WasmList};
+use wasmtime_wizer::{ComponentInstanceState, Wizer};
+
+use crate::engine::Engine;
+use crate::isolate::Isolate;
+use crate::plugin::{Exports, Plugin, block_on, loading_limits, one_line};
+use crate::state::{Grounds, State};
+
+/// A component with its settings: what new isolates are made from.
+pub(crate) struct Image {
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) exports: Exports,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) start: Start,
+}
+
+/// The settings of an attachment.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) json: String,
+    pub(crate) value: Value,
+}
+
+/// How an isolate gets the memory that `configure` left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It starts with it.
+    FromImage,
+    /// `configure` runs in each new isolate, because...
+    ConfigureInEach { because: String },
+}
+
+/// Why no image was taken.
+enum NoImage {
+    /// The settings are wrong, whatever way they are given to it.
+    Refused(Failure),
+    /// It can't be done with this component.
+    Impossible(String),
+}
+
+impl Image {
+    /// Configures a component. The failure is the policy's own: its settings don't suit it.
+    pub(crate) fn make(
+        engine: &Engine,
+        plugin: &Plugin,
+        settings: Arc<Settings>,
+        may_image: bool,
+    ) -> Result<Self, Failure> {
+        let because = if may_image {
+            match take(engine, plugin, &settings) {
+                Ok(component) => match Self::from_component(engine, &component, settings.clone()) {
+                    Ok(image) => return Ok(image),
+                    Err(reason) => reason,
+                },
+                Err(NoImage::Refused(failure)) => return Err(failure),
+                Err(NoImage::Impossible(reason)) => reason,
+            }
+        } else {
+            "this plugin has many different settings already".to_owned()
+        };
+        try_configure(engine, plugin, &settings)?;
+        Ok(Image {
+            pre: plugin.pre.clone(),
+            exports: plugin.exports.clone(),
+            settings,
+            start: Start::ConfigureInEach { because },
+        })
+    }
+
+    fn from_component(
+        engine: &Engine,
+        component: &Component,
+        settings: Arc<Settings>,
+    ) -> Result<Self, String> {
+        let pre = engine.linker().instantiate_pre(component).map_err(|error| one_line(&error))?;
+        let exports = Exports::of(component).map_err(|error| error.to_string())?;
+        Ok(Image { pre, exports, settings, start: Start::FromImage })
+    }
+}
+
+impl Start {
+    pub(crate) fn in_each_isolate(&self) -> bool {
+        matches!(self, Start::ConfigureInEach { .. })
+    }
+}
+
+/// Runs `configure` once in an isolate that is thrown away.
+fn try_configure(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Result<(), Failure> {
+    run(async {
+        let grounds = Grounds::of(settings.clone());
+        let mut isolate = Isolate::start(engine, &plugin.pre, grounds, &loading_limits()).await?;
+        isolate.configure(&plugin.exports, &settings.json).await?.map_err(refusal)
+    })?
+}
+
+/// Configures an instrumented instance and makes a component of what it became.
+fn take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Result<Component, NoImage> {
+    // Wizer was made for a command line: what it does not know it may answer with a panic.
+    let taken = catch_unwind(AssertUnwindSafe(|| try_take(engine, plugin, settings)));
+    taken.unwrap_or_else(|_| Err(NoImage::Impossible("wizer panicked".to_owned())))
+}
+
+fn try_take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Result<Component, NoImage> {
+    let impossible = |error: wasmtime::Error| NoImage::Impossible(one_line(&error));
+    let mut wizer = Wizer::new();
+    wizer.keep_init_func(true);
+    let (context, instrumented) = wizer.instrument_component(&plugin.bytes).map_err(impossible)?;
+    let component = plugin
+        .instrumented
+        .get_or_init(|| Component::new(engine.wasmtime(), &instrumented).map_err(|error| one_line(&error)))
+        .as_ref()
+        .map_err(|reason| NoImage::Impossible(reason.clone()))?;
+    let loaded = Image::from_component(engine, component, settings.clone()).map_err(NoImage::Impossible)?;
+
+    let snapshot = run(async {
+        let grounds = Grounds::of(settings.clone());
+        let started = Isolate::start(engine, &loaded.pre, grounds, &loading_limits()).await;
+        let mut isolate = started.map_err(|failure| NoImage::Impossible(failure.to_string()))?;
+        match isolate.configure(&loaded.exports, &settings.json).await {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => return Err(NoImage::Refused(refusal(reason))),
+            Err(failure) => return Err(NoImage::Refused(failure)),
+        }
+        if isolate.store.data().wasi.as_ref().is_some_and(|wasi| wasi.holds_handles()) {
+            return Err(NoImage::Impossible("its configure leaves handles of the host open".to_owned()));
+        }
+        isolate.store.data_mut().arm(crate::isolate::LOAD_LIMIT);
+        isolate.store.set_epoch_deadline(1);
+        let mut reader = Reader { store: isolate.store, instance: isolate.instance, error: None };
+        let snapshot = wizer.snapshot_component(&context, &mut reader).await.map_err(impossible)?;
+        match reader.error {
+            None => Ok(snapshot),
+            Some(error) => Err(impossible(error)),
+        }
+    })
+    .map_err(|failure| NoImage::Impossible(failure.to_string()))??;
+    Component::new(engine.wasmtime(), &snapshot).map_err(impossible)
+}
+
+fn run<F: Future>(future: F) -> Result<F::Output, Failure> {
+    block_on(future).map_err(|error| Failure::new(FailureKind::NoIsolate, error.to_string()))
+}
+
+fn refusal(reason: String) -> Failure {
+    Failure::new(FailureKind::Failed, reason)
+}
+
+/// Lets wizer look into an instance. Its trait has no errors, so the first is kept here.
+struct Reader {
+    store: Store<State>,
+    instance: Instance,
+    error: Option<wasmtime::Error>,
+}
+
+impl Reader {
+    fn find(&mut self, instance: &str, function: &str) -> Option<ComponentExportIndex> {
+        let outer = self.instance.get_export_index(&mut self.store, None, instance)?;
+        self.instance.get_export_index(&mut self.store, Some(&outer), function)
+    }
+
+    async fn ask<R: Lift + Send + Sync + 'static>(&mut self, instance: &str, function: &str) -> Option<R> {
+        let result = async {
+            let index = self
+                .find(instance, function)
+                .ok_or_else(|| wasmtime::format_err!("wizer's accessor {function} is missing"))?;
+            let accessor = self.instance.get_typed_func::<(), (R,)>(&mut self.store, index)?;
+            Ok(accessor.call_async(&mut self.store, ()).await?.0)
+        };
+        match result.await {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.error.get_or_insert(error);
+                None
+            }
+        }
+    }
+}
+
+impl ComponentInstanceState for Reader {
+    async fn call_func_ret_list_u8(
+        &mut self,
+        instance: &str,
+        func: &str,
+        contents: impl FnOnce(&[u8]) + Send,
+    ) {
+        match self.ask::<WasmList<u8>>(instance, func).await {
+            Some(list) => contents(list.as_le_slice(&self.store)),
+            None => contents(&[]),
+        }
+    }
+
+    async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {
+        self.ask(instance, func).await.unwrap_or_default()
+    }
+
+    async fn call_func_ret_s64(&mut self, instance: &str, func: &str) -> i64 {
+        self.ask(instance, func).await.unwrap_or_default()
+    }
+
+    async fn call_func_ret_f32(&mut self, instance: &str, func: &str) -> u32 {
+        self.ask::<f32>(instance, func).await.unwrap_or_default().to_bits()
+    }
+
+    async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
+        self.ask::<f64>(instance, func).await.unwrap_or_default().to_bits()
+    }
+}

@@ -1,0 +1,214 @@
+//! One isolate: a store and its instance. It serves one exchange at a time.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use limen_config::PluginLimits;
+use limen_policy::{Exchange, Failure, FailureKind, Phase, Verdict};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
+
+use crate::capability::bindings::limen::policy::types::Verdict as GuestVerdict;
+use crate::engine::Engine;
+use crate::plugin::Exports;
+use crate::state::{Grounds, State, on_tick};
+
+/// How long `describe` and `configure` may run.
+pub(crate) const LOAD_LIMIT: Duration = Duration::from_secs(5);
+/// What one call may make the host copy, in bytes, beside a body.
+const COPY_LIMIT: usize = 4 << 20;
+
+pub(crate) struct Isolate {
+    pub(crate) store: Store<State>,
+    pub(crate) instance: Instance,
+    /// Set while a call is under way and when one went wrong: a store that trapped, or whose call
+    /// was dropped half-way, is never used again.
+    dead: bool,
+}
+
+impl Isolate {
+    /// A new instance, as its component starts.
+    pub(crate) async fn start(
+        engine: &Engine,
+        pre: &InstancePre<State>,
+        grounds: Arc<Grounds>,
+        limits: &PluginLimits,
+    ) -> Result<Self, Failure> {
+        let mut store = bounded_store(engine, State::new(grounds, limits), limits.body);
+        store.data_mut().arm(limits.cpu);
+        match pre.instantiate_async(&mut store).await {
+            Ok(instance) => Ok(Isolate { store, instance, dead: false }),
+            Err(error) => Err(failure(&store, &error)),
+        }
+    }
+
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.dead
+    }
+
+    /// Asks one hook. The exchange is the guest's for the time of the call, and comes back also when
+    /// the call fails.
+    pub(crate) async fn call(
+        &mut self,
+        exports: &Exports,
+        phase: Phase,
+        exchange: &mut Exchange,
+        limits: &PluginLimits,
+    ) -> Result<Verdict, Failure> {
+        self.dead = true;
+        std::mem::swap(&mut self.store.data_mut().exchange, exchange);
+        let result = within(limits.wall, self.run_hook(exports, phase, limits.cpu)).await;
+        std::mem::swap(&mut self.store.data_mut().exchange, exchange);
+        match result {
+            None => Err(Failure::new(
+                FailureKind::WallLimit,
+                format!("the {} hook took longer than {:?}", phase.name(), limits.wall),
+            )),
+            Some(Err(error)) => Err(failure(&self.store, &error)),
+            Some(Ok(verdict)) => {
+                self.dead = false;
+                self.judge(verdict, exports, phase, exchange)
+            }
+        }
+    }
+
+    /// Calls `describe`.
+    pub(crate) async fn describe(&mut self, exports: &Exports) -> Result<String, Failure> {
+        Ok(self.load_call::<_, (String,)>("describe", exports.describe, ()).await?.0)
+    }
+
+    /// Calls `configure`; the inner error is the guest's own refusal.
+    pub(crate) async fn configure(
+        &mut self,
+        exports: &Exports,
+        json: &str,
+    ) -> Result<Result<(), String>, Failure> {
+        Ok(self.load_call::<_, (Result<(), String>,)>("configure", exports.configure, (json,)).await?.0)
+    }
+
+    async fn load_call<P, R>(&mut self, name: &str, index: ComponentExportIndex, args: P) -> Result<R, Failure>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        self.dead = true;
+        self.store.data_mut().arm(LOAD_LIMIT);
+        self.store.set_epoch_deadline(1);
+        let result = within(LOAD_LIMIT, async {
+            let function = self.instance.get_typed_func::<P, R>(&mut self.store, index)?;
+            function.call_async(&mut self.store, args).await
+        })
+        .await;
+        match result {
+            None => Err(Failure::new(FailureKind::WallLimit, format!("{name} took longer than 5 s"))),
+            Some(Err(error)) => Err(failure(&self.store, &error)),
+            Some(Ok(result)) => {
+                self.dead = false;
+                Ok(result)
+            }
+        }
+    }
+
+    async fn run_hook(
+        &mut self,
+        exports: &Exports,
+        phase: Phase,
+        cpu: Duration,
+    ) -> wasmtime::Result<GuestVerdict> {
+        let Some(index) = exports.hook(phase) else { return Ok(GuestVerdict::Next) };
+        self.store.data_mut().arm(cpu);
+        self.store.set_epoch_deadline(1);
+        if phase == Phase::Log {
+            let hook = self.instance.get_typed_func::<(), ()>(&mut self.store, index)?;
+            hook.call_async(&mut self.store, ()).await?;
+            return Ok(GuestVerdict::Next);
+        }
+        let hook = self.instance.get_typed_func::<(), (GuestVerdict,)>(&mut self.store, index)?;
+        Ok(hook.call_async(&mut self.store, ()).await?.0)
+    }
+
+    /// Whether the verdict may be given here.
+    fn judge(
+        &mut self,
+        verdict: GuestVerdict,
+        exports: &Exports,
+        phase: Phase,
+        exchange: &Exchange,
+    ) -> Result<Verdict, Failure> {
+        let lie = |what: &str| Err(Failure::new(FailureKind::Contract, format!("{} hook: {what}", phase.name())));
+        match verdict {
+            GuestVerdict::Next => Ok(Verdict::Next),
+            GuestVerdict::Reply if exchange.reply.is_some() => Ok(Verdict::Reply),
+            GuestVerdict::Reply => lie("it answered `reply` and staged none"),
+            GuestVerdict::WantBody => match phase.body() {
+                Some(body) if exports.hook(body).is_some() => Ok(Verdict::WantBody),
+                Some(body) => lie(&format!("it answered `want-body` and exports no hook-{}", body.name())),
+                None => lie("`want-body` is an answer of head hooks only"),
+            },
+            GuestVerdict::WantChunks => lie("it answered `want-chunks`; this version has no chunk hooks"),
+            GuestVerdict::Fail => {
+                let reason = self.store.data_mut().failure.take();
+                let reason = reason.unwrap_or_else(|| "it gave no reason".to_owned());
+                Err(Failure::new(FailureKind::Failed, format!("{} hook: {reason}", phase.name())))
+            }
+        }
+    }
+}
+
+/// A store with every bound in place; an unset epoch deadline would trap at once.
+pub(crate) fn bounded_store(engine: &Engine, state: State, body: u64) -> Store<State> {
+    let mut store = Store::new(engine.wasmtime(), state);
+    store.limiter(|state| &mut state.limits);
+    store.epoch_deadline_callback(on_tick);
+    store.set_epoch_deadline(1);
+    store.set_hostcall_fuel(COPY_LIMIT.max(usize::try_from(body).unwrap_or(usize::MAX).saturating_add(64 << 10)));
+    store.set_max_component_handles(1024);
+    store
+}
+
+/// The future's output, or none when the time is over. A future that never waits costs no timer.
+async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut timer = None;
+    poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        timer.as_mut().poll(context).map(|()| None)
+    })
+    .await
+}
+
+/// What an error of wasmtime means for who looks after the policy.
+pub(crate) fn failure(store: &Store<State>, error: &wasmtime::Error) -> Failure {
+    let limits = &store.data().limits;
+    if limits.cpu_hit {
+        return Failure::new(FailureKind::CpuLimit, "it used up its CPU time; `limits.cpu` bounds each hook");
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Failure::new(FailureKind::NoIsolate, format!("{error:#}"));
+    }
+    if limits.memory_hit {
+        return Failure::new(
+            FailureKind::MemoryLimit,
+            format!("it wanted more than `limits.memory`, then: {}", root(error)),
+        );
+    }
+    let kind = if error.is::<Trap>() { FailureKind::Trap } else { FailureKind::Contract };
+    // The trap is the innermost cause; the wasm backtrace is in front of it.
+    Failure::new(kind, format!("{}\n{error}", root(error)))
+}
+
+fn root(error: &wasmtime::Error) -> String {
+    error.root_cause().to_string()
+}
+
+/// The isolate that a policy left in its seat.
+pub(crate) fn seated(seat: &mut Option<Box<dyn Any>>) -> Option<&mut Isolate> {
+    seat.as_mut()?.downcast_mut()
+}

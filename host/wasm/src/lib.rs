@@ -1,0 +1,29 @@
+//! Policies as WebAssembly components, each exchange in an isolate of its own.
+//!
+//! ```text
+//! Engine      wasmtime with its pool of isolates, the linker, and the ticker that bounds CPU time
+//! Registry    bytes -> Plugin (compiled, checked) -> Image (configured memory), each made once
+//! WasmPolicy  one Image under one set of limits: takes an Isolate per exchange and asks it
+//! ```
+//!
+//! This is the only crate that says `wasmtime`.
+
+mod engine;
+mod plugin;
+mod image;
+mod registry;
+mod isolate;
+mod pool;
+mod policy;
+mod state;
+mod wasi;
+mod capability;
+
+pub use engine::{Engine, EngineError};
+pub use image::Start;
+pub use plugin::{CONTRACT, LoadError, Plugin};
+pub use policy::WasmPolicy;
+pub use registry::{Refused, Registry};
+
+/// The number of the worker that the current thread is, so that isolates are kept per worker.
+pub use pool::set_worker;

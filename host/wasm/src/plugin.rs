@@ -1,0 +1,244 @@
+//! A component, checked and compiled: what it exports, what it imports, what it says of itself.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use limen_config::{Grants, PluginLimits};
+use limen_policy::{Failure, Phase, Phases};
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+
+use crate::capability::GRANTED;
+use crate::engine::Engine;
+use crate::isolate::{Isolate, LOAD_LIMIT};
+use crate::state::{Grounds, State};
+
+/// The version of the contract (`wit/`) that this gateway speaks.
+pub const CONTRACT: &str = "0.1.0";
+const PACKAGE: &str = "limen:policy/";
+
+/// A compiled component. It does nothing yet: an [`Image`](crate::image::Image) of it is configured.
+pub struct Plugin {
+    pub(crate) digest: Digest,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) exports: Exports,
+    /// The component with accessors to its memory, compiled when the first image is taken.
+    pub(crate) instrumented: OnceLock<Result<Component, String>>,
+    imports: Vec<String>,
+    about: About,
+}
+
+pub(crate) type Digest = [u8; 32];
+
+/// What `describe` answers.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct About {
+    name: String,
+    #[serde(default)]
+    version: String,
+    #[serde(default)]
+    config_schema: Option<Value>,
+}
+
+/// Why a component can't be used, and what to do about it.
+#[derive(Debug)]
+pub struct LoadError {
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " (hint: {hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl LoadError {
+    fn new(message: impl Into<String>) -> Self {
+        LoadError { message: message.into(), hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl Plugin {
+    /// Compiles a component and asks what it is. Takes a second or so: never on a worker.
+    pub(crate) fn load(engine: &Engine, bytes: Vec<u8>) -> Result<Self, LoadError> {
+        check_magic(&bytes)?;
+        let component = Component::new(engine.wasmtime(), &bytes)
+            .map_err(|error| LoadError::new(format!("the component is broken: {}", one_line(&error))))?;
+        let names = component.component_type();
+        let imports: Vec<_> = names.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
+        let exports: Vec<_> = names.exports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
+        imports.iter().chain(&exports).try_for_each(|name| check_version(name))?;
+        let exports = Exports::of(&component)?;
+        let pre = engine.linker().instantiate_pre(&component).map_err(|error| {
+            LoadError::new(format!("the component imports what there is not here: {}", one_line(&error)))
+                .hint("a policy can import interfaces of limen:policy and the harmless part of WASI")
+        })?;
+        let about = describe(engine, &pre, &exports)?;
+        Ok(Plugin {
+            digest: digest(&bytes),
+            bytes,
+            pre,
+            exports,
+            instrumented: OnceLock::new(),
+            imports,
+            about,
+        })
+    }
+
+    /// The first eight hexadecimal digits of its SHA-256: which version this is.
+    pub fn id(&self) -> String {
+        self.digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The name and version it gives itself.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.about.name, self.about.version)
+    }
+
+    /// The JSON Schema of its settings.
+    pub fn schema(&self) -> Option<&Value> {
+        self.about.config_schema.as_ref()
+    }
+
+    pub fn phases(&self) -> Phases {
+        self.exports.phases()
+    }
+
+    /// Whether everything it imports is granted.
+    pub fn check_grants(&self, grants: &Grants) -> Result<(), LoadError> {
+        for import in &self.imports {
+            let Some(interface) = interface_of(import) else { continue };
+            let denied = GRANTED.iter().find(|(name, granted)| *name == interface && !granted(grants));
+            if let Some((name, _)) = denied {
+                return Err(LoadError::new(format!("the component imports `{name}`, which it is not granted"))
+                    .hint(format!("if it may have that: grants = {{ {name} = true }}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the exports of a component are.
+#[derive(Clone)]
+pub(crate) struct Exports {
+    pub(crate) describe: ComponentExportIndex,
+    pub(crate) configure: ComponentExportIndex,
+    hooks: [Option<ComponentExportIndex>; Phase::ALL.len()],
+}
+
+impl Exports {
+    pub(crate) fn of(component: &Component) -> Result<Self, LoadError> {
+        let function = |interface: &str, function: &str| {
+            let name = format!("{PACKAGE}{interface}@{CONTRACT}");
+            let instance = component.get_export_index(None, name.as_str())?;
+            component.get_export_index(Some(&instance), function)
+        };
+        let plugin = |name| {
+            function("plugin", name).ok_or_else(|| {
+                LoadError::new(format!("the component does not export `{PACKAGE}plugin@{CONTRACT}`"))
+                    .hint("is it a policy? `#[limen::policy]` on an impl block makes one")
+            })
+        };
+        let hooks = Phase::ALL.map(|phase| {
+            let name = phase.name();
+            function(&format!("hook-{name}"), &format!("on-{name}"))
+        });
+        let exports = Exports { describe: plugin("describe")?, configure: plugin("configure")?, hooks };
+        if exports.phases().is_empty() {
+            return Err(LoadError::new("the component exports no hook: it would never be asked")
+                .hint("give the policy an `on_request` or another hook"));
+        }
+        Ok(exports)
+    }
+
+    pub(crate) fn hook(&self, phase: Phase) -> Option<ComponentExportIndex> {
+        self.hooks.get(phase as usize).copied().flatten()
+    }
+
+    pub(crate) fn phases(&self) -> Phases {
+        Phase::ALL.into_iter().filter(|&phase| self.hook(phase).is_some()).collect()
+    }
+}
+
+/// What a component may use while it is being loaded: more than later, and not without end.
+pub(crate) fn loading_limits() -> PluginLimits {
+    PluginLimits { cpu: LOAD_LIMIT, wall: LOAD_LIMIT, memory: 1 << 30, body: 256 << 20 }
+}
+
+/// Runs what has to wait, on the thread that loads. Never on a worker.
+pub(crate) fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(future))
+}
+
+pub(crate) fn digest(bytes: &[u8]) -> Digest {
+    Sha256::digest(bytes).into()
+}
+
+fn describe(engine: &Engine, pre: &InstancePre<State>, exports: &Exports) -> Result<About, LoadError> {
+    let limits = loading_limits();
+    let failed = |failure: Failure| LoadError::new(format!("its `describe` failed: {failure}"));
+    let text = block_on(async {
+        let mut isolate = Isolate::start(engine, pre, Grounds::blank(), &limits).await?;
+        isolate.describe(exports).await
+    })
+    .map_err(|error| LoadError::new(format!("could not start a runtime to load it: {error}")))?
+    .map_err(failed)?;
+    serde_json::from_str(&text)
+        .map_err(|error| LoadError::new(format!("its `describe` does not answer as the contract says: {error}")))
+}
+
+/// The interface of the contract that an import or export name speaks of.
+fn interface_of(name: &str) -> Option<&str> {
+    Some(name.strip_prefix(PACKAGE)?.split('@').next().unwrap_or_default())
+}
+
+fn check_version(name: &str) -> Result<(), LoadError> {
+    let Some((_, version)) = name.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')) else {
+        return Ok(());
+    };
+    if version.starts_with("0.1.") {
+        return Ok(());
+    }
+    Err(LoadError::new(format!(
+        "the component was built for version {version} of the contract; this gateway speaks {CONTRACT}"
+    ))
+    .hint("build it with the SDK of this gateway's version"))
+}
+
+/// Tells what a file is that is no component: the usual mistakes have better names than a parser's.
+fn check_magic(bytes: &[u8]) -> Result<(), LoadError> {
+    let hint = "build it with `cargo build --release --target wasm32-wasip2`";
+    match bytes {
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            Err(LoadError::new("this is a core WebAssembly module, not a component").hint(hint))
+        }
+        [] => Err(LoadError::new("the file is empty")),
+        _ => Err(LoadError::new("this is not WebAssembly").hint(hint)),
+    }
+}
+
+/// An error of wasmtime without its line breaks and backtrace.
+pub(crate) fn one_line(error: &wasmtime::Error) -> String {
+    format!("{error:#}").lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// `Duration`s and sizes that two attachments must share to share isolates.
+pub(crate) fn limits_key(limits: &PluginLimits) -> (Duration, Duration, u64, u64) {
+    (limits.cpu, limits.wall, limits.memory, limits.body)
+}

@@ -1,0 +1,70 @@
+//! The seam between the two worlds: a component as a [`Policy`].
+
+use std::sync::Arc;
+
+use limen_policy::{Answer, Exchange, Failure, FailureKind, Phase, Phases, Policy, Seat, Verdict};
+
+use crate::image::Start;
+use crate::isolate::{Isolate, seated};
+use crate::pool::IsolatePool;
+
+/// A configured component: one entry of a route's `policies`.
+pub struct WasmPolicy {
+    pool: Arc<IsolatePool>,
+}
+
+impl WasmPolicy {
+    pub(crate) fn new(pool: Arc<IsolatePool>) -> Self {
+        WasmPolicy { pool }
+    }
+
+    /// How its isolates get the memory that `configure` left.
+    pub fn start(&self) -> &Start {
+        &self.pool.image.start
+    }
+
+    async fn ask(&self, phase: Phase, exchange: &mut Exchange, seat: &mut Seat) -> Result<Verdict, Failure> {
+        if seat.is_none() {
+            *seat = Some(Box::new(self.pool.take().await?));
+        }
+        let isolate = seated(seat)
+            .ok_or_else(|| Failure::new(FailureKind::Contract, "the seat holds another policy's isolate"))?;
+        let exports = &self.pool.image.exports;
+        let answer = isolate.call(exports, phase, exchange, &self.pool.limits).await;
+        match &answer {
+            Err(_) => *seat = None,
+            Ok(verdict) if self.was_last(phase, *verdict) => {
+                if let Some(isolate) = seat.take().and_then(|seat| seat.downcast::<Isolate>().ok()) {
+                    self.pool.give_back(*isolate);
+                }
+            }
+            Ok(_) => {}
+        }
+        answer
+    }
+
+    /// Whether this exchange will not ask it again. (It may skip the phases that are left, when the
+    /// client goes away; then the isolate goes with the seat.)
+    fn was_last(&self, phase: Phase, verdict: Verdict) -> bool {
+        verdict != Verdict::WantBody
+            && !match phase {
+                Phase::Request | Phase::RequestBody => self.phases().any_after(Phase::RequestBody),
+                Phase::Response | Phase::ResponseBody => self.phases().has(Phase::Log),
+                Phase::Log => false,
+            }
+    }
+}
+
+impl Policy for WasmPolicy {
+    fn phases(&self) -> Phases {
+        self.pool.image.exports.phases()
+    }
+
+    fn body_limit(&self) -> u64 {
+        self.pool.limits.body
+    }
+
+    fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Exchange, seat: &'a mut Seat) -> Answer<'a> {
+        Answer::Wait(Box::pin(self.ask(phase, exchange, seat)))
+    }
+}

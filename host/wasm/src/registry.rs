@@ -1,0 +1,148 @@
+//! What is loaded: each component compiled once, each (component, settings) configured once,
+//! whatever the number of routes and snapshots that use them. Held weakly: what no snapshot uses any
+//! more is gone.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use limen_config::IsolateMode;
+use limen_policy::Failure;
+use serde_json::Value;
+
+use crate::engine::Engine;
+use crate::image::{Image, Settings};
+use crate::plugin::{Digest, LoadError, Plugin, block_on, digest, limits_key};
+use crate::policy::WasmPolicy;
+use crate::pool::IsolatePool;
+use crate::state::Grounds;
+
+/// Images of one component at a time. Each is compiled and holds a file descriptor; beyond this
+/// number `configure` runs in each new isolate.
+const MAX_IMAGES: usize = 32;
+
+pub struct Registry {
+    engine: Arc<Engine>,
+    workers: usize,
+    plugins: Shelf<Digest, Plugin>,
+    images: Shelf<(Digest, String), Image>,
+    pools: Shelf<PoolKey, IsolatePool>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct PoolKey {
+    plugin: String,
+    digest: Digest,
+    settings: String,
+    limits: (Duration, Duration, u64, u64),
+    reused: bool,
+}
+
+/// Why a component can't serve with these settings.
+#[derive(Debug)]
+pub enum Refused {
+    /// Its `configure` says so, or fails.
+    ByConfigure(Failure),
+    /// It does not start within its limits.
+    ByLimits(Failure),
+}
+
+impl Registry {
+    pub fn new(engine: Arc<Engine>, workers: usize) -> Self {
+        Registry {
+            engine,
+            workers,
+            plugins: Shelf::default(),
+            images: Shelf::default(),
+            pools: Shelf::default(),
+        }
+    }
+
+    /// The compiled component of these bytes.
+    pub fn plugin(&self, bytes: Vec<u8>) -> Result<Arc<Plugin>, LoadError> {
+        let digest = digest(&bytes);
+        match self.plugins.get(&digest) {
+            Some(plugin) => Ok(plugin),
+            None => Ok(self.plugins.put(digest, Plugin::load(&self.engine, bytes)?)),
+        }
+    }
+
+    /// The component as a policy with these settings, tried once.
+    pub fn policy(
+        &self,
+        plugin: &Plugin,
+        config: &limen_config::Plugin,
+        settings: &Value,
+    ) -> Result<WasmPolicy, Refused> {
+        let key = PoolKey {
+            plugin: config.name.clone(),
+            digest: plugin.digest,
+            settings: settings.to_string(),
+            limits: limits_key(&config.limits),
+            reused: config.isolate == IsolateMode::Reused,
+        };
+        if let Some(pool) = self.pools.get(&key) {
+            return Ok(WasmPolicy::new(pool));
+        }
+        let image = self.image(plugin, settings).map_err(Refused::ByConfigure)?;
+        let grounds = Grounds {
+            plugin: config.name.as_str().into(),
+            settings: image.settings.clone(),
+            counters: self.engine.counters.of(&config.name),
+        };
+        let pool = IsolatePool::new(
+            self.engine.clone(),
+            image,
+            Arc::new(grounds),
+            config.limits.clone(),
+            config.isolate,
+            self.workers,
+        );
+        // What could not start for a request is found here, while nobody waits for it.
+        block_on(pool.take())
+            .map_err(|error| Failure::new(limen_policy::FailureKind::NoIsolate, error.to_string()))
+            .and_then(|isolate| isolate)
+            .map_err(Refused::ByLimits)?;
+        Ok(WasmPolicy::new(self.pools.put(key, pool)))
+    }
+
+    fn image(&self, plugin: &Plugin, settings: &Value) -> Result<Arc<Image>, Failure> {
+        let key = (plugin.digest, settings.to_string());
+        if let Some(image) = self.images.get(&key) {
+            return Ok(image);
+        }
+        let images = self.images.count(|(digest, _)| *digest == plugin.digest);
+        let settings = Arc::new(Settings { json: key.1.clone(), value: settings.clone() });
+        let image = Image::make(&self.engine, plugin, settings, images < MAX_IMAGES)?;
+        Ok(self.images.put(key, image))
+    }
+}
+
+/// Values that live as long as somebody else holds them.
+struct Shelf<K, V>(Mutex<HashMap<K, Weak<V>>>);
+
+impl<K, V> Default for Shelf<K, V> {
+    fn default() -> Self {
+        Shelf(Mutex::default())
+    }
+}
+
+impl<K: Hash + Eq, V> Shelf<K, V> {
+    fn get(&self, key: &K) -> Option<Arc<V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key)?.upgrade()
+    }
+
+    fn put(&self, key: K, value: V) -> Arc<V> {
+        let value = Arc::new(value);
+        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        values.retain(|_, value| value.strong_count() > 0);
+        values.insert(key, Arc::downgrade(&value));
+        value
+    }
+
+    fn count(&self, wanted: impl Fn(&K) -> bool) -> usize {
+        let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        values.iter().filter(|(key, value)| wanted(key) && value.strong_count() > 0).count()
+    }
+}
