@@ -175,9 +175,7 @@ impl Exchange {
     /// Replaces a buffered body and what the head says of it. `limit` is the policy's `limits.body`.
     pub fn replace_body(&mut self, side: Side, body: Bytes, limit: u64) -> Result<(), EditError> {
         let (wanted, spoke_of_it): (Phase, &[HeaderName]) = match side {
-            Side::Request => {
-                (Phase::RequestBody, &[header::TRANSFER_ENCODING, header::CONTENT_ENCODING])
-            }
+            Side::Request => (Phase::RequestBody, &[header::TRANSFER_ENCODING, header::CONTENT_ENCODING]),
             Side::Response => (
                 Phase::ResponseBody,
                 &[
@@ -328,8 +326,7 @@ mod tests {
             .header("x", "2")
             .body(())
             .unwrap();
-        let mut exchange =
-            Exchange::new(Default::default(), Default::default(), Default::default(), request);
+        let mut exchange = Exchange::new(Default::default(), Default::default(), Default::default(), request);
         exchange.enter(phase, 0);
         exchange
     }
@@ -405,10 +402,7 @@ mod tests {
         assert_eq!(exchange.set_status(200).unwrap_err(), EditError::TooLate);
         assert_eq!(exchange.start_reply(101).unwrap_err(), EditError::Invalid);
         assert_eq!(exchange.reply_body(b"x").unwrap_err(), EditError::TooLate);
-        assert_eq!(
-            exchange.replace_body(Side::Request, Bytes::new(), 1).unwrap_err(),
-            EditError::TooLate
-        );
+        assert_eq!(exchange.replace_body(Side::Request, Bytes::new(), 1).unwrap_err(), EditError::TooLate);
         for _ in 0..MAX_EDITS {
             exchange.edit_header(Side::Request, HeaderEdit::Remove("x")).unwrap();
         }

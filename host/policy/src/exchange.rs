@@ -68,7 +68,7 @@ pub struct TlsFacts {
 }
 
 /// What policies may know of the route.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RouteFacts {
     pub name: String,
     pub upstream: Option<String>,
@@ -76,7 +76,7 @@ pub struct RouteFacts {
 }
 
 /// A `{name}` of the route's path, and the segment (counted from 0) that it stands for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Parameter {
     pub name: String,
     pub segment: usize,
@@ -114,6 +114,11 @@ impl Exchange {
         self.phase = phase;
         self.policy = policy;
         self.reply = None;
+    }
+
+    /// The phase that was entered last.
+    pub fn phase(&self) -> Phase {
+        self.phase
     }
 
     pub fn headers(&self, side: Side) -> &HeaderMap {

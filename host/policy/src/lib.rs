@@ -7,12 +7,12 @@
 //!
 //! This crate knows requests; it knows neither sockets nor wasmtime.
 
-mod policy;
-mod phase;
-mod exchange;
-mod edit;
 mod bag;
+mod edit;
+mod exchange;
 pub mod native;
+mod phase;
+mod policy;
 
 pub use bag::Bag;
 pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE};

@@ -60,9 +60,10 @@ impl Isolate {
         limits: &PluginLimits,
     ) -> Result<Verdict, Failure> {
         self.dead = true;
-        std::mem::swap(&mut self.store.data_mut().exchange, exchange);
-        let result = within(limits.wall, self.run_hook(exports, phase, limits.cpu)).await;
-        std::mem::swap(&mut self.store.data_mut().exchange, exchange);
+        let result = {
+            let lent = Lent::lend(self, exchange);
+            within(limits.wall, lent.isolate.run_hook(exports, phase, limits.cpu)).await
+        };
         match result {
             None => Err(Failure::new(
                 FailureKind::WallLimit,
@@ -90,7 +91,12 @@ impl Isolate {
         Ok(self.load_call::<_, (Result<(), String>,)>("configure", exports.configure, (json,)).await?.0)
     }
 
-    async fn load_call<P, R>(&mut self, name: &str, index: ComponentExportIndex, args: P) -> Result<R, Failure>
+    async fn load_call<P, R>(
+        &mut self,
+        name: &str,
+        index: ComponentExportIndex,
+        args: P,
+    ) -> Result<R, Failure>
     where
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
@@ -139,7 +145,8 @@ impl Isolate {
         phase: Phase,
         exchange: &Exchange,
     ) -> Result<Verdict, Failure> {
-        let lie = |what: &str| Err(Failure::new(FailureKind::Contract, format!("{} hook: {what}", phase.name())));
+        let lie =
+            |what: &str| Err(Failure::new(FailureKind::Contract, format!("{} hook: {what}", phase.name())));
         match verdict {
             GuestVerdict::Next => Ok(Verdict::Next),
             GuestVerdict::Reply if exchange.reply.is_some() => Ok(Verdict::Reply),
@@ -159,13 +166,35 @@ impl Isolate {
     }
 }
 
+/// An exchange that is in an isolate's store. It comes back when this is dropped, also when the call
+/// is dropped half-way because the client has gone.
+struct Lent<'a> {
+    isolate: &'a mut Isolate,
+    exchange: &'a mut Exchange,
+}
+
+impl<'a> Lent<'a> {
+    fn lend(isolate: &'a mut Isolate, exchange: &'a mut Exchange) -> Self {
+        std::mem::swap(&mut isolate.store.data_mut().exchange, exchange);
+        Lent { isolate, exchange }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        std::mem::swap(&mut self.isolate.store.data_mut().exchange, self.exchange);
+    }
+}
+
 /// A store with every bound in place; an unset epoch deadline would trap at once.
 pub(crate) fn bounded_store(engine: &Engine, state: State, body: u64) -> Store<State> {
     let mut store = Store::new(engine.wasmtime(), state);
     store.limiter(|state| &mut state.limits);
     store.epoch_deadline_callback(on_tick);
     store.set_epoch_deadline(1);
-    store.set_hostcall_fuel(COPY_LIMIT.max(usize::try_from(body).unwrap_or(usize::MAX).saturating_add(64 << 10)));
+    store.set_hostcall_fuel(
+        COPY_LIMIT.max(usize::try_from(body).unwrap_or(usize::MAX).saturating_add(64 << 10)),
+    );
     store.set_max_component_handles(1024);
     store
 }

@@ -8,16 +8,16 @@
 //!
 //! This is the only crate that says `wasmtime`.
 
+mod capability;
 mod engine;
-mod plugin;
 mod image;
-mod registry;
 mod isolate;
-mod pool;
+mod plugin;
 mod policy;
+mod pool;
+mod registry;
 mod state;
 mod wasi;
-mod capability;
 
 pub use engine::{Engine, EngineError};
 pub use image::Start;

@@ -125,8 +125,10 @@ impl Plugin {
             let Some(interface) = interface_of(import) else { continue };
             let denied = GRANTED.iter().find(|(name, granted)| *name == interface && !granted(grants));
             if let Some((name, _)) = denied {
-                return Err(LoadError::new(format!("the component imports `{name}`, which it is not granted"))
-                    .hint(format!("if it may have that: grants = {{ {name} = true }}")));
+                return Err(LoadError::new(format!(
+                    "the component imports `{name}`, which it is not granted"
+                ))
+                .hint(format!("if it may have that: grants = {{ {name} = true }}")));
             }
         }
         Ok(())
@@ -198,8 +200,9 @@ fn describe(engine: &Engine, pre: &InstancePre<State>, exports: &Exports) -> Res
     })
     .map_err(|error| LoadError::new(format!("could not start a runtime to load it: {error}")))?
     .map_err(failed)?;
-    serde_json::from_str(&text)
-        .map_err(|error| LoadError::new(format!("its `describe` does not answer as the contract says: {error}")))
+    serde_json::from_str(&text).map_err(|error| {
+        LoadError::new(format!("its `describe` does not answer as the contract says: {error}"))
+    })
 }
 
 /// The interface of the contract that an import or export name speaks of.

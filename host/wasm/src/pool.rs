@@ -55,9 +55,8 @@ impl IsolatePool {
 
     /// An isolate for one exchange.
     pub(crate) async fn take(&self) -> Result<Isolate, Failure> {
-        let idle = self.shelf().and_then(|shelf| {
-            shelf.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
-        });
+        let idle =
+            self.shelf().and_then(|shelf| shelf.0.lock().unwrap_or_else(PoisonError::into_inner).pop());
         match idle {
             Some(isolate) => Ok(isolate),
             None => self.make().await,

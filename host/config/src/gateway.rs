@@ -1,0 +1,22 @@
+//! `[gateway]`
+
+use std::time::Duration;
+
+use crate::section::section;
+use crate::value::{duration, integer};
+
+section! {
+    /// `[gateway]`: the process as a whole. Only in the main file.
+    #[derive(PartialEq, Eq)]
+    pub struct Gateway(section) {
+        /// `workers`: how many threads serve, each with its own connections and isolates. 1 to
+        /// 1024; left out, one per core.
+        pub workers: Option<usize> = section.optional("workers", integer(1..=1024)),
+
+        /// `drain`: how long requests in flight may go on after the gateway was told to stop.
+        /// 0s to 1h; default 30s.
+        pub drain: Duration = section.or("drain", duration(DRAIN), Duration::from_secs(30)),
+    }
+}
+
+const DRAIN: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);

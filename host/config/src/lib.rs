@@ -1,0 +1,102 @@
+//! `limen.toml`, from text to checked values.
+//!
+//! [`Config::load`] is the only door: start, reload and `limen check` all go through it. It reads
+//! the file and what that file includes, and answers with either a [`Config`] in which everything
+//! has been checked (types, ranges, names, files, collisions) or [`Errors`]: every mistake of every
+//! file in one run, each with its place in the text, what was expected and a hint.
+//!
+//! One section of the file is one module, and there each key stands once: its doc comment, its
+//! type, its name in the file, its range and its default. A new key is one more such field.
+//!
+//! This crate knows text only: it never opens a socket and never looks into a component.
+
+mod files;
+mod load;
+
+mod gateway;
+mod log;
+
+mod listener;
+mod plugin;
+
+mod limits;
+mod policy;
+mod settings;
+
+mod upstream;
+
+mod route;
+
+mod condition;
+mod host;
+mod path;
+
+mod check;
+mod scope;
+
+mod include;
+
+mod section;
+mod value;
+
+mod env;
+mod source;
+mod suggest;
+mod units;
+
+mod error;
+mod place;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use condition::{Condition, HeaderTest};
+pub use error::{ConfigError, Errors};
+pub use gateway::Gateway;
+pub use host::Host;
+pub use limits::PluginLimits;
+pub use listener::{Certificate, Listener, Tls};
+pub use log::{Level, Log, LogFormat};
+pub use path::{PathPattern, Segment};
+pub use place::Place;
+pub use plugin::{Grants, IsolateMode, Plugin};
+pub use policy::{Attachment, OnError, Target};
+pub use route::Route;
+pub use settings::Settings;
+pub use upstream::{Endpoint, Upstream, UpstreamTimeouts};
+
+/// What the file says, checked. It has no behaviour.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The main file, as it was named to [`Config::load`].
+    pub file: PathBuf,
+    /// Every file that was read: the main one first, then what it includes. A change to any of
+    /// them is a change of the configuration.
+    pub files: Vec<PathBuf>,
+    /// `[gateway]`
+    pub gateway: Gateway,
+    /// `[log]`
+    pub log: Log,
+    /// `[[listener]]`, in the order of the file; at least one.
+    pub listeners: Vec<Listener>,
+    /// `[plugin.NAME]`, by name.
+    pub plugins: BTreeMap<String, Plugin>,
+    /// `[upstream.NAME]`, by name.
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// `[[route]]`, in the order of the files; at least one. `[policy.NAME]` and `[defaults]` are
+    /// already resolved into their [`Attachment`]s.
+    pub routes: Vec<Route>,
+}
+
+/// The names of the policies built into the gateway, which `use` can name.
+#[derive(Debug, Clone, Copy)]
+pub struct Natives<'a>(pub &'a [&'a str]);
+
+impl Config {
+    /// Reads and checks a configuration and all it includes.
+    ///
+    /// Nothing is kept of a configuration with a mistake in it; the errors are all mistakes found.
+    pub fn load(path: impl AsRef<Path>, natives: &Natives<'_>) -> Result<Config, Errors> {
+        load::load(path.as_ref(), natives)
+    }
+}

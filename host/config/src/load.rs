@@ -1,0 +1,123 @@
+//! From a path to a [`Config`]: open the files, read every section of all of them, check how they
+//! fit together.
+
+use std::path::Path;
+
+use crate::files::Files;
+use crate::include::{self, Included};
+use crate::listener::Listener;
+use crate::policy::Policy;
+use crate::route::Defaults;
+use crate::scope::{Named, Scope, Unique};
+use crate::section::Sink;
+use crate::source::{Document, Text};
+use crate::{Config, ConfigError, Errors, Gateway, Log, Natives, Place, Plugin, Route, Upstream, check};
+
+pub(crate) fn load(path: &Path, natives: &Natives<'_>) -> Result<Config, Errors> {
+    let sink = Sink::default();
+    let text = Text::open(path, 0).map_err(|error| Errors::from_iter([*error]))?;
+    let (main, mut syntax) = Document::parse(&text);
+    let (opened, includes_known) = include::open(&main, &sink, &mut syntax);
+    let (texts, included): (Vec<Text>, Vec<Included>) = opened.into_iter().unzip();
+    let documents = texts.iter().map(|text| {
+        let (document, errors) = Document::parse(text);
+        syntax.extend(errors);
+        document
+    });
+    let included: Vec<(Document<'_>, Included)> = documents.zip(included).collect();
+
+    let complete = Complete { names: includes_known, files: includes_known && syntax.is_empty() };
+    let config = read(&main, &included, natives, complete, &sink);
+
+    let sources = std::iter::once(&main.source).chain(included.iter().map(|(document, _)| &document.source));
+    let errors = sink.into_errors(syntax, sources);
+    match config {
+        Some(config) if errors.is_empty() => Ok(config),
+        None if errors.is_empty() => {
+            Err(Errors::from_iter([ConfigError::new(Place::file(path), "not a valid configuration")]))
+        }
+        _ => Err(errors),
+    }
+}
+
+/// What can be told from something not being there.
+#[derive(Clone, Copy)]
+struct Complete {
+    /// Every `include` says which files it means: a name that no file has does not exist.
+    names: bool,
+    /// Every file could be read, too.
+    files: bool,
+}
+
+/// Reads what the others refer to first. Each section is read in full whatever mistakes stand in
+/// those before it.
+fn read(
+    main: &Document<'_>,
+    included: &[(Document<'_>, Included)],
+    natives: &Natives<'_>,
+    complete: Complete,
+    sink: &Sink,
+) -> Option<Config> {
+    let files = Files::new(main, included, sink);
+
+    let gateway = files.main.table("gateway", Gateway::read);
+    let log = files.main.table("log", Log::read);
+
+    let listener_names = Unique::new("listener");
+    let addresses = Unique::new("listener address");
+    let mut listeners =
+        files.list("listener", |section| Listener::read(section, &listener_names, &addresses));
+    check::name_listeners(listeners.iter_mut().flatten(), &listener_names);
+    let plugins = files.named("plugin", Plugin::read);
+    let upstreams = files.named("upstream", Upstream::read);
+
+    let routes = Unique::new("route");
+    let none = Named::none("policy");
+    let mut scope = Scope {
+        natives: natives.0,
+        plugins: &plugins.declared,
+        upstreams: &upstreams.declared,
+        listeners: &listeners,
+        listener_names: &listener_names,
+        policies: &none,
+        policy_names: &[],
+        in_policy: true,
+        routes: &routes,
+        defaults: &[],
+        default_names: &[],
+        complete: complete.names && !files.is_lossy(),
+    };
+    let policy_names = files.names("policy");
+    scope.policy_names = &policy_names;
+    let policies = files.named("policy", |section, _| Policy::read(section, &scope));
+    scope.policies = &policies;
+    scope.in_policy = false;
+    let defaults = files.main.table("defaults", |section| Defaults::read(section, &scope));
+    let default_names = files.default_names();
+    let attached = defaults.as_ref().map(|defaults| defaults.policies.clone()).unwrap_or_default();
+    scope.defaults = &attached;
+    scope.default_names = &default_names;
+    let routes_read = files.list("route", |section| Route::read(section, &scope));
+    files.finish();
+
+    if complete.files && scope.complete {
+        check::at_least_one("listener", listeners.len(), &main.source.path, sink);
+        check::at_least_one("route", routes_read.len(), &main.source.path, sink);
+    }
+    check::no_route_twice(&routes_read, sink);
+
+    let listeners: Vec<Listener> = listeners.iter().cloned().collect::<Option<_>>()?;
+    let mut routes_read: Vec<Route> = routes_read.into_iter().collect::<Option<_>>()?;
+    check::name_routes(&mut routes_read, &routes);
+    defaults?;
+    Some(Config {
+        file: main.source.path.to_path_buf(),
+        files: files.paths(),
+        gateway: gateway?,
+        log: log?,
+        listeners,
+        plugins: plugins.items,
+        upstreams: upstreams.items,
+        routes: routes_read,
+    })
+}

@@ -1,0 +1,53 @@
+//! `[log]`
+
+use crate::section::section;
+use crate::value::{boolean, choice};
+
+section! {
+    /// `[log]`: what the gateway tells about itself, on standard error. Only in the main file.
+    #[derive(Copy, PartialEq, Eq)]
+    pub struct Log(section) {
+        /// `level`: the least important line that is written. "trace", "debug", "info" (default),
+        /// "warn", "error" or "off".
+        pub level: Level = section.or("level", choice(Level::CHOICES), Level::Info),
+
+        /// `format`: "text" (default) for people, "json" for machines.
+        pub format: LogFormat = section.or("format", choice(LogFormat::CHOICES), LogFormat::Text),
+
+        /// `access`: one line for each exchange, written when its body has ended. Default false.
+        pub access: bool = section.or("access", boolean, false),
+    }
+}
+
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Off,
+}
+
+impl Level {
+    const CHOICES: &[(&str, Level)] = &[
+        ("trace", Level::Trace),
+        ("debug", Level::Debug),
+        ("info", Level::Info),
+        ("warn", Level::Warn),
+        ("error", Level::Error),
+        ("off", Level::Off),
+    ];
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl LogFormat {
+    const CHOICES: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+}

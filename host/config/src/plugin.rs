@@ -1,0 +1,59 @@
+//! `[plugin.NAME]`
+
+use std::path::PathBuf;
+
+use crate::policy::on_error;
+use crate::section::section;
+use crate::value::{boolean, choice, readable_file};
+use crate::{OnError, Place, PluginLimits};
+
+section! {
+    /// `[plugin.NAME]`: a policy of your own, a WebAssembly component.
+    pub struct Plugin(section, name: &str) {
+        /// What `use` and `policies` call it.
+        pub name: String = Some(name.to_owned()),
+
+        /// `component` (required): the path of the component's file, relative to the file that
+        /// names it.
+        pub component: PathBuf = section.required("component", readable_file),
+
+        /// `isolate`: "fresh" (default), a new isolate for every exchange; "reused", one that
+        /// serves one exchange after another and may remember.
+        pub isolate: IsolateMode = section.or("isolate", choice(IsolateMode::CHOICES), IsolateMode::Fresh),
+
+        /// `grants`: what it may do beyond deciding on the exchange at hand. Default: nothing.
+        pub grants: Grants = section.table("grants", Grants::read),
+
+        /// `limits`: what it may use up.
+        pub limits: PluginLimits = section.table("limits", PluginLimits::read),
+
+        /// `on_error`: what a client gets when the plugin fails, is stopped at a limit, or no
+        /// isolate is free. "refuse" (default), "skip" or `{ status = 503 }`.
+        pub on_error: OnError = section.or("on_error", on_error, OnError::Refuse),
+
+        /// Where it stands in the file.
+        pub place: Place = Some(section.place()),
+    }
+}
+
+section! {
+    /// `grants = { counters = true }`
+    #[derive(Copy, PartialEq, Eq, Hash)]
+    pub struct Grants(section) {
+        /// `counters`: may count things for the gateway's metrics. Default false.
+        pub counters: bool = section.or("counters", boolean, false),
+    }
+}
+
+/// How long an isolate lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IsolateMode {
+    /// For one exchange.
+    Fresh,
+    /// For one exchange after another.
+    Reused,
+}
+
+impl IsolateMode {
+    const CHOICES: &[(&str, IsolateMode)] = &[("fresh", IsolateMode::Fresh), ("reused", IsolateMode::Reused)];
+}

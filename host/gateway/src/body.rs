@@ -1,0 +1,317 @@
+//! Bodies on their way: streamed frame by frame, collected only when a policy asks.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use crate::upstream::Connection;
+
+/// How long a client may take for the next piece of a body that a policy waits for.
+const CLIENT_IDLE: Duration = Duration::from_secs(60);
+
+/// What goes to the upstream.
+pub enum RequestBody {
+    Empty,
+    Full(Bytes),
+    Stream(Incoming, Rc<Upload>),
+}
+
+/// How far the body of a request has come: the upstream's time to answer counts from its end.
+pub struct Upload {
+    done: Cell<bool>,
+    moved: Cell<Instant>,
+}
+
+/// What comes back, on its way to the client.
+pub enum ResponseBody {
+    Full(Bytes),
+    Stream(Download),
+}
+
+/// The rest of an upstream's answer, and the connection it comes on.
+pub struct Download {
+    /// Pieces that were read and not passed on: a policy asked for a body that was too long for it.
+    ahead: VecDeque<Bytes>,
+    incoming: Incoming,
+    connection: Option<Connection>,
+    idle: Idle,
+}
+
+/// Why a body could not be collected.
+#[derive(Debug)]
+pub enum CollectError {
+    TooLong,
+    TooSlow,
+    Broken(String),
+}
+
+/// Why a body that was being passed on broke off.
+#[derive(Debug)]
+pub enum StreamError {
+    Upstream(hyper::Error),
+    Idle(Duration),
+}
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StreamError::Upstream(error) => write!(f, "the upstream's body broke off: {error}"),
+            StreamError::Idle(limit) => write!(f, "the upstream's body did not move for {limit:?}"),
+        }
+    }
+}
+
+impl std::error::Error for StreamError {}
+
+impl RequestBody {
+    pub fn new(incoming: Incoming) -> Self {
+        if incoming.is_end_stream() {
+            return RequestBody::Empty;
+        }
+        let upload = Upload { done: Cell::new(false), moved: Cell::new(Instant::now()) };
+        RequestBody::Stream(incoming, Rc::new(upload))
+    }
+
+    /// Where to look how far it has come; none if there is nothing to wait for.
+    pub fn upload(&self) -> Option<Rc<Upload>> {
+        match self {
+            RequestBody::Stream(_, upload) => Some(upload.clone()),
+            _ => None,
+        }
+    }
+
+    /// All of it, if it is not longer than this. It is empty until it is [replaced](Self::replace).
+    pub async fn collect(&mut self, limit: u64) -> Result<Bytes, CollectError> {
+        match std::mem::replace(self, RequestBody::Empty) {
+            RequestBody::Empty => Ok(Bytes::new()),
+            RequestBody::Full(bytes) if bytes.len() as u64 > limit => Err(CollectError::TooLong),
+            RequestBody::Full(bytes) => Ok(bytes),
+            RequestBody::Stream(incoming, _) if incoming.size_hint().lower() > limit => {
+                Err(CollectError::TooLong)
+            }
+            RequestBody::Stream(mut incoming, _) => {
+                let mut pieces = VecDeque::new();
+                let mut idle = Idle::new(CLIENT_IDLE);
+                collect(&mut incoming, &mut pieces, &mut idle, limit).await.map(|()| join(pieces))
+            }
+        }
+    }
+
+    pub fn replace(&mut self, bytes: Bytes) {
+        *self = RequestBody::Full(bytes);
+    }
+}
+
+impl Upload {
+    pub fn is_done(&self) -> bool {
+        self.done.get()
+    }
+
+    /// When a piece was last passed on.
+    pub fn moved(&self) -> Instant {
+        self.moved.get()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            RequestBody::Empty => Poll::Ready(None),
+            RequestBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            RequestBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            RequestBody::Stream(incoming, upload) => {
+                let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
+                upload.moved.set(Instant::now());
+                if frame.is_none() || incoming.is_end_stream() {
+                    upload.done.set(true);
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            RequestBody::Empty => true,
+            RequestBody::Full(bytes) => bytes.is_empty(),
+            RequestBody::Stream(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            RequestBody::Empty => SizeHint::with_exact(0),
+            RequestBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            RequestBody::Stream(incoming, _) => incoming.size_hint(),
+        }
+    }
+}
+
+impl ResponseBody {
+    /// The body of an answer that comes on this connection, which is free again when it has ended.
+    pub fn new(incoming: Incoming, connection: Connection, idle: Duration) -> Self {
+        if incoming.is_end_stream() {
+            connection.release();
+            return ResponseBody::Full(Bytes::new());
+        }
+        let download = Download {
+            ahead: VecDeque::new(),
+            incoming,
+            connection: Some(connection),
+            idle: Idle::new(idle),
+        };
+        ResponseBody::Stream(download)
+    }
+
+    /// All of it, if it is not longer than this. A body that is too long is as it was.
+    pub async fn collect(&mut self, limit: u64) -> Result<Bytes, CollectError> {
+        match self {
+            ResponseBody::Full(bytes) if bytes.len() as u64 > limit => Err(CollectError::TooLong),
+            ResponseBody::Full(bytes) => Ok(std::mem::take(bytes)),
+            ResponseBody::Stream(download) => {
+                if download.size_hint().lower() > limit {
+                    return Err(CollectError::TooLong);
+                }
+                collect(&mut download.incoming, &mut download.ahead, &mut download.idle, limit).await?;
+                download.release();
+                Ok(join(std::mem::take(&mut download.ahead)))
+            }
+        }
+    }
+
+    pub fn replace(&mut self, bytes: Bytes) {
+        *self = ResponseBody::Full(bytes);
+    }
+
+    pub fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        match self {
+            ResponseBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            ResponseBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            ResponseBody::Stream(download) => download.poll_frame(context),
+        }
+    }
+
+    pub fn is_end_stream(&self) -> bool {
+        match self {
+            ResponseBody::Full(bytes) => bytes.is_empty(),
+            ResponseBody::Stream(download) => download.ahead.is_empty() && download.incoming.is_end_stream(),
+        }
+    }
+
+    pub fn size_hint(&self) -> SizeHint {
+        match self {
+            ResponseBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            ResponseBody::Stream(download) => download.size_hint(),
+        }
+    }
+}
+
+impl Download {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        if let Some(bytes) = self.ahead.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
+            ready!(self.idle.poll(context));
+            self.connection = None;
+            return Poll::Ready(Some(Err(StreamError::Idle(self.idle.limit))));
+        };
+        self.idle.moved();
+        if frame.is_none() || self.incoming.is_end_stream() {
+            self.release();
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(StreamError::Upstream)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ahead: usize = self.ahead.iter().map(Bytes::len).sum();
+        let rest = self.incoming.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + ahead as u64);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + ahead as u64);
+        }
+        hint
+    }
+
+    fn release(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.release();
+        }
+    }
+}
+
+/// A time limit between two pieces. It costs a timer only when one of them has to be waited for.
+struct Idle {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Idle {
+    fn new(limit: Duration) -> Self {
+        Idle { limit, timer: None }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limit)));
+        timer.as_mut().poll(context)
+    }
+
+    fn moved(&mut self) {
+        self.timer = None;
+    }
+}
+
+/// Reads a body to its end. What was read is in `pieces`, also when it was too much.
+async fn collect(
+    incoming: &mut Incoming,
+    pieces: &mut VecDeque<Bytes>,
+    idle: &mut Idle,
+    limit: u64,
+) -> Result<(), CollectError> {
+    let mut length = 0;
+    loop {
+        let frame = std::future::poll_fn(|context| match Pin::new(&mut *incoming).poll_frame(context) {
+            Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+            Poll::Pending => idle.poll(context).map(|()| Err(CollectError::TooSlow)),
+        })
+        .await?;
+        idle.moved();
+        let Some(frame) = frame else { return Ok(()) };
+        let frame = frame.map_err(|error| CollectError::Broken(error.to_string()))?;
+        if let Ok(bytes) = frame.into_data() {
+            length += bytes.len() as u64;
+            pieces.push_back(bytes);
+            if length > limit {
+                return Err(CollectError::TooLong);
+            }
+        }
+    }
+}
+
+fn join(mut pieces: VecDeque<Bytes>) -> Bytes {
+    if pieces.len() == 1 {
+        return pieces.pop_front().unwrap_or_default();
+    }
+    let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+    pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+    whole.freeze()
+}

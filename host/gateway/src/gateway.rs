@@ -1,0 +1,319 @@
+//! The life of a request.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, Uri, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use limen_policy::Exchange;
+
+use crate::body::{RequestBody, ResponseBody, StreamError};
+use crate::listener::Connection;
+use crate::observe::access_log;
+use crate::pipeline::{Decision, Progress};
+use crate::refusal::{self, Fault};
+use crate::route::Found;
+use crate::snapshot::Route;
+use crate::worker::World;
+
+/// Answers a request. A failure is already a response.
+pub async fn handle(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let world = connection.worker.world();
+    let (mut parts, incoming) = request.into_parts();
+    strip_hop_by_hop(&mut parts.headers);
+    let head = Request::from_parts(parts, ());
+    let body = RequestBody::new(incoming);
+
+    let found = match check_head(&head) {
+        Ok(()) => find(&world, connection.listener, &head),
+        Err(fault) => Err(fault),
+    };
+    let mut live = Live::begin(&connection, world.clone(), head, found.as_ref().ok().copied());
+    let answer = match found {
+        Ok(number) => match world.snapshot.routes.get(number) {
+            Some(route) => through(route, &world, &mut live, body).await,
+            None => local(&mut live.exchange),
+        },
+        Err(fault) => {
+            refusal::respond(fault, &mut live.exchange);
+            local(&mut live.exchange)
+        }
+    };
+    Ok(live.answer(answer))
+}
+
+/// Through the policies of the route to its upstream, and back.
+async fn through(route: &Route, world: &World, live: &mut Live, mut body: RequestBody) -> ResponseBody {
+    let Live { exchange, progress, .. } = live;
+    let mut answer = match route.pipeline.on_request(progress, exchange, &mut body).await {
+        Decision::Answered => local(exchange),
+        Decision::Forward => match forward(route, world, exchange, body).await {
+            Ok((head, answer)) => {
+                exchange.response = head;
+                answer
+            }
+            Err(fault) => {
+                refusal::respond(fault, exchange);
+                local(exchange)
+            }
+        },
+    };
+    route.pipeline.on_response(progress, exchange, &mut answer).await;
+    answer
+}
+
+/// Sends the request, as the policies left it, to the route's upstream.
+async fn forward(
+    route: &Route,
+    world: &World,
+    exchange: &mut Exchange,
+    body: RequestBody,
+) -> Result<(Response<()>, ResponseBody), Fault> {
+    let upstream = world
+        .upstream(route.upstream)
+        .ok_or_else(|| Fault::upstream_unreachable("the route's upstream is not there"))?;
+    let mut request = Request::new(body);
+    *request.method_mut() = exchange.request.method().clone();
+    *request.uri_mut() = origin_form(exchange.request.uri());
+    *request.headers_mut() = exchange.request.headers().clone();
+    if !request.headers().contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::try_from(exchange.authority())
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    if route.pipeline.reads_response_bodies() {
+        let identity = HeaderValue::from_static("identity");
+        request.headers_mut().insert(header::ACCEPT_ENCODING, identity);
+    }
+    let (mut head, answer) = upstream.send(request).await?;
+    strip_hop_by_hop(head.headers_mut());
+    Ok((head, answer))
+}
+
+/// The response that the gateway or a policy has put into the exchange.
+fn local(exchange: &mut Exchange) -> ResponseBody {
+    ResponseBody::Full(exchange.response_body.take().unwrap_or_default())
+}
+
+/// An exchange under way, from the request's head to the end of the response's body. However it
+/// ends, dropping it is what tells the log and the policies that want to know.
+pub struct Live {
+    world: Rc<World>,
+    route: Option<usize>,
+    exchange: Exchange,
+    progress: Progress,
+    started: Instant,
+    sent: u64,
+    complete: bool,
+    /// The log has it, or is being told.
+    told: bool,
+}
+
+impl Live {
+    fn begin(
+        connection: &Connection,
+        world: Rc<World>,
+        head: Request<()>,
+        route: Option<usize>,
+    ) -> Box<Self> {
+        let facts = route.map(|number| world.facts(number)).unwrap_or_default();
+        let id = connection.worker.next_id();
+        let exchange = Exchange::new(id, connection.client.clone(), facts, head);
+        let (progress, started) = (Progress::default(), Instant::now());
+        Box::new(Live { world, route, exchange, progress, started, sent: 0, complete: false, told: false })
+    }
+
+    /// The response for the client, which carries the exchange to its end if anybody wants to see it.
+    fn answer(mut self: Box<Self>, body: ResponseBody) -> Response<AnswerBody> {
+        let head = if self.is_watched() {
+            // The log still wants to read it.
+            let mut head = Response::new(());
+            *head.status_mut() = self.exchange.response.status();
+            *head.headers_mut() = self.exchange.response.headers().clone();
+            head
+        } else {
+            std::mem::take(&mut self.exchange.response)
+        };
+        let live = self.is_watched().then_some(self);
+        head.map(|()| AnswerBody { body, live })
+    }
+
+    fn is_watched(&self) -> bool {
+        self.world.snapshot.access_log || self.route().is_some_and(|route| route.pipeline.logs())
+    }
+
+    fn route(&self) -> Option<&Route> {
+        self.world.snapshot.routes.get(self.route?)
+    }
+
+    /// Tells the policies and the log how it ended.
+    async fn tell(mut self) {
+        if let Some(route) = self.route.and_then(|number| self.world.snapshot.routes.get(number)) {
+            route.pipeline.on_log(&mut self.progress, &mut self.exchange).await;
+        }
+        if self.world.snapshot.access_log {
+            access_log::write(&self.exchange, self.started, self.sent, self.complete);
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if self.told || !self.is_watched() || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let ended = Live {
+            world: self.world.clone(),
+            route: self.route,
+            exchange: std::mem::take(&mut self.exchange),
+            progress: std::mem::take(&mut self.progress),
+            told: true,
+            ..*self
+        };
+        tokio::task::spawn_local(ended.tell());
+    }
+}
+
+/// What the client is sent, frame by frame.
+pub struct AnswerBody {
+    body: ResponseBody,
+    live: Option<Box<Live>>,
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        let AnswerBody { body, live } = self.get_mut();
+        let frame = ready!(body.poll_frame(context));
+        if let Some(live) = live {
+            match &frame {
+                Some(Ok(frame)) => live.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
+                Some(Err(error)) => {
+                    tracing::warn!(id = %live.exchange.id, route = live.exchange.route.name, "{error}");
+                }
+                None => {}
+            }
+            live.complete = match &frame {
+                Some(Ok(_)) => body.is_end_stream(),
+                Some(Err(_)) => false,
+                None => true,
+            };
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Refuses what nothing further in should have to understand.
+fn check_head(head: &Request<()>) -> Result<(), Fault> {
+    if head.method() == Method::CONNECT {
+        return Err(Fault::bad_request("CONNECT is not served here."));
+    }
+    let hosts = head.headers().get_all(header::HOST).iter().count();
+    match head.version() {
+        // RFC 9112, section 3.2.
+        Version::HTTP_11 if hosts != 1 => Err(Fault::bad_request("A request has exactly one Host header.")),
+        _ if hosts > 1 => Err(Fault::bad_request("A request has one Host header at most.")),
+        _ => Ok(()),
+    }
+}
+
+fn find(world: &World, listener: usize, head: &Request<()>) -> Result<usize, Fault> {
+    let listener = world.snapshot.listeners.get(listener).ok_or_else(Fault::no_route)?;
+    match listener.routes.find(head) {
+        Found::Route(number) => Ok(number),
+        Found::OtherMethods(allow) => Err(Fault::method_not_allowed(allow)),
+        Found::Nothing => Err(Fault::no_route()),
+    }
+}
+
+/// The target as HTTP/1.1 asks an origin for it (RFC 9112, section 3.2.1).
+fn origin_form(uri: &Uri) -> Uri {
+    if uri.authority().is_none() && uri.scheme().is_none() {
+        return uri.clone();
+    }
+    let target = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    Uri::from(target)
+}
+
+/// Takes away what speaks of one connection only (RFC 9110, section 7.6.1), and the headers that
+/// `Connection` names.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let is_hop_by_hop = |name: &HeaderName| {
+        matches!(
+            *name,
+            header::CONNECTION
+                | header::TE
+                | header::TRAILER
+                | header::TRANSFER_ENCODING
+                | header::UPGRADE
+                | header::PROXY_AUTHENTICATE
+                | header::PROXY_AUTHORIZATION
+        ) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+    };
+    // Most heads have none of them: one look at each name instead of a look-up for each of these.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        // What says how long the body is or where it goes is not for a client to take away.
+        .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH))
+        .collect();
+    let present: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    for name in named.into_iter().chain(present) {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_one_connection_only_goes_no_further() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Secret , content-length, host"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("x-secret", "1"),
+            ("content-length", "3"),
+            ("host", "example.com"),
+            ("accept", "*/*"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        strip_hop_by_hop(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort();
+        assert_eq!(left, ["accept", "content-length", "host"]);
+    }
+}

@@ -1,0 +1,85 @@
+//! The gateway: what a configuration means, and the workers that do it.
+//!
+//! ```text
+//! run       load_config > Snapshot::build > bind > Worker per core > drain
+//! request   listener > gateway::handle > route > pipeline > upstream > pipeline > client
+//! reload    watch > load_config > Snapshot::build(previous) > every worker
+//! ```
+
+mod body;
+mod gateway;
+mod listener;
+mod observe;
+mod pipeline;
+mod refusal;
+mod reload;
+mod route;
+pub mod run;
+mod settings;
+mod snapshot;
+mod upstream;
+mod worker;
+
+use std::path::Path;
+use std::time::Instant;
+
+use limen_config::{Config, Errors, Natives};
+use limen_policy::native::NATIVE;
+use limen_wasm::{Engine, Registry};
+
+use snapshot::Snapshot;
+
+/// The configuration of a file: the only door for start, reload and `limen check`.
+pub fn load_config(file: &Path) -> Result<Config, Errors> {
+    let natives: Vec<_> = NATIVE.iter().map(|native| native.name).collect();
+    Config::load(file, &Natives(&natives))
+}
+
+/// Why the gateway could not do what the command line asked for.
+#[derive(Debug)]
+pub enum StartError {
+    /// Mistakes in the configuration, all of them.
+    Config(Errors),
+    /// This machine does not let it.
+    Machine(String),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Config(errors) => errors.fmt(f),
+            StartError::Machine(what) => write!(f, "error: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Does all that `run` does with a configuration, but for binding and serving. Answers with a line
+/// for people.
+pub fn check(file: &Path) -> Result<String, StartError> {
+    let started = Instant::now();
+    let config = load_config(file).map_err(StartError::Config)?;
+    let (_, snapshot) = build(&config, 1)?;
+    Ok(format!(
+        "{}: good. {}, {}, {} ({:.1} s)",
+        file.display(),
+        count(snapshot.routes.len(), "route"),
+        count(snapshot.upstreams.len(), "upstream"),
+        count(snapshot.plugin_count(), "plugin"),
+        started.elapsed().as_secs_f64(),
+    ))
+}
+
+/// The first snapshot of a configuration.
+fn build(config: &Config, workers: usize) -> Result<(Registry, Snapshot), StartError> {
+    let engine = Engine::new().map_err(|error| StartError::Machine(error.to_string()))?;
+    tracing::debug!("isolates are reset by: {}", engine.memory_reset());
+    let registry = Registry::new(engine, workers);
+    let (snapshot, _) = Snapshot::build(config, None, &registry).map_err(StartError::Config)?;
+    Ok((registry, snapshot))
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}

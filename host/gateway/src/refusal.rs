@@ -1,0 +1,128 @@
+//! The one place where something that went wrong becomes an answer and a log line.
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use limen_policy::{Exchange, RequestId};
+
+/// The header that carries the request's id on every answer of the gateway's own.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What went wrong, whose fault it is, what the client reads and what the log says.
+#[derive(Debug)]
+pub struct Fault {
+    pub blame: Blame,
+    pub status: StatusCode,
+    /// For the client: never anything of the inside.
+    detail: &'static str,
+    /// For the log: everything.
+    pub reason: String,
+    allow: Option<String>,
+}
+
+/// Whose fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    Client,
+    Plugin,
+    Upstream,
+}
+
+impl Fault {
+    fn new(blame: Blame, status: StatusCode, detail: &'static str, reason: impl Into<String>) -> Self {
+        Fault { blame, status, detail, reason: reason.into(), allow: None }
+    }
+
+    pub fn no_route() -> Self {
+        Self::new(Blame::Client, StatusCode::NOT_FOUND, "No route matches this request.", "no route matches")
+    }
+
+    pub fn method_not_allowed(allow: String) -> Self {
+        let reason = format!("the routes here allow {allow}");
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        let mut fault = Self::new(Blame::Client, status, "This method is not allowed here.", reason);
+        fault.allow = Some(allow);
+        fault
+    }
+
+    pub fn bad_request(detail: &'static str) -> Self {
+        Self::new(Blame::Client, StatusCode::BAD_REQUEST, detail, detail)
+    }
+
+    pub fn body_too_large(limit: u64) -> Self {
+        let reason = format!("the request body is longer than the {limit} bytes that a policy reads");
+        Self::new(Blame::Client, StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large.", reason)
+    }
+
+    pub fn body_too_slow() -> Self {
+        let detail = "The request body did not arrive in time.";
+        Self::new(Blame::Client, StatusCode::REQUEST_TIMEOUT, detail, "the request body stalled")
+    }
+
+    pub fn body_cut_off(reason: impl Into<String>) -> Self {
+        let detail = "The request body ended early.";
+        Self::new(Blame::Client, StatusCode::BAD_REQUEST, detail, reason)
+    }
+
+    /// A policy failed, and its `on_error` says to refuse with this status.
+    pub fn policy(status: StatusCode, reason: impl Into<String>) -> Self {
+        Self::new(Blame::Plugin, status, "A policy of this route could not decide.", reason)
+    }
+
+    pub fn upstream_unreachable(reason: impl Into<String>) -> Self {
+        let detail = "The upstream could not be reached.";
+        Self::new(Blame::Upstream, StatusCode::BAD_GATEWAY, detail, reason)
+    }
+
+    pub fn upstream_broken(reason: impl Into<String>) -> Self {
+        let detail = "The upstream did not answer as it should.";
+        Self::new(Blame::Upstream, StatusCode::BAD_GATEWAY, detail, reason)
+    }
+
+    pub fn upstream_slow(reason: impl Into<String>) -> Self {
+        let detail = "The upstream did not answer in time.";
+        Self::new(Blame::Upstream, StatusCode::GATEWAY_TIMEOUT, detail, reason)
+    }
+}
+
+/// Makes the fault the exchange's answer, and tells the log.
+pub fn respond(fault: Fault, exchange: &mut Exchange) {
+    log(&fault, exchange);
+    let (head, body) = problem(&fault, exchange.id);
+    exchange.answer_locally(head, body);
+}
+
+/// The problem+json (RFC 9457) that the client reads.
+fn problem(fault: &Fault, id: RequestId) -> (Response<()>, Bytes) {
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": fault.status.canonical_reason().unwrap_or("Error"),
+        "status": fault.status.as_u16(),
+        "detail": fault.detail,
+        "request_id": id.to_string(),
+    });
+    let mut head = Response::new(());
+    *head.status_mut() = fault.status;
+    let headers = head.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(allow) = fault.allow.as_deref().and_then(|allow| HeaderValue::try_from(allow).ok()) {
+        headers.insert(header::ALLOW, allow);
+    }
+    (head, Bytes::from(body.to_string()))
+}
+
+fn log(fault: &Fault, exchange: &Exchange) {
+    let (id, status, reason) = (exchange.id, fault.status.as_u16(), fault.reason.as_str());
+    let (route, client) = (exchange.route.name.as_str(), exchange.client.address);
+    let (method, path) = (exchange.request.method(), exchange.request.uri().path());
+    match fault.blame {
+        Blame::Client => tracing::debug!(%id, status, route, %client, %method, path, "refused: {reason}"),
+        Blame::Plugin => {
+            tracing::warn!(%id, status, route, %client, %method, path, "policy failed: {reason}")
+        }
+        Blame::Upstream => tracing::warn!(%id, status, route, %client, %method, path, "upstream: {reason}"),
+    }
+}

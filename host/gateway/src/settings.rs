@@ -1,0 +1,78 @@
+//! Settings of a plugin against the JSON Schema that it carries.
+
+use limen_config::{ConfigError, Settings};
+use serde_json::Value;
+
+/// What is wrong with them, each at its place in the file.
+pub fn check(schema: Option<&Value>, settings: &Settings, plugin: &str) -> Vec<ConfigError> {
+    let Some(schema) = schema else { return Vec::new() };
+    let mut schema = schema.clone();
+    refuse_undeclared(&mut schema);
+    // The default engine for `pattern` backtracks; a plugin's schema is not to be trusted with that.
+    let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
+    let validator = match options.build(&schema) {
+        Ok(validator) => validator,
+        Err(error) => {
+            let message = format!("plugin `{plugin}`: its schema for settings is broken: {error}");
+            return vec![ConfigError::new(settings.place("").clone(), message)];
+        }
+    };
+    let errors = validator.iter_errors(settings.value()).map(|error| {
+        let place = settings.place(error.instance_path().as_str()).clone();
+        let message = format!("settings of `{plugin}`: {error}");
+        let error = ConfigError::new(place, message);
+        match declared(&schema) {
+            Some(declared) => error.expected(format!("the settings of `{plugin}`: {declared}")),
+            None => error,
+        }
+    });
+    errors.collect()
+}
+
+/// The names of the settings.
+fn declared(schema: &Value) -> Option<String> {
+    let names = schema.get("properties")?.as_object()?.keys();
+    Some(names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+}
+
+/// An object that names its properties and is silent on others has no others: a slip of the pen in
+/// the settings is a mistake, not a setting that is ignored.
+fn refuse_undeclared(schema: &mut Value) {
+    let Some(object) = schema.as_object_mut() else { return };
+    let silent = ["additionalProperties", "unevaluatedProperties", "patternProperties"]
+        .iter()
+        .all(|keyword| !object.contains_key(*keyword));
+    if object.contains_key("properties") && silent {
+        object.insert("unevaluatedProperties".to_owned(), Value::Bool(false));
+    }
+    // Not below `allOf` and its like: what one branch does not name another may.
+    for keyword in ["properties", "$defs"] {
+        if let Some(Value::Object(inner)) = object.get_mut(keyword) {
+            inner.values_mut().for_each(refuse_undeclared);
+        }
+    }
+    for keyword in ["items", "additionalProperties"] {
+        if let Some(inner) = object.get_mut(keyword) {
+            refuse_undeclared(inner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_the_schema_does_not_name_is_refused_at_every_depth() {
+        let mut schema = json!({
+            "type": "object",
+            "properties": { "list": { "type": "array", "items": { "properties": { "a": {} } } }, "free": { "additionalProperties": true, "properties": {} } }
+        });
+        refuse_undeclared(&mut schema);
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        assert!(validator.is_valid(&json!({ "list": [{ "a": 1 }], "free": { "x": 1 } })));
+        assert!(!validator.is_valid(&json!({ "lst": [] })));
+        assert!(!validator.is_valid(&json!({ "list": [{ "b": 1 }] })));
+    }
+}

@@ -1,0 +1,280 @@
+//! One immutable meaning of one configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use limen_config::{Attachment, Config, ConfigError, Errors, Target, UpstreamTimeouts};
+use limen_policy::{Parameter, Policy, RouteFacts, native};
+use limen_wasm::{Plugin, Refused, Registry};
+use tokio_rustls::TlsAcceptor;
+
+use crate::listener::tls;
+use crate::pipeline::{Attached, Pipeline};
+use crate::route::RouteTable;
+use crate::settings;
+
+/// Everything that a request needs to know of the configuration. A request sees one snapshot from
+/// its first moment to its last.
+pub struct Snapshot {
+    pub listeners: Vec<Listener>,
+    pub routes: Vec<Route>,
+    pub upstreams: Vec<UpstreamTerms>,
+    pub access_log: bool,
+    /// Which version of each plugin this is: kept for the next build, should its file be broken then.
+    plugins: BTreeMap<String, Arc<Plugin>>,
+}
+
+/// What a listener does with a connection.
+pub struct Listener {
+    pub routes: RouteTable,
+    pub tls: Option<TlsAcceptor>,
+}
+
+pub struct Route {
+    pub facts: RouteFacts,
+    pub pipeline: Pipeline,
+    /// The number of its upstream.
+    pub upstream: usize,
+}
+
+/// What each worker makes an upstream of.
+pub struct UpstreamTerms {
+    pub endpoints: Vec<(String, u16)>,
+    pub timeout: UpstreamTimeouts,
+}
+
+/// A plugin whose new version can't be used, and that stays on its last good one.
+pub struct KeptBack {
+    pub plugin: String,
+    pub live: String,
+    pub because: String,
+}
+
+/// Where an attachment stands: its route, and its place there.
+type Seat = (usize, usize);
+
+impl Snapshot {
+    /// Compiles, configures and checks all that a configuration names. What did not change since the
+    /// previous snapshot is reused. A plugin whose file is broken, or refuses its settings, stays on
+    /// the version of the previous snapshot; without one it is an error, and so is everything else.
+    ///
+    /// Takes as long as compiling does: never on a worker.
+    pub fn build(
+        config: &Config,
+        previous: Option<&Snapshot>,
+        registry: &Registry,
+    ) -> Result<(Snapshot, Vec<KeptBack>), Errors> {
+        // Without `..`: a new section of the file has to say here what it means.
+        let Config { file: _, files: _, gateway: _, log, listeners, plugins, upstreams, routes } = config;
+
+        let mut errors = Vec::new();
+        let mut kept_back = Vec::new();
+        let mut live = BTreeMap::new();
+        let mut policies: BTreeMap<Seat, Box<dyn Policy>> = BTreeMap::new();
+        for plugin in plugins.values() {
+            let last_good = previous.and_then(|previous| previous.plugins.get(&plugin.name));
+            match Loaded::load(plugin, routes, last_good, registry) {
+                Ok(loaded) => {
+                    live.insert(plugin.name.clone(), loaded.version);
+                    policies.extend(loaded.policies);
+                    kept_back.extend(loaded.kept_back);
+                }
+                Err(plugin_errors) => errors.extend(plugin_errors),
+            }
+        }
+        for (seat, attachment) in attachments(routes) {
+            if let Target::Native(name) = &attachment.target {
+                match build_native(name, attachment) {
+                    Ok(policy) => drop(policies.insert(seat, policy)),
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+
+        let mut built_listeners = Vec::new();
+        for (number, listener) in listeners.iter().enumerate() {
+            let tls = listener.tls.as_ref().map(tls::acceptor).transpose();
+            match tls {
+                Ok(tls) => built_listeners.push(Listener { routes: RouteTable::new(routes, number), tls }),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors.into_iter().collect());
+        }
+
+        let numbers: BTreeMap<&str, usize> =
+            upstreams.keys().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
+        let built_routes = routes.iter().enumerate().map(|(number, route)| {
+            let attached = route.policies.iter().enumerate().filter_map(|(place, attachment)| {
+                let policy = policies.remove(&(number, place))?;
+                let of_plugin = match &attachment.target {
+                    Target::Plugin(name) => plugins.get(name).map(|plugin| plugin.on_error),
+                    Target::Native(_) => None,
+                };
+                let on_error = attachment.on_error.or(of_plugin).unwrap_or(limen_config::OnError::Refuse);
+                Some(Attached { name: attachment.name.clone(), policy, on_error })
+            });
+            Route {
+                pipeline: Pipeline::new(attached.collect()),
+                facts: facts(route),
+                upstream: numbers.get(route.upstream.as_str()).copied().unwrap_or(usize::MAX),
+            }
+        });
+        let snapshot = Snapshot {
+            routes: built_routes.collect(),
+            listeners: built_listeners,
+            upstreams: upstreams.values().map(terms).collect(),
+            access_log: log.access,
+            plugins: live,
+        };
+        Ok((snapshot, kept_back))
+    }
+
+    /// Each plugin with the version that is in force, for the log.
+    pub fn versions(&self) -> String {
+        let versions: Vec<_> =
+            self.plugins.iter().map(|(name, plugin)| format!("{name}={}", plugin.id())).collect();
+        versions.join(" ")
+    }
+
+    pub fn plugin_count(&self) -> usize {
+        self.plugins.len()
+    }
+}
+
+/// One plugin with all its attachments, every one of them from the same version.
+struct Loaded {
+    version: Arc<Plugin>,
+    policies: Vec<(Seat, Box<dyn Policy>)>,
+    kept_back: Option<KeptBack>,
+}
+
+impl Loaded {
+    fn load(
+        plugin: &limen_config::Plugin,
+        routes: &[limen_config::Route],
+        last_good: Option<&Arc<Plugin>>,
+        registry: &Registry,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let new = open(plugin, registry);
+        let because = match new.and_then(|version| {
+            let policies = attach(plugin, &version, routes, registry)?;
+            Ok(Loaded { version, policies, kept_back: None })
+        }) {
+            Ok(loaded) => return Ok(loaded),
+            Err(errors) => errors,
+        };
+        // The settings may be at fault, and then the last good version refuses them as well.
+        let Some(version) = last_good else { return Err(because) };
+        let Ok(policies) = attach(plugin, version, routes, registry) else { return Err(because) };
+        let reasons: Vec<_> = because.iter().map(|error| error.message.as_str()).collect();
+        let kept_back =
+            KeptBack { plugin: plugin.name.clone(), live: version.id(), because: reasons.join("; ") };
+        Ok(Loaded { version: version.clone(), policies, kept_back: Some(kept_back) })
+    }
+}
+
+/// The component of a plugin as its file is now.
+fn open(plugin: &limen_config::Plugin, registry: &Registry) -> Result<Arc<Plugin>, Vec<ConfigError>> {
+    let at_fault = |message: String| {
+        ConfigError::new(plugin.place.clone(), format!("plugin `{}`: {message}", plugin.name))
+    };
+    let file = plugin.component.display();
+    let bytes = std::fs::read(&plugin.component)
+        .map_err(|error| vec![at_fault(format!("could not read its component {file}: {error}"))])?;
+    let loaded = registry.plugin(bytes).and_then(|version| {
+        version.check_grants(&plugin.grants)?;
+        Ok(version)
+    });
+    loaded.map_err(|error| {
+        let fault = at_fault(format!("{} ({file})", error.message));
+        vec![match error.hint {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        }]
+    })
+}
+
+/// A version of a plugin with the settings of every attachment that uses it.
+fn attach(
+    plugin: &limen_config::Plugin,
+    version: &Arc<Plugin>,
+    routes: &[limen_config::Route],
+    registry: &Registry,
+) -> Result<Vec<(Seat, Box<dyn Policy>)>, Vec<ConfigError>> {
+    let mut policies: Vec<(Seat, Box<dyn Policy>)> = Vec::new();
+    let mut errors = Vec::new();
+    for (seat, attachment) in attachments(routes) {
+        if !matches!(&attachment.target, Target::Plugin(name) if *name == plugin.name) {
+            continue;
+        }
+        let wrong = settings::check(version.schema(), &attachment.settings, &plugin.name);
+        if !wrong.is_empty() {
+            errors.extend(wrong);
+            continue;
+        }
+        match registry.policy(version, plugin, attachment.settings.value()) {
+            Ok(policy) => {
+                if let limen_wasm::Start::ConfigureInEach { because } = policy.start() {
+                    tracing::warn!(
+                        plugin = plugin.name,
+                        route = routes.get(seat.0).map(|route| &*route.name),
+                        "no image of its configured memory, `configure` runs in each new isolate: {because}"
+                    );
+                }
+                policies.push((seat, Box::new(policy)));
+            }
+            Err(refused) => {
+                let place = attachment.settings.place("").clone();
+                let name = &plugin.name;
+                errors.push(match refused {
+                    Refused::ByConfigure(failure) => {
+                        ConfigError::new(place, format!("plugin `{name}` refuses these settings: {failure}"))
+                    }
+                    Refused::ByLimits(failure) => {
+                        ConfigError::new(place, format!("plugin `{name}` does not start: {failure}"))
+                            .hint(format!("give it more in [plugin.{name}] limits"))
+                    }
+                });
+            }
+        }
+    }
+    if errors.is_empty() { Ok(policies) } else { Err(errors) }
+}
+
+fn build_native(name: &str, attachment: &Attachment) -> Result<Box<dyn Policy>, ConfigError> {
+    let Some(native) = native::find(name) else {
+        return Err(ConfigError::new(attachment.place.clone(), format!("no built-in policy `{name}`")));
+    };
+    (native.build)(attachment.settings.value()).map_err(|error| {
+        let place = attachment.settings.place(&error.pointer).clone();
+        ConfigError::new(place, format!("policy `{name}`: {}", error.message))
+    })
+}
+
+fn attachments(routes: &[limen_config::Route]) -> impl Iterator<Item = (Seat, &Attachment)> {
+    routes.iter().enumerate().flat_map(|(number, route)| {
+        route.policies.iter().enumerate().map(move |(place, attachment)| ((number, place), attachment))
+    })
+}
+
+fn facts(route: &limen_config::Route) -> RouteFacts {
+    let parameters = route.path.segments.iter().enumerate().filter_map(|(segment, text)| match text {
+        limen_config::Segment::Parameter(name) => Some(Parameter { name: name.clone(), segment }),
+        limen_config::Segment::Literal(_) => None,
+    });
+    RouteFacts {
+        name: route.name.clone(),
+        upstream: Some(route.upstream.clone()),
+        parameters: parameters.collect(),
+    }
+}
+
+fn terms(upstream: &limen_config::Upstream) -> UpstreamTerms {
+    let limen_config::Upstream { name: _, endpoints, timeout, place: _ } = upstream;
+    UpstreamTerms {
+        endpoints: endpoints.iter().map(|endpoint| (endpoint.host.clone(), endpoint.port)).collect(),
+        timeout: timeout.clone(),
+    }
+}

@@ -1,0 +1,144 @@
+//! One address of an upstream and this worker's connections to it: HTTP/1.1, kept alive.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::body::{RequestBody, Upload};
+
+/// Idle connections that one worker keeps to one endpoint.
+const IDLE_EACH: usize = 256;
+/// How long a connection may be idle before it is closed.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// An endpoint and the connections to it that nobody uses right now.
+pub struct Endpoint {
+    host: String,
+    port: u16,
+    idle: RefCell<Vec<(Instant, SendRequest<RequestBody>)>>,
+}
+
+/// The right to use one connection for one request.
+pub struct Connection {
+    endpoint: Rc<Endpoint>,
+    sender: SendRequest<RequestBody>,
+    /// It has served before, and may have been closed since.
+    used: bool,
+    upload: Option<Rc<Upload>>,
+}
+
+pub enum ConnectError {
+    Failed(String),
+    TimedOut(String),
+}
+
+pub enum SendError {
+    /// Nothing of it was sent: the connection had been closed.
+    Unsent(Box<Request<RequestBody>>),
+    Broken(String),
+}
+
+impl Endpoint {
+    pub fn new(host: String, port: u16) -> Self {
+        Endpoint { host, port, idle: RefCell::default() }
+    }
+
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// An idle connection, or a new one.
+    pub async fn connection(self: &Rc<Self>, limit: Duration) -> Result<Connection, ConnectError> {
+        while let Some(mut sender) = self.pop() {
+            // A connection whose last answer has just ended is ready in a moment.
+            let ready =
+                sender.is_ready() || matches!(tokio::time::timeout(limit, sender.ready()).await, Ok(Ok(())));
+            if ready {
+                return Ok(Connection { endpoint: self.clone(), sender, used: true, upload: None });
+            }
+        }
+        match tokio::time::timeout(limit, self.connect()).await {
+            Ok(Ok(sender)) => Ok(Connection { endpoint: self.clone(), sender, used: false, upload: None }),
+            Ok(Err(reason)) => Err(ConnectError::Failed(format!("{}: {reason}", self.address()))),
+            Err(_) => {
+                Err(ConnectError::TimedOut(format!("{} took no connection within {limit:?}", self.address())))
+            }
+        }
+    }
+
+    /// Closes what has been idle for too long.
+    pub fn prune(&self) {
+        self.idle.borrow_mut().retain(|(since, sender)| !sender.is_closed() && since.elapsed() < IDLE_LIMIT);
+    }
+
+    fn pop(&self) -> Option<SendRequest<RequestBody>> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some((_, sender)) = idle.pop() {
+            if !sender.is_closed() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    async fn connect(&self) -> Result<SendRequest<RequestBody>, String> {
+        let text = |error: &dyn std::error::Error| error.to_string();
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let stream = TcpStream::connect((host, self.port)).await.map_err(|error| text(&error))?;
+        stream.set_nodelay(true).map_err(|error| text(&error))?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| text(&error))?;
+        // It ends with its sender, or when the other side closes; what goes wrong on it the request
+        // that uses it is told.
+        tokio::task::spawn_local(async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+}
+
+impl Connection {
+    /// Sends a request and waits for the head of its response.
+    pub async fn send(
+        mut self,
+        request: Request<RequestBody>,
+    ) -> Result<(Response<()>, Incoming, Connection), SendError> {
+        self.upload = request.body().upload();
+        match self.sender.try_send_request(request).await {
+            Ok(response) => {
+                let (parts, incoming) = response.into_parts();
+                Ok((Response::from_parts(parts, ()), incoming, self))
+            }
+            Err(mut error) => Err(match error.take_message() {
+                Some(request) if self.used => SendError::Unsent(Box::new(request)),
+                _ => SendError::Broken(format!("{}: {}", self.endpoint.address(), describe(error.error()))),
+            }),
+        }
+    }
+
+    /// Gives it back after the end of the response. One that still carries a request body is closed.
+    pub fn release(self) {
+        let busy = self.upload.is_some_and(|upload| !upload.is_done());
+        let mut idle = self.endpoint.idle.borrow_mut();
+        if !busy && !self.sender.is_closed() && idle.len() < IDLE_EACH {
+            idle.push((Instant::now(), self.sender));
+        }
+    }
+}
+
+/// An error with its causes.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,20 @@
+//! `cargo xtask check`: formatting and lints, of everything that is Rust.
+
+use crate::Outcome;
+use crate::build::{WASM, wasm_target};
+use crate::process::{Workspace, cargo, plain_cargo};
+
+/// The release profile, which tests and users build with: so the build scripts' work, a C library for
+/// TLS among it, is done once for lints, tests and the gateway.
+pub(crate) fn run(_: &[String]) -> Outcome {
+    for workspace in [Workspace::Gateway, Workspace::Plugins, Workspace::Guests] {
+        plain_cargo(workspace, &["fmt", "--all", "--check"], &[])?;
+    }
+    wasm_target()?;
+    let deny = ["--", "-D", "warnings"];
+    let with = |flags: &[&'static str]| [flags, &deny].concat();
+    cargo(Workspace::Gateway, "clippy", &with(&["--all-targets"]), &[])?;
+    cargo(Workspace::PluginsNative, "clippy", &with(&["--all-targets"]), &[])?;
+    cargo(Workspace::Plugins, "clippy", &with(&["--target", WASM]), &[])?;
+    cargo(Workspace::Guests, "clippy", &with(&["--target", WASM]), &[])
+}

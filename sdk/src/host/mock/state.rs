@@ -1,0 +1,145 @@
+//! What the mock gateway knows: of its process, and of one exchange.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::head::{RequestHead, ResponseHead};
+use super::rate::Counters;
+use crate::testing::Line;
+use crate::{EditError, HttpVersion, Level};
+
+/// Edits of one hook (`edit-error.too-large`).
+const EDITS: usize = 256;
+
+/// What outlives an exchange, and what is the same for all.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) counters: Counters,
+    pub(crate) settings: serde_json::Value,
+    pub(crate) log_level: Level,
+    pub(crate) body_limit: usize,
+    pub(crate) client_ip: IpAddr,
+    pub(crate) client_port: u16,
+    pub(crate) tls_version: Option<String>,
+    pub(crate) sni: Option<String>,
+    pub(crate) route: String,
+    pub(crate) upstream: Option<String>,
+}
+
+/// One request and its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange {
+    pub(crate) moment: Moment,
+    pub(crate) request_id: String,
+    pub(crate) version: HttpVersion,
+    pub(crate) path_params: BTreeMap<String, String>,
+    pub(crate) request: RequestHead,
+    pub(crate) request_body: Vec<u8>,
+    pub(crate) response: ResponseHead,
+    pub(crate) response_body: Vec<u8>,
+    pub(crate) response_is_local: bool,
+    /// Values, and whether the policy under test owns the key.
+    pub(crate) bag: BTreeMap<String, (Vec<u8>, bool)>,
+    pub(crate) reply: Option<(ResponseHead, Vec<u8>)>,
+    pub(crate) log: Vec<Line>,
+    pub(crate) failed: Option<String>,
+    pub(crate) edits: usize,
+}
+
+/// Where the exchange is: what may be read and changed depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// `configure`, or no hook at all.
+    Outside,
+    Request,
+    RequestBody,
+    Response,
+    ResponseBody,
+    Log,
+}
+
+impl Process {
+    pub(crate) const fn new() -> Self {
+        Process {
+            counters: Counters::new(),
+            settings: serde_json::Value::Null,
+            log_level: Level::Trace,
+            body_limit: 1024 * 1024,
+            client_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+            client_port: 50_000,
+            tls_version: None,
+            sni: None,
+            route: String::new(),
+            upstream: None,
+        }
+    }
+}
+
+impl Exchange {
+    /// With nothing in it.
+    pub(crate) const fn new() -> Self {
+        Exchange {
+            moment: Moment::Outside,
+            request_id: String::new(),
+            version: HttpVersion::Http11,
+            path_params: BTreeMap::new(),
+            request: RequestHead::new(),
+            request_body: Vec::new(),
+            response: ResponseHead::new(),
+            response_body: Vec::new(),
+            response_is_local: false,
+            bag: BTreeMap::new(),
+            reply: None,
+            log: Vec::new(),
+            failed: None,
+            edits: 0,
+        }
+    }
+
+    /// An edit of the request head: in the request phases, and not too many.
+    pub(crate) fn edit_request(&mut self) -> Result<&mut RequestHead, EditError> {
+        if !matches!(self.moment, Moment::Request | Moment::RequestBody) {
+            return Err(EditError::TooLate);
+        }
+        self.count_edit()?;
+        Ok(&mut self.request)
+    }
+
+    /// An edit of the response head, in the response phases.
+    pub(crate) fn edit_response(&mut self) -> Result<&mut ResponseHead, EditError> {
+        if !matches!(self.moment, Moment::Response | Moment::ResponseBody) {
+            return Err(EditError::TooLate);
+        }
+        self.count_edit()?;
+        Ok(&mut self.response)
+    }
+
+    fn count_edit(&mut self) -> Result<(), EditError> {
+        self.edits += 1;
+        if self.edits > EDITS { Err(EditError::TooLarge) } else { Ok(()) }
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<(Process, Exchange)> = const { RefCell::new((Process::new(), Exchange::new())) };
+}
+
+/// Ask the gateway of this thread.
+pub(crate) fn current<T>(ask: impl FnOnce(&mut Process, &mut Exchange) -> T) -> T {
+    CURRENT.with_borrow_mut(|(process, exchange)| ask(process, exchange))
+}
+
+/// Be the gateway of this thread while `hook` runs.
+pub(crate) fn enter<T>(process: &mut Process, exchange: &mut Exchange, hook: impl FnOnce() -> T) -> T {
+    let mut swap = || {
+        current(|current_process, current_exchange| {
+            std::mem::swap(current_process, process);
+            std::mem::swap(current_exchange, exchange);
+        });
+    };
+    swap();
+    let result = hook();
+    swap();
+    result
+}

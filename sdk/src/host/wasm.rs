@@ -1,0 +1,100 @@
+//! In a component: the imports, as wit-bindgen makes them, with this crate's types.
+
+mod bindings;
+pub(crate) mod component;
+
+use bindings::base::limen::policy as wit;
+pub(crate) use wit::{bag, client, config, request_body, response, response_body, route};
+
+use crate::{EditError, HttpVersion, Level, Method};
+
+pub(crate) mod request {
+    pub(crate) use super::wit::request::{
+        authority, content_length, cookie, has_header, header, header_bytes, header_equals, header_many,
+        header_values, method_text, packed, path, path_param, query, query_param,
+    };
+
+    pub(crate) fn method() -> super::Method {
+        super::wit::request::method().into()
+    }
+
+    pub(crate) fn version() -> super::HttpVersion {
+        super::wit::request::version().into()
+    }
+}
+
+pub(crate) mod log {
+    use super::{Level, wit};
+    pub(crate) use wit::log::fail;
+
+    pub(crate) fn enabled(level: Level) -> bool {
+        wit::log::enabled(level.into())
+    }
+
+    pub(crate) fn write(level: Level, message: &str) {
+        wit::log::write(level.into(), message);
+    }
+}
+
+/// The functions of an interface that differ only in the type of their error.
+macro_rules! edits {
+    ($interface:ident: $($name:ident($($arg:ident: $kind:ty),*);)+) => {
+        pub(crate) mod $interface {
+            $(
+                pub(crate) fn $name($($arg: $kind),*) -> Result<(), super::EditError> {
+                    super::wit::$interface::$name($($arg),*).map_err(Into::into)
+                }
+            )+
+        }
+    };
+}
+
+edits! { request_edit:
+    set_header(name: &str, value: &str);
+    add_header(name: &str, value: &str);
+    remove_header(name: &str);
+    set_method(name: &str);
+    set_path(path: &str);
+    set_query(query: Option<&str>);
+    set_authority(authority: &str);
+}
+edits! { request_body_edit: replace(body: &[u8]); }
+edits! { response_edit:
+    set_status(status: u16);
+    set_header(name: &str, value: &str);
+    add_header(name: &str, value: &str);
+    remove_header(name: &str);
+}
+edits! { response_body_edit: replace(body: &[u8]); }
+edits! { reply:
+    start(status: u16);
+    header(name: &str, value: &str);
+    body(data: &[u8]);
+}
+
+pub(crate) mod counters {
+    use super::wit;
+    use crate::counters::Taken;
+    pub(crate) use wit::counters::{charge, get, incr};
+
+    pub(crate) fn take(key: &str, cost: u64, limit: u64, period_ms: u64, burst: u64) -> Taken {
+        let taken = wit::counters::take(key, cost, limit, period_ms, burst);
+        Taken { allowed: taken.allowed, remaining: taken.remaining, retry_after_ms: taken.retry_after_ms }
+    }
+}
+
+/// The same enum on both sides, case by case.
+macro_rules! same {
+    ($from:ty => $to:ty: $($case:ident)+) => {
+        impl From<$from> for $to {
+            fn from(value: $from) -> Self {
+                match value { $(<$from>::$case => <$to>::$case,)+ }
+            }
+        }
+    };
+}
+
+same! { wit::types::HttpMethod => Method: Get Head Post Put Delete Connect Options Trace Patch Other }
+same! { wit::types::HttpVersion => HttpVersion: Http10 Http11 H2 H3 }
+same! { wit::types::EditError => EditError: Invalid Forbidden TooLarge TooLate }
+same! { Level => wit::types::Level: Trace Debug Info Warn Error }

@@ -1,0 +1,13 @@
+//! What nearly every policy uses: `use limen::prelude::*;`.
+
+pub use crate::{
+    Context, Deserialize, Flow, JsonSchema, OrReply, Reply, Request, RequestBody, Response, ResponseBody,
+    Result,
+};
+pub use crate::{bail, debug, ensure, error, info, trace, warn};
+pub use crate::{json, policy};
+
+// The derive of `JsonSchema` names the crate `schemars`: with this a policy needs no dependency on
+// it. (That of `Deserialize` is our own for the same reason.)
+#[doc(hidden)]
+pub use crate::schemars;

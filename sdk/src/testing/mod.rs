@@ -1,0 +1,148 @@
+//! Run a policy natively, under plain `cargo test`, against a mock of the gateway.
+//!
+//! ```
+//! use limen::prelude::*;
+//! use limen::testing;
+//!
+//! struct Greeter { greeting: String }
+//!
+//! #[derive(Deserialize, JsonSchema)]
+//! struct Config { greeting: String }
+//!
+//! #[limen::policy]
+//! impl Greeter {
+//!     fn configure(config: Config) -> Result<Self> { Ok(Greeter { greeting: config.greeting }) }
+//!
+//!     fn on_request(&mut self, request: &mut Request) -> Result<Flow> {
+//!         let name = request.query_param("name").or_reply(400)?;
+//!         request.set_header("x-greeting", &format!("{}, {name}", self.greeting))?;
+//!         Ok(Flow::Next)
+//!     }
+//! }
+//!
+//! let mut greeter = testing::policy::<Greeter>(json!({ "greeting": "hello" })).unwrap();
+//!
+//! let request = greeter.request(testing::get("/?name=Ada")).next();
+//! assert_eq!(request.value("x-greeting"), Some("hello, Ada"));
+//!
+//! let reply = greeter.request(testing::get("/")).reply();
+//! assert_eq!(reply.status, 400);
+//! ```
+//!
+//! The mock keeps the gateway's promises as `wit/` writes them down: an isolate for each exchange,
+//! edits taken or dropped by how the hook ended, headers that a policy cannot change, limits of sizes. It
+//! has no limits of CPU, memory and time, and a panic is a panic of the test.
+
+mod exchange;
+mod message;
+mod outcome;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::host::mock::{self, Process};
+use crate::{__private as glue, Level, Policy, Result};
+pub use exchange::Exchange;
+pub use message::{Request, Response, get, post, request, response};
+pub use outcome::{Line, Outcome, Verdict};
+
+/// A policy with these settings, attached to a mock gateway. Errors: `configure` refuses the settings, or
+/// they do not have the shape of its `Config`.
+pub fn policy<P: Policy>(settings: Value) -> Result<Tested<P>> {
+    let mut tested = Tested { process: Process::new(), policy: std::marker::PhantomData };
+    tested.process.settings = settings;
+    tested.isolate()?;
+    Ok(tested)
+}
+
+/// A policy attached to a mock gateway.
+///
+/// Every exchange has an isolate of its own, as with the gateway's default; counters, and what the
+/// methods here set, outlive it.
+pub struct Tested<P> {
+    process: Process,
+    policy: std::marker::PhantomData<fn() -> P>,
+}
+
+impl<P: Policy> Tested<P> {
+    /// Run the request's phases: `on_request`, and `on_request_body` if it asks for the body.
+    pub fn request(&mut self, request: Request) -> Outcome<Request> {
+        self.exchange(request).request()
+    }
+
+    /// Run the response's phases for an upstream's response to `GET /`.
+    pub fn response(&mut self, response: Response) -> Outcome<Response> {
+        self.exchange(get("/")).response(response)
+    }
+
+    /// Begin an exchange, to run its phases one by one in one isolate.
+    pub fn exchange(&mut self, request: Request) -> Exchange<'_, P> {
+        Exchange::begin(self, request)
+    }
+
+    /// What `describe` tells the gateway: `name`, `version`, `description`, `configSchema`.
+    pub fn describe(&self) -> Value {
+        serde_json::from_str(&glue::describe::<P>()).unwrap_or_default()
+    }
+
+    /// The clock that counters go by moves on so much.
+    pub fn advance(&mut self, time: Duration) -> &mut Self {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let now = &mut self.process.counters.now_ms;
+        *now = now.saturating_add(millis);
+        self
+    }
+
+    /// The value of a counter.
+    pub fn counter(&self, key: &str) -> Option<i64> {
+        self.process.counters.get(key)
+    }
+
+    /// The next exchanges are with this client. At first it is 192.0.2.1.
+    pub fn client_ip(&mut self, address: impl Into<IpAddr>) -> &mut Self {
+        self.process.client_ip = address.into();
+        self
+    }
+
+    /// The next exchanges are over TLS, of this version (`TLSv1.3`) and for this server name.
+    pub fn tls(&mut self, version: &str, sni: Option<&str>) -> &mut Self {
+        self.process.tls_version = Some(version.into());
+        self.process.sni = sni.map(Into::into);
+        self
+    }
+
+    /// The next exchanges are on this route, which leads to this upstream.
+    pub fn route(&mut self, name: &str, upstream: Option<&str>) -> &mut Self {
+        self.process.route = name.into();
+        self.process.upstream = upstream.map(Into::into);
+        self
+    }
+
+    /// Lines below this level are not wanted. At first all are.
+    pub fn log_level(&mut self, level: Level) -> &mut Self {
+        self.process.log_level = level;
+        self
+    }
+
+    /// `limits.body` of the gateway. At first it is 1 MiB.
+    pub fn body_limit(&mut self, bytes: usize) -> &mut Self {
+        self.process.body_limit = bytes;
+        self
+    }
+
+    /// A fresh isolate: the policy, configured.
+    fn isolate(&mut self) -> Result<P> {
+        let settings = self.process.settings.to_string();
+        let mut outside = mock::Exchange::new();
+        let configured = mock::enter(&mut self.process, &mut outside, || glue::configure(&settings));
+        configured.map_err(crate::Error::msg)
+    }
+}
+
+impl<P> std::fmt::Debug for Tested<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tested").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,15 @@
+//! Every test of the whole, in one binary: the real gateway, real sockets. `cargo xtask test` builds
+//! what they need and runs them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets the unexpected should stop right there"
+)]
+
+mod kit;
+
+mod smoke;
+
+mod examples;

@@ -1,0 +1,291 @@
+//! The real gateway: `limen run` in a folder of its own, on ports that the system chooses.
+
+use crate::eventually::within;
+use crate::guests::profile;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+const CONFIG: &str = "limen.toml";
+
+/// A running gateway; killed when dropped, its log shown if the test failed.
+pub struct Gateway {
+    dir: TempDir,
+    child: Child,
+    log: watch::Receiver<Vec<String>>,
+    /// Lines before this one are of no interest any more.
+    log_start: AtomicUsize,
+    listeners: Vec<Listener>,
+}
+
+/// What the gateway said about one of its listeners.
+struct Listener {
+    name: String,
+    /// Such as `http://127.0.0.1:41231`.
+    url: String,
+}
+
+impl Gateway {
+    /// Starts it on this config, whose listeners should ask for port 0.
+    pub async fn start(config: impl AsRef<str>) -> Gateway {
+        Gateway::with(config).start().await
+    }
+
+    /// Prepares a start that needs more than a config.
+    pub fn with(config: impl AsRef<str>) -> Setup {
+        let setup = Setup { dir: TempDir::new().unwrap(), environment: vec![] };
+        setup.file(CONFIG, config.as_ref())
+    }
+
+    /// The URL of `path` on the first listener.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.listeners[0].url)
+    }
+
+    /// The URL of `path` on the listener with this name.
+    pub fn url_of(&self, listener: &str, path: &str) -> String {
+        format!("{}{path}", self.listener(listener).url)
+    }
+
+    /// The address, such as `127.0.0.1:41231`, of the listener with this name.
+    pub fn addr(&self, listener: &str) -> &str {
+        self.listener(listener).url.split_once("://").unwrap().1
+    }
+
+    fn listener(&self, name: &str) -> &Listener {
+        let names = || self.listeners.iter().map(|it| &*it.name).collect::<Vec<_>>().join(", ");
+        let found = self.listeners.iter().find(|it| it.name == name);
+        found.unwrap_or_else(|| panic!("no listener is called {name}; there are: {}", names()))
+    }
+
+    /// A file of the gateway's folder, in which its config is.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.dir.path().join(file)
+    }
+
+    /// Replaces the config as an editor does: written beside, then renamed into place.
+    pub fn write_config(&self, config: impl AsRef<str>) {
+        self.replace_file(CONFIG, config.as_ref());
+    }
+
+    /// Replaces a file of the gateway's folder: written beside, then renamed into place.
+    pub fn replace_file(&self, file: &str, content: impl AsRef<[u8]>) {
+        let new = self.path(&format!("{file}.new"));
+        std::fs::write(&new, content).unwrap();
+        std::fs::rename(&new, self.path(file)).unwrap();
+    }
+
+    /// The lines printed so far, standard output and error together; from [`Gateway::forget_log`] on.
+    pub fn log(&self) -> Vec<String> {
+        self.log.borrow()[self.log_start.load(Ordering::Relaxed)..].to_vec()
+    }
+
+    /// Makes [`Gateway::wait_for_log`] ignore what has been printed until now.
+    pub fn forget_log(&self) {
+        self.log_start.store(self.log.borrow().len(), Ordering::Relaxed);
+    }
+
+    /// Waits for a line of the log, which may have been printed already, and returns it.
+    pub async fn wait_for_log(&self, wanted: impl Fn(&str) -> bool) -> String {
+        self.wait_for_line("a line of the log", wanted).await
+    }
+
+    /// Waits for a line of the log that contains this text, and returns it.
+    pub async fn wait_for_log_containing(&self, text: &str) -> String {
+        self.wait_for_line(&format!("a line of the log with {text:?}"), |line| line.contains(text)).await
+    }
+
+    async fn wait_for_line(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let mut next = self.log_start.load(Ordering::Relaxed);
+        let mut found = None;
+        let mut log = self.log.clone();
+        let search = log.wait_for(|lines| {
+            found = lines[next..].iter().find(|line| wanted(line)).cloned();
+            next = lines.len();
+            found.is_some()
+        });
+        let ended = within(what, search).await.is_err();
+        found.unwrap_or_else(|| panic!("waited for {what}, but limen ended: {ended}"))
+    }
+
+    /// Asks it to load its config anew.
+    pub fn sighup(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// Asks it to finish what it is doing and end.
+    pub fn sigterm(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub async fn wait_exit(&mut self) -> ExitStatus {
+        self.closed_output().await;
+        self.child.wait().unwrap()
+    }
+
+    /// Waits for the one event that a process ending sends: its output is closed.
+    async fn closed_output(&self) {
+        let mut log = self.log.clone();
+        let never = log.wait_for(|_| false);
+        let _ = within("limen to end", never).await;
+    }
+
+    /// Whether it is still running.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How much memory it has in use, `VmRSS`.
+    pub fn rss_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("no VmRSS");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kilobytes * 1024
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let status = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- limen's log ({})", status.map(|it| it.to_string()).unwrap_or_default());
+            self.log.borrow().iter().for_each(|line| eprintln!("{line}"));
+            eprintln!("--- end of limen's log");
+        }
+    }
+}
+
+/// A gateway about to be started, or a config about to be checked: see [`Gateway::with`].
+pub struct Setup {
+    dir: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// How a `limen` that was not meant to stay went.
+#[derive(Debug)]
+pub struct Finished {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Setup {
+    /// Puts a file into the gateway's folder.
+    pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Setup {
+        let path = self.dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// Copies a file, a guest for instance, into the gateway's folder.
+    pub fn copy(self, path: &str, from: impl AsRef<Path>) -> Setup {
+        let content = std::fs::read(from).unwrap();
+        self.file(path, content)
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Setup {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the gateway and waits until it says that it is ready.
+    pub async fn start(self) -> Gateway {
+        let mut child = self.command(&["run", CONFIG]).spawn().unwrap();
+        let log = follow(&mut child);
+        let (log_start, listeners) = (AtomicUsize::new(0), vec![]);
+        let mut gateway = Gateway { dir: self.dir, child, log, log_start, listeners };
+        gateway.wait_for_line("limen to say `ready`", |line| line == "ready").await;
+        gateway.listeners = gateway.log().iter().filter_map(|line| Listener::announced(line)).collect();
+        assert!(!gateway.listeners.is_empty(), "limen is ready, but said nowhere `listening on`");
+        gateway
+    }
+
+    /// `limen run`, for a config that it should refuse: returns once it has ended.
+    pub async fn run(self) -> Finished {
+        self.finish(&["run", CONFIG]).await
+    }
+
+    /// `limen check`.
+    pub async fn check(self) -> Finished {
+        self.finish(&["check", CONFIG]).await
+    }
+
+    /// Any command of `limen`, in this folder, to its end.
+    pub async fn finish(self, arguments: &[&str]) -> Finished {
+        let mut child = self.command(arguments).spawn().unwrap();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        // A gateway that stays up instead of ending must not outlive the test: dropped, it is killed.
+        let (_, log) = watch::channel(vec![]);
+        let (log_start, listeners) = (AtomicUsize::new(0), vec![]);
+        let mut gateway = Gateway { dir: self.dir, child, log, log_start, listeners };
+        let (stdout, stderr) = (read(stdout), read(stderr));
+        let stdout = within("limen to end", stdout).await.unwrap();
+        let stderr = within("limen to end", stderr).await.unwrap();
+        Finished { status: gateway.child.wait().unwrap(), stdout, stderr }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(limen());
+        command.args(arguments).current_dir(self.dir.path());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+impl Listener {
+    /// From `listening on http://127.0.0.1:41231 (NAME)`.
+    fn announced(line: &str) -> Option<Listener> {
+        let rest = line.strip_prefix("listening on ")?;
+        let (url, name) = rest.split_once(' ').unwrap_or((rest, ""));
+        Some(Listener { name: name.trim_matches(['(', ')']).to_owned(), url: url.to_owned() })
+    }
+}
+
+/// The gateway's binary, next to the one of the tests.
+fn limen() -> PathBuf {
+    let path = profile().join("limen");
+    assert!(path.exists(), "{} is not there: run `cargo xtask test`, which builds it", path.display());
+    path
+}
+
+/// Collects both outputs, line by line; the channel closes when the process has closed both.
+fn follow(child: &mut Child) -> watch::Receiver<Vec<String>> {
+    let (sender, log) = watch::channel(vec![]);
+    let sender = std::sync::Arc::new(sender);
+    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    for output in [Box::new(stdout) as Box<dyn Read + Send>, Box::new(stderr)] {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                sender.send_modify(|lines| lines.push(line));
+            }
+        });
+    }
+    log
+}
+
+/// Starts reading at once: a process whose output nobody reads would stop at a full pipe.
+fn read(mut output: impl Read + Send + 'static) -> tokio::task::JoinHandle<String> {
+    tokio::task::spawn_blocking(move || {
+        let mut bytes = vec![];
+        output.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
