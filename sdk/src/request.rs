@@ -209,3 +209,22 @@ fn read_length(block: &[u8], at: usize) -> usize {
     let bytes = block.get(at..).and_then(|rest| rest.first_chunk::<4>());
     bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_that_ends_early_ends_the_iterator() {
+        let mut block = 2_u32.to_le_bytes().to_vec();
+        for length in [5_u32, 3, 1, 1] {
+            block.extend(length.to_le_bytes());
+        }
+        block.extend(b":pathabcxy");
+        assert_eq!(Headers::new(block.clone()).collect::<Vec<_>>(), [("x".to_owned(), b"y".to_vec())]);
+        for end in 0..block.len() {
+            assert_eq!(Headers::new(block[..end].to_vec()).count(), 0);
+        }
+        assert_eq!(Headers::new(vec![0xff; 40]).count(), 0);
+    }
+}

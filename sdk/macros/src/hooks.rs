@@ -135,7 +135,7 @@ impl Hook {
 
     /// The method of the trait, which calls the author's. Spanned as the author's signature, so that
     /// a wrong type is shown there.
-    pub(crate) fn method(&self, policy: &Type, method: &ImplItemFn, limen: &Path) -> TokenStream {
+    pub(crate) fn method(&self, method: &ImplItemFn, limen: &Path) -> TokenStream {
         let name = &method.sig.ident;
         let given: Vec<_> = method.sig.inputs.iter().filter_map(typed).collect();
         let passed = self.parameters_for(given.len()).unwrap_or_default();
@@ -160,7 +160,8 @@ impl Hook {
             ReturnType::Default => name.span(),
             ReturnType::Type(_, answer) => answer.span(),
         };
-        let call = quote_spanned!(answer=> <#policy>::#name(self, #(#arguments),*));
+        let called = Ident::new(self.name, answer);
+        let call = quote_spanned!(answer=> <Self>::#called(self, #(#arguments),*));
         let (returns, body) = if self.decides {
             (quote!(#limen::__private::Flow), call)
         } else {

@@ -105,7 +105,7 @@ impl<'a> Policy<'a> {
     fn write(&self, limen: &Path) -> TokenStream {
         let name = self.name;
         let configure = self.configure.write(name, limen);
-        let methods = self.hooks.iter().map(|(hook, method)| hook.method(name, method, limen));
+        let methods = self.hooks.iter().map(|(hook, method)| hook.method(method, limen));
         let phases = self.hooks.iter().map(|(hook, _)| hook.phase());
         let exports = self.hooks.iter().map(|(hook, _)| hook.export(limen));
         quote! {
