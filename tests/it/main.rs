@@ -8,8 +8,26 @@
     reason = "a test that meets the unexpected should stop right there"
 )]
 
+mod common;
+
 mod kit;
 
 mod smoke;
+
+mod proxy;
+
+mod bodies;
+
+mod plugins;
+
+mod isolates;
+
+mod naughty;
+
+mod neighbours;
+
+mod swap;
+
+mod config;
 
 mod examples;

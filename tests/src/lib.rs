@@ -43,6 +43,7 @@ mod gateway;
 mod guests;
 mod load;
 pub mod origin;
+pub mod wire;
 
 pub use certs::{Certs, Pair};
 pub use client::{Answer, Client};

@@ -16,7 +16,7 @@ section! {
     struct Include(section) {
         /// `files` (required): paths relative to the main file; `*` in the last part stands for any
         /// text in a file's name.
-        files: Vec<Vec<Found>> = section.required("files", each_file),
+        files: Vec<Meant> = section.required("files", each_file),
 
         /// `may`: the sections that these files may contain, so that a team's file can't grant
         /// itself a plugin. Of "route", "policy", "upstream" (these three are the default),
@@ -36,6 +36,14 @@ const SECTIONS: &[(&str, &str)] = &[
     ("plugin", "plugin"),
 ];
 
+/// What one of `files` means.
+#[derive(Debug, Clone)]
+struct Meant {
+    found: Vec<Found>,
+    /// Of a pattern: where further files may appear.
+    folder: Option<PathBuf>,
+}
+
 /// A file to be included.
 #[derive(Debug, Clone)]
 struct Found {
@@ -52,12 +60,17 @@ pub(crate) struct Included {
     pub(crate) place: Place,
 }
 
-/// Opens everything that the main file includes, and says whether it is known what that is.
-pub(crate) fn open(
-    main: &Document<'_>,
-    sink: &Sink,
-    errors: &mut Vec<ConfigError>,
-) -> (Vec<(Text, Included)>, bool) {
+/// All that the main file includes.
+pub(crate) struct Opened {
+    pub(crate) files: Vec<(Text, Included)>,
+    /// The folders that patterns look into.
+    pub(crate) folders: Vec<PathBuf>,
+    /// Whether it is known which files are meant.
+    pub(crate) complete: bool,
+}
+
+/// Opens everything that the main file includes.
+pub(crate) fn open(main: &Document<'_>, sink: &Sink, errors: &mut Vec<ConfigError>) -> Opened {
     let root = Section::root(main, sink);
     let includes = root.or("include", list_leniently, Vec::new());
     let complete = includes.as_ref().is_some_and(|all| all.iter().all(Option::is_some));
@@ -65,8 +78,10 @@ pub(crate) fn open(
     seen.insert(identity(&main.source.path), None);
 
     let mut included: Vec<(Text, Included)> = Vec::new();
+    let mut folders = Vec::new();
     for include in includes.into_iter().flatten().flatten() {
-        for found in include.files.into_iter().flatten() {
+        folders.extend(include.files.iter().filter_map(|meant| meant.folder.clone()));
+        for found in include.files.into_iter().flat_map(|meant| meant.found) {
             match seen.insert(identity(&found.path), Some(found.place.clone())) {
                 None => {}
                 // `*.toml` beside the main file also finds the main file.
@@ -97,11 +112,11 @@ pub(crate) fn open(
             }
         }
     }
-    (included, complete)
+    Opened { files: included, folders, complete }
 }
 
 /// One that can't be read does not keep the others from being read.
-fn each_file(value: &Value<'_>) -> Option<Vec<Vec<Found>>> {
+fn each_file(value: &Value<'_>) -> Option<Vec<Meant>> {
     let items: Vec<_> = value.items("an array of paths")?.collect();
     if items.is_empty() {
         return value.fail(value.error("an empty array").expected("at least one item"));
@@ -120,7 +135,7 @@ fn identity(path: &Path) -> PathBuf {
 }
 
 /// The files that one of `files` names, sorted.
-fn files(value: &Value<'_>) -> Option<Vec<Found>> {
+fn files(value: &Value<'_>) -> Option<Meant> {
     const EXPECTED: &str = "a path like \"teams/users.toml\" or \"teams/*.toml\"";
     let text = value.text(EXPECTED)?;
     if text.is_empty() || text.contains('\0') {
@@ -136,10 +151,13 @@ fn files(value: &Value<'_>) -> Option<Vec<Found>> {
     };
     let folder = value.source.folder().join(folder);
     let Some(pattern) = name.contains('*').then(|| simple(name)).flatten() else {
-        return Some(vec![found(folder.join(name), true)]);
+        return Some(Meant { found: vec![found(folder.join(name), true)], folder: None });
     };
     match matching(&folder, &pattern) {
-        Ok(paths) => Some(paths.into_iter().map(|path| found(path, false)).collect()),
+        Ok(paths) => {
+            let found = paths.into_iter().map(|path| found(path, false)).collect();
+            Some(Meant { found, folder: Some(folder) })
+        }
         Err(why) => {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
             let message = format!("cannot read the folder `{}`: {}", folder.display(), io_phrase(&why));

@@ -63,6 +63,7 @@ pub use plugin::{Grants, IsolateMode, Plugin};
 pub use policy::{Attachment, OnError, Target};
 pub use route::Route;
 pub use settings::Settings;
+pub use suggest::did_you_mean;
 pub use upstream::{Endpoint, Upstream, UpstreamTimeouts};
 
 /// What the file says, checked. It has no behaviour.
@@ -73,6 +74,9 @@ pub struct Config {
     /// Every file that was read: the main one first, then what it includes. A change to any of
     /// them is a change of the configuration.
     pub files: Vec<PathBuf>,
+    /// The folders that patterns of `include` look into: a file that appears there can be a change
+    /// of the configuration, too.
+    pub folders: Vec<PathBuf>,
     /// `[gateway]`
     pub gateway: Gateway,
     /// `[log]`

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::files::Files;
-use crate::include::{self, Included};
+use crate::include::{self, Included, Opened};
 use crate::listener::Listener;
 use crate::policy::Policy;
 use crate::route::Defaults;
@@ -17,8 +17,8 @@ pub(crate) fn load(path: &Path, natives: &Natives<'_>) -> Result<Config, Errors>
     let sink = Sink::default();
     let text = Text::open(path, 0).map_err(|error| Errors::from_iter([*error]))?;
     let (main, mut syntax) = Document::parse(&text);
-    let (opened, includes_known) = include::open(&main, &sink, &mut syntax);
-    let (texts, included): (Vec<Text>, Vec<Included>) = opened.into_iter().unzip();
+    let Opened { files, folders, complete } = include::open(&main, &sink, &mut syntax);
+    let (texts, included): (Vec<Text>, Vec<Included>) = files.into_iter().unzip();
     let documents = texts.iter().map(|text| {
         let (document, errors) = Document::parse(text);
         syntax.extend(errors);
@@ -26,13 +26,13 @@ pub(crate) fn load(path: &Path, natives: &Natives<'_>) -> Result<Config, Errors>
     });
     let included: Vec<(Document<'_>, Included)> = documents.zip(included).collect();
 
-    let complete = Complete { names: includes_known, files: includes_known && syntax.is_empty() };
+    let complete = Complete { names: complete, files: complete && syntax.is_empty() };
     let config = read(&main, &included, natives, complete, &sink);
 
     let sources = std::iter::once(&main.source).chain(included.iter().map(|(document, _)| &document.source));
     let errors = sink.into_errors(syntax, sources);
     match config {
-        Some(config) if errors.is_empty() => Ok(config),
+        Some(config) if errors.is_empty() => Ok(Config { folders, ..config }),
         None if errors.is_empty() => {
             Err(Errors::from_iter([ConfigError::new(Place::file(path), "not a valid configuration")]))
         }
@@ -113,6 +113,7 @@ fn read(
     Some(Config {
         file: main.source.path.to_path_buf(),
         files: files.paths(),
+        folders: Vec::new(), // filled in by `load`
         gateway: gateway?,
         log: log?,
         listeners,

@@ -17,12 +17,25 @@ use crate::upstream::Connection;
 
 /// How long a client may take for the next piece of a body that a policy waits for.
 const CLIENT_IDLE: Duration = Duration::from_secs(60);
+/// How much of a body that nobody wants is taken from the client all the same, and for how long:
+/// a connection that is closed while the client still sends takes the answer with it.
+const DISCARDED: u64 = 64 << 20;
+const DISCARDING: Duration = Duration::from_secs(5);
 
 /// What goes to the upstream.
 pub enum RequestBody {
     Empty,
     Full(Bytes),
-    Stream(Incoming, Rc<Upload>),
+    Stream(Arriving),
+}
+
+/// A request's body on its way. Where it is not read to its end, because somebody answered without,
+/// the rest is discarded.
+pub struct Arriving {
+    incoming: Option<Incoming>,
+    upload: Rc<Upload>,
+    /// The client sends it only when it is asked to (`Expect: 100-continue`): it isn't.
+    on_demand: bool,
 }
 
 /// How far the body of a request has come: the upstream's time to answer counts from its end.
@@ -73,18 +86,18 @@ impl fmt::Display for StreamError {
 impl std::error::Error for StreamError {}
 
 impl RequestBody {
-    pub fn new(incoming: Incoming) -> Self {
+    pub fn new(incoming: Incoming, on_demand: bool) -> Self {
         if incoming.is_end_stream() {
             return RequestBody::Empty;
         }
-        let upload = Upload { done: Cell::new(false), moved: Cell::new(Instant::now()) };
-        RequestBody::Stream(incoming, Rc::new(upload))
+        let upload = Rc::new(Upload { done: Cell::new(false), moved: Cell::new(Instant::now()) });
+        RequestBody::Stream(Arriving { incoming: Some(incoming), upload, on_demand })
     }
 
     /// Where to look how far it has come; none if there is nothing to wait for.
     pub fn upload(&self) -> Option<Rc<Upload>> {
         match self {
-            RequestBody::Stream(_, upload) => Some(upload.clone()),
+            RequestBody::Stream(arriving) => Some(arriving.upload.clone()),
             _ => None,
         }
     }
@@ -95,13 +108,13 @@ impl RequestBody {
             RequestBody::Empty => Ok(Bytes::new()),
             RequestBody::Full(bytes) if bytes.len() as u64 > limit => Err(CollectError::TooLong),
             RequestBody::Full(bytes) => Ok(bytes),
-            RequestBody::Stream(incoming, _) if incoming.size_hint().lower() > limit => {
+            RequestBody::Stream(arriving) if arriving.size_hint().lower() > limit => {
                 Err(CollectError::TooLong)
             }
-            RequestBody::Stream(mut incoming, _) => {
+            RequestBody::Stream(mut arriving) => {
                 let mut pieces = VecDeque::new();
                 let mut idle = Idle::new(CLIENT_IDLE);
-                collect(&mut incoming, &mut pieces, &mut idle, limit).await.map(|()| join(pieces))
+                collect(&mut arriving, &mut pieces, &mut idle, limit).await.map(|()| join(pieces))
             }
         }
     }
@@ -134,14 +147,7 @@ impl Body for RequestBody {
             RequestBody::Empty => Poll::Ready(None),
             RequestBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             RequestBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            RequestBody::Stream(incoming, upload) => {
-                let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
-                upload.moved.set(Instant::now());
-                if frame.is_none() || incoming.is_end_stream() {
-                    upload.done.set(true);
-                }
-                Poll::Ready(frame)
-            }
+            RequestBody::Stream(arriving) => Pin::new(arriving).poll_frame(context),
         }
     }
 
@@ -149,7 +155,7 @@ impl Body for RequestBody {
         match self {
             RequestBody::Empty => true,
             RequestBody::Full(bytes) => bytes.is_empty(),
-            RequestBody::Stream(incoming, _) => incoming.is_end_stream(),
+            RequestBody::Stream(arriving) => arriving.is_end_stream(),
         }
     }
 
@@ -157,7 +163,59 @@ impl Body for RequestBody {
         match self {
             RequestBody::Empty => SizeHint::with_exact(0),
             RequestBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            RequestBody::Stream(incoming, _) => incoming.size_hint(),
+            RequestBody::Stream(arriving) => arriving.size_hint(),
+        }
+    }
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Arriving { incoming: whole, upload, on_demand: _ } = &mut *self;
+        let Some(incoming) = whole else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
+        upload.moved.set(Instant::now());
+        if frame.is_none() || incoming.is_end_stream() {
+            upload.done.set(true);
+        }
+        if let Some(Err(_)) = frame {
+            *whole = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        if self.upload.is_done() || self.on_demand || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        if let Some(incoming) = self.incoming.take() {
+            tokio::task::spawn_local(tokio::time::timeout(DISCARDING, discard(incoming)));
+        }
+    }
+}
+
+/// Reads on without keeping anything.
+async fn discard(mut incoming: Incoming) {
+    let mut length = 0;
+    while length < DISCARDED {
+        match std::future::poll_fn(|context| Pin::new(&mut incoming).poll_frame(context)).await {
+            Some(Ok(frame)) => length += frame.data_ref().map_or(0, |data| data.len() as u64),
+            _ => return,
         }
     }
 }
@@ -281,8 +339,8 @@ impl Idle {
 }
 
 /// Reads a body to its end. What was read is in `pieces`, also when it was too much.
-async fn collect(
-    incoming: &mut Incoming,
+async fn collect<B: Body<Data = Bytes, Error = hyper::Error> + Unpin>(
+    incoming: &mut B,
     pieces: &mut VecDeque<Bytes>,
     idle: &mut Idle,
     limit: u64,

@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use limen_policy::Exchange;
@@ -31,13 +31,15 @@ pub async fn handle(
     let world = connection.worker.world();
     let (mut parts, incoming) = request.into_parts();
     strip_hop_by_hop(&mut parts.headers);
-    let head = Request::from_parts(parts, ());
-    let body = RequestBody::new(incoming);
+    let body = RequestBody::new(incoming, parts.headers.contains_key(header::EXPECT));
+    let mut head = Request::from_parts(parts, ());
+    let is_head = head.method() == Method::HEAD;
 
     let found = match check_head(&head) {
         Ok(()) => find(&world, connection.listener, &head),
         Err(fault) => Err(fault),
     };
+    agree_on_host(&mut head);
     let mut live = Live::begin(&connection, world.clone(), head, found.as_ref().ok().copied());
     let answer = match found {
         Ok(number) => match world.snapshot.routes.get(number) {
@@ -49,7 +51,7 @@ pub async fn handle(
             local(&mut live.exchange)
         }
     };
-    Ok(live.answer(answer))
+    Ok(live.answer(answer, is_head))
 }
 
 /// Through the policies of the route to its upstream, and back.
@@ -85,9 +87,13 @@ async fn forward(
     let mut request = Request::new(body);
     *request.method_mut() = exchange.request.method().clone();
     *request.uri_mut() = origin_form(exchange.request.uri());
-    *request.headers_mut() = exchange.request.headers().clone();
+    *request.headers_mut() = if route.pipeline.looks_back() {
+        exchange.request.headers().clone()
+    } else {
+        std::mem::take(exchange.request.headers_mut())
+    };
     if !request.headers().contains_key(header::HOST)
-        && let Ok(host) = HeaderValue::try_from(exchange.authority())
+        && let Some(Ok(host)) = exchange.request.uri().authority().map(|host| host.as_str().try_into())
     {
         request.headers_mut().insert(header::HOST, host);
     }
@@ -110,7 +116,7 @@ fn local(exchange: &mut Exchange) -> ResponseBody {
 pub struct Live {
     world: Rc<World>,
     route: Option<usize>,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     progress: Progress,
     started: Instant,
     sent: u64,
@@ -128,13 +134,14 @@ impl Live {
     ) -> Box<Self> {
         let facts = route.map(|number| world.facts(number)).unwrap_or_default();
         let id = connection.worker.next_id();
-        let exchange = Exchange::new(id, connection.client.clone(), facts, head);
+        let exchange = Box::new(Exchange::new(id, connection.client.clone(), facts, head));
         let (progress, started) = (Progress::default(), Instant::now());
         Box::new(Live { world, route, exchange, progress, started, sent: 0, complete: false, told: false })
     }
 
     /// The response for the client, which carries the exchange to its end if anybody wants to see it.
-    fn answer(mut self: Box<Self>, body: ResponseBody) -> Response<AnswerBody> {
+    fn answer(mut self: Box<Self>, mut body: ResponseBody, to_head: bool) -> Response<AnswerBody> {
+        leave_out_body(&mut self.exchange.response, &mut body, to_head);
         let head = if self.is_watched() {
             // The log still wants to read it.
             let mut head = Response::new(());
@@ -200,13 +207,17 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         let AnswerBody { body, live } = self.get_mut();
         let frame = ready!(body.poll_frame(context));
-        if let Some(live) = live {
-            match &frame {
-                Some(Ok(frame)) => live.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
-                Some(Err(error)) => {
+        if let Some(Err(error)) = &frame {
+            match live {
+                Some(live) => {
                     tracing::warn!(id = %live.exchange.id, route = live.exchange.route.name, "{error}");
                 }
-                None => {}
+                None => tracing::warn!("{error}"),
+            }
+        }
+        if let Some(live) = live {
+            if let Some(Ok(frame)) = &frame {
+                live.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
             }
             live.complete = match &frame {
                 Some(Ok(_)) => body.is_end_stream(),
@@ -231,6 +242,9 @@ fn check_head(head: &Request<()>) -> Result<(), Fault> {
     if head.method() == Method::CONNECT {
         return Err(Fault::bad_request("CONNECT is not served here."));
     }
+    if head.uri().authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(Fault::bad_request("A target has no user and password."));
+    }
     let hosts = head.headers().get_all(header::HOST).iter().count();
     match head.version() {
         // RFC 9112, section 3.2.
@@ -238,6 +252,35 @@ fn check_head(head: &Request<()>) -> Result<(), Fault> {
         _ if hosts > 1 => Err(Fault::bad_request("A request has one Host header at most.")),
         _ => Ok(()),
     }
+}
+
+/// The host of the target goes before a `Host` header beside it (RFC 9112, section 3.2.2; RFC 9113,
+/// section 8.3.1): else a route would be chosen by one name, and its upstream asked for another.
+fn agree_on_host(head: &mut Request<()>) {
+    let Some(authority) = head.uri().authority() else { return };
+    if head.headers().contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::try_from(authority.as_str())
+    {
+        head.headers_mut().insert(header::HOST, host);
+    }
+}
+
+/// Some answers have no body, whatever policies or the gateway itself would say in it (RFC 9110,
+/// sections 9.3.2 and 6.4.1). Over HTTP/2 nobody below us sees to that.
+fn leave_out_body(head: &mut Response<()>, body: &mut ResponseBody, to_head: bool) {
+    let bodiless = matches!(head.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !to_head && !bodiless {
+        return;
+    }
+    if head.status() == StatusCode::NO_CONTENT {
+        head.headers_mut().remove(header::CONTENT_LENGTH);
+    } else if to_head
+        && let Some(length @ 1..) = body.size_hint().exact()
+        && !head.headers().contains_key(header::CONTENT_LENGTH)
+    {
+        head.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    body.replace(Bytes::new());
 }
 
 fn find(world: &World, listener: usize, head: &Request<()>) -> Result<usize, Fault> {

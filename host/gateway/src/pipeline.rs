@@ -56,6 +56,11 @@ impl Pipeline {
         self.phases.has(Phase::ResponseBody)
     }
 
+    /// Whether some policy is asked once the request has gone on, and may look back at it.
+    pub fn looks_back(&self) -> bool {
+        self.phases.any_after(Phase::RequestBody)
+    }
+
     /// Whether some policy wants to know how the exchange ended.
     pub fn logs(&self) -> bool {
         self.phases.has(Phase::Log)
@@ -65,7 +70,7 @@ impl Pipeline {
     pub async fn on_request(
         &self,
         progress: &mut Progress,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         body: &mut RequestBody,
     ) -> Decision {
         progress.seats.reserve_exact(self.policies.len());
@@ -100,10 +105,10 @@ impl Pipeline {
     pub async fn on_response(
         &self,
         progress: &mut Progress,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         body: &mut ResponseBody,
     ) {
-        if !self.phases.any_after(Phase::RequestBody) {
+        if !self.looks_back() {
             return;
         }
         for number in (0..progress.seats.len()).rev() {
@@ -127,7 +132,7 @@ impl Pipeline {
     }
 
     /// Tells the policies that took part how it ended.
-    pub async fn on_log(&self, progress: &mut Progress, exchange: &mut Exchange) {
+    pub async fn on_log(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) {
         for number in 0..progress.seats.len() {
             self.ask(number, Phase::Log, progress, exchange).await;
         }
@@ -140,7 +145,7 @@ impl Pipeline {
         number: usize,
         phase: Phase,
         progress: &mut Progress,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Option<Verdict> {
         let attached = self.policies.get(number)?;
         let Place::In(seat) = progress.seats.get_mut(number)? else { return None };
@@ -175,7 +180,7 @@ impl Pipeline {
         &self,
         number: usize,
         progress: &mut Progress,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         failure: Failure,
     ) -> Option<Verdict> {
         let attached = self.policies.get(number)?;

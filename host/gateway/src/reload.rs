@@ -17,6 +17,9 @@ use crate::snapshot::{KeptBack, Snapshot};
 const QUIET: Duration = Duration::from_millis(50);
 /// ... but what goes on changing is looked at this often all the same.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// The files are looked at this often without any event, too: network file systems send none, and
+/// nor does a folder that was removed and made again, which nobody watches yet.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the configuration is looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +94,13 @@ impl Reloader {
             if reason == Reason::Asked || self.seen.is_outdated() {
                 self.reload();
             }
-            match self.asks.recv() {
-                Ok(first) => reason = self.settle(first),
-                Err(_) => return,
+            reason = match self.asks.recv_timeout(LOOK_EVERY) {
+                Ok(first) => self.settle(first),
+                Err(RecvTimeoutError::Timeout) if self.seen.is_outdated() => {
+                    self.settle(Reason::FilesChanged)
+                }
+                Err(RecvTimeoutError::Timeout) => Reason::FilesChanged,
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
@@ -113,13 +120,14 @@ impl Reloader {
 
     fn reload(&mut self) {
         let started = Instant::now();
-        // Taken before the files are read: what changes after that is seen as a change.
         self.seen = self.seen.again();
-        let config = match crate::load_config(&self.file) {
-            Ok(config) => config,
+        let config = match load(&self.file) {
+            Ok((config, seen)) => {
+                self.seen = seen;
+                config
+            }
             Err(errors) => return refused(&errors),
         };
-        self.seen = Fingerprint::of(&config);
         self.watch_folders();
         if bound(&config) != self.listeners {
             let place = config
@@ -158,15 +166,21 @@ impl Reloader {
             // It may be gone from the disk as well.
             let _ = watcher.unwatch(gone);
         }
-        let mut watched: BTreeSet<PathBuf> = self.folders.intersection(&folders).cloned().collect();
-        for new in folders.difference(&self.folders) {
-            match watcher.watch(new, RecursiveMode::NonRecursive) {
-                Ok(()) => drop(watched.insert(new.clone())),
-                Err(error) => tracing::warn!("can't watch {}: {error}", new.display()),
+        // Those that are watched as well: what has that name now may be another folder.
+        for folder in &folders {
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                tracing::debug!("can't watch {}: {error}", folder.display());
             }
         }
-        self.folders = watched;
+        self.folders = folders;
     }
+}
+
+/// A configuration, and how its files looked before they were read: what changes after that is seen
+/// as a change. Which files there are to look at is known only from reading them once.
+pub fn load(file: &Path) -> Result<(Config, Fingerprint), Errors> {
+    let seen = Fingerprint::of(&crate::load_config(file)?);
+    Ok((crate::load_config(file)?, seen))
 }
 
 fn refused(errors: &Errors) {
@@ -193,17 +207,18 @@ struct Look {
     length: u64,
     /// Replacing a file makes another one of it.
     identity: u64,
+    is_folder: bool,
 }
 
 impl Fingerprint {
     /// All files that a configuration is made of: its own, components, certificates and keys. (A file
     /// that a pattern of `include` will match is seen by its folder's own look.)
-    pub fn of(config: &Config) -> Self {
+    fn of(config: &Config) -> Self {
         let components = config.plugins.values().map(|plugin| &plugin.component);
         let pairs = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let pairs = pairs.flat_map(|tls| &tls.certificates).flat_map(|pair| [&pair.cert, &pair.key]);
-        let files = config.files.iter().chain(components).chain(pairs).cloned();
-        Fingerprint(files.map(|file| look(file)).collect())
+        let files = config.files.iter().chain(&config.folders).chain(components).chain(pairs).cloned();
+        Fingerprint(files.map(look).collect())
     }
 
     /// The same files as they look now.
@@ -216,7 +231,10 @@ impl Fingerprint {
     }
 
     fn folders(&self) -> BTreeSet<PathBuf> {
-        let folders = self.0.iter().filter_map(|(file, _)| file.parent());
+        let folders = self.0.iter().filter_map(|(file, look)| match look {
+            Some(Look { is_folder: true, .. }) => Some(file.as_path()),
+            _ => file.parent(),
+        });
         let here = Path::new(".");
         folders.map(|folder| if folder.as_os_str().is_empty() { here } else { folder }.to_owned()).collect()
     }
@@ -224,8 +242,14 @@ impl Fingerprint {
 
 fn look(file: PathBuf) -> (PathBuf, Option<Look>) {
     use std::os::unix::fs::MetadataExt;
-    let look = std::fs::metadata(&file).ok().and_then(|found| {
-        Some(Look { modified: found.modified().ok()?, length: found.len(), identity: found.ino() })
+    let here = if file.as_os_str().is_empty() { Path::new(".") } else { &file };
+    let look = std::fs::metadata(here).ok().and_then(|found| {
+        Some(Look {
+            modified: found.modified().ok()?,
+            length: found.len(),
+            identity: found.ino(),
+            is_folder: found.is_dir(),
+        })
     });
     (file, look)
 }

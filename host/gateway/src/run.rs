@@ -8,20 +8,20 @@ use std::sync::mpsc::Sender;
 use std::thread;
 
 use limen_config::Config;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::listener::socket;
-use crate::reload::{Fingerprint, Reason, Reloader};
-use crate::{StartError, build, load_config, observe, worker};
+use crate::reload::{self, Reason, Reloader};
+use crate::{StartError, build, observe, worker};
 
 /// Serves until it is told to stop.
 pub fn run(file: &Path) -> Result<(), StartError> {
-    let config = load_config(file).map_err(StartError::Config)?;
+    let (config, seen) = reload::load(file).map_err(StartError::Config)?;
     observe::log::start(&config.log);
     let workers =
         config.gateway.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
-    let seen = Fingerprint::of(&config);
     let (registry, snapshot) = build(&config, workers)?;
     let sockets = bind(&config, workers)?;
 
@@ -29,7 +29,9 @@ pub fn run(file: &Path) -> Result<(), StartError> {
     let (publish, snapshots) = watch::channel(Arc::new(snapshot));
     let (drain, draining) = watch::channel(false);
     let (reloader, ask) = Reloader::new(&config, seen, registry, publish);
-    spawn("limen-signals", move || signals(&drain, &ask))?;
+    let signals =
+        Signals::catch().map_err(|error| StartError::Machine(format!("can't catch signals: {error}")))?;
+    spawn("limen-signals", move || signals.follow(&drain, &ask))?;
     let threads = sockets.into_iter().enumerate().map(|(number, sockets)| {
         let start = worker::Start {
             number,
@@ -86,29 +88,51 @@ fn bind(config: &Config, workers: usize) -> Result<Vec<Vec<TcpListener>>, StartE
 }
 
 /// SIGTERM and SIGINT drain, SIGHUP reloads; the second SIGTERM or SIGINT ends at once.
-fn signals(drain: &watch::Sender<bool>, ask: &Sender<Reason>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                _ = hangup.recv() => {
-                    tracing::info!("SIGHUP: reloading");
-                    // The reloader is gone only at the end of the process.
-                    let _ = ask.send(Reason::Asked);
-                    continue;
+struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// From here on they no longer end the process by themselves: to be called before anybody is told
+    /// that we are ready.
+    fn catch() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let (terminate, interrupt, hangup) = {
+            let _inside = runtime.enter();
+            (
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::hangup())?,
+            )
+        };
+        Ok(Signals { runtime, terminate, interrupt, hangup })
+    }
+
+    /// Does what each asks for. Does not end.
+    fn follow(self, drain: &watch::Sender<bool>, ask: &Sender<Reason>) {
+        let Signals { runtime, mut terminate, mut interrupt, mut hangup } = self;
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                    _ = hangup.recv() => {
+                        tracing::info!("SIGHUP: reloading");
+                        // The reloader is gone only at the end of the process.
+                        let _ = ask.send(Reason::Asked);
+                        continue;
+                    }
                 }
+                if drain.send_replace(true) {
+                    std::process::exit(130);
+                }
+                tracing::info!("draining: no new connections, those that are open may finish");
             }
-            if drain.send_replace(true) {
-                std::process::exit(130);
-            }
-            tracing::info!("draining: no new connections, those that are open may finish");
-        }
-    })
+        })
+    }
 }
 
 fn spawn<T: Send + 'static>(

@@ -1,6 +1,7 @@
 //! Settings of a plugin against the JSON Schema that it carries.
 
-use limen_config::{ConfigError, Settings};
+use jsonschema::error::ValidationErrorKind;
+use limen_config::{ConfigError, Settings, did_you_mean};
 use serde_json::Value;
 
 /// What is wrong with them, each at its place in the file.
@@ -17,22 +18,44 @@ pub fn check(schema: Option<&Value>, settings: &Settings, plugin: &str) -> Vec<C
             return vec![ConfigError::new(settings.place("").clone(), message)];
         }
     };
-    let errors = validator.iter_errors(settings.value()).map(|error| {
-        let place = settings.place(error.instance_path().as_str()).clone();
-        let message = format!("settings of `{plugin}`: {error}");
-        let error = ConfigError::new(place, message);
-        match declared(&schema) {
-            Some(declared) => error.expected(format!("the settings of `{plugin}`: {declared}")),
-            None => error,
+    let names = declared(&schema);
+    let wrong = |pointer: &str, what: &dyn std::fmt::Display| {
+        let place = settings.place(pointer).clone();
+        let error = ConfigError::new(place, format!("settings of `{plugin}`: {what}"));
+        if names.is_empty() {
+            return error;
         }
-    });
-    errors.collect()
+        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+        error.expected(format!("the settings of `{plugin}`: {}", names.join(", ")))
+    };
+    let mut errors = Vec::new();
+    for error in validator.iter_errors(settings.value()) {
+        let pointer = error.instance_path().as_str();
+        match error.kind() {
+            // Each at its own place, and not all of them at the table that they stand in.
+            ValidationErrorKind::AdditionalProperties { unexpected }
+            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+                errors.extend(unexpected.iter().map(|name| {
+                    let escaped = name.replace('~', "~0").replace('/', "~1");
+                    let error =
+                        wrong(&format!("{pointer}/{escaped}"), &format_args!("unknown setting `{name}`"));
+                    let known = if pointer.is_empty() { names.as_slice() } else { &[] };
+                    match did_you_mean(name, known.iter().copied()) {
+                        Some(hint) => error.hint(hint),
+                        None => error,
+                    }
+                }));
+            }
+            _ => errors.push(wrong(pointer, &error)),
+        }
+    }
+    errors
 }
 
 /// The names of the settings.
-fn declared(schema: &Value) -> Option<String> {
-    let names = schema.get("properties")?.as_object()?.keys();
-    Some(names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+fn declared(schema: &Value) -> Vec<&str> {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties.into_iter().flat_map(|properties| properties.keys()).map(String::as_str).collect()
 }
 
 /// An object that names its properties and is silent on others has no others: a slip of the pen in

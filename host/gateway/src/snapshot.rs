@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_config::{Attachment, Config, ConfigError, Errors, Target, UpstreamTimeouts};
-use limen_policy::{Parameter, Policy, RouteFacts, native};
+use limen_policy::{FailureKind, Parameter, Policy, RouteFacts, native};
 use limen_wasm::{Plugin, Refused, Registry};
 use tokio_rustls::TlsAcceptor;
 
@@ -65,7 +65,8 @@ impl Snapshot {
         registry: &Registry,
     ) -> Result<(Snapshot, Vec<KeptBack>), Errors> {
         // Without `..`: a new section of the file has to say here what it means.
-        let Config { file: _, files: _, gateway: _, log, listeners, plugins, upstreams, routes } = config;
+        let Config { file: _, files: _, folders: _, gateway: _, log, listeners, plugins, upstreams, routes } =
+            config;
 
         let mut errors = Vec::new();
         let mut kept_back = Vec::new();
@@ -230,7 +231,11 @@ fn attach(
                 let name = &plugin.name;
                 errors.push(match refused {
                     Refused::ByConfigure(failure) => {
-                        ConfigError::new(place, format!("plugin `{name}` refuses these settings: {failure}"))
+                        let why = match failure.kind {
+                            FailureKind::Failed => failure.reason, // its own words
+                            _ => failure.to_string(),
+                        };
+                        ConfigError::new(place, format!("plugin `{name}` refuses these settings: {why}"))
                     }
                     Refused::ByLimits(failure) => {
                         ConfigError::new(place, format!("plugin `{name}` does not start: {failure}"))
@@ -275,6 +280,6 @@ fn terms(upstream: &limen_config::Upstream) -> UpstreamTerms {
     let limen_config::Upstream { name: _, endpoints, timeout, place: _ } = upstream;
     UpstreamTerms {
         endpoints: endpoints.iter().map(|endpoint| (endpoint.host.clone(), endpoint.port)).collect(),
-        timeout: timeout.clone(),
+        timeout: *timeout,
     }
 }

@@ -19,8 +19,9 @@ pub trait Policy: Send + Sync {
     /// Asks it at one of its phases. `seat` is what it keeps from one phase to the next of the same
     /// exchange; dropping it is how an exchange that ends early says so.
     ///
-    /// Edits are journaled in the exchange; the caller commits or discards them by the answer.
-    fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Exchange, seat: &'a mut Seat) -> Answer<'a>;
+    /// Edits are journaled in the exchange; the caller commits or discards them by the answer. The
+    /// exchange is boxed so that lending it to an isolate moves a pointer.
+    fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a>;
 }
 
 /// What one policy keeps of one exchange, between its phases.

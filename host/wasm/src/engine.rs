@@ -14,6 +14,14 @@ use crate::state::State;
 /// How many isolates there can be at once. Each reserves 4 GiB of addresses for its memory, and a
 /// few kernel mappings while in use (`vm.max_map_count` is 65,530 by default).
 const ISOLATES: u32 = 4096;
+/// How many isolates that nobody uses keep their memory, so that the next exchange finds it mapped:
+/// with `KEPT_DIRTY` each, this bounds what an idle gateway holds on to (1 GiB if every one of them
+/// had once written that much; a small policy writes some 30 KiB).
+const WARM: u32 = 1024;
+/// Memory of an isolate that is put back rather than given back to the kernel, in bytes: of what was
+/// written, where the kernel says what that is, and of what comes first, where it doesn't.
+const KEPT_DIRTY: usize = 1 << 20;
+const KEPT: usize = 256 << 10;
 /// Core modules in one component: a policy has its own and a few that adapt WASI.
 const CORE_MODULES_EACH: u32 = 4;
 /// The most memory that one isolate may be given (`limits.memory`).
@@ -119,14 +127,14 @@ fn config(reset: MemoryReset) -> Config {
         .max_memories_per_component(1)
         .max_tables_per_component(2)
         .max_memory_size(MAX_MEMORY)
-        .max_unused_warm_slots(ISOLATES)
+        .max_unused_warm_slots(WARM)
         .table_keep_resident(16 << 10);
     match reset {
         MemoryReset::DirtyPages => {
-            pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(4 << 20);
+            pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(KEPT_DIRTY);
         }
         MemoryReset::KeepResident => {
-            pool.pagemap_scan(Enabled::No).linear_memory_keep_resident(256 << 10);
+            pool.pagemap_scan(Enabled::No).linear_memory_keep_resident(KEPT);
         }
     }
 

@@ -40,9 +40,13 @@ impl Isolate {
     ) -> Result<Self, Failure> {
         let mut store = bounded_store(engine, State::new(grounds, limits), limits.body);
         store.data_mut().arm(limits.cpu);
-        match pre.instantiate_async(&mut store).await {
-            Ok(instance) => Ok(Isolate { store, instance, dead: false }),
-            Err(error) => Err(failure(&store, &error)),
+        match within(limits.wall, pre.instantiate_async(&mut store)).await {
+            Some(Ok(instance)) => Ok(Isolate { store, instance, dead: false }),
+            Some(Err(error)) => Err(failure(&store, &error)),
+            None => Err(Failure::new(
+                FailureKind::WallLimit,
+                format!("it took longer than {:?} to start", limits.wall),
+            )),
         }
     }
 
@@ -56,7 +60,7 @@ impl Isolate {
         &mut self,
         exports: &Exports,
         phase: Phase,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         limits: &PluginLimits,
     ) -> Result<Verdict, Failure> {
         self.dead = true;
@@ -170,11 +174,11 @@ impl Isolate {
 /// is dropped half-way because the client has gone.
 struct Lent<'a> {
     isolate: &'a mut Isolate,
-    exchange: &'a mut Exchange,
+    exchange: &'a mut Box<Exchange>,
 }
 
 impl<'a> Lent<'a> {
-    fn lend(isolate: &'a mut Isolate, exchange: &'a mut Exchange) -> Self {
+    fn lend(isolate: &'a mut Isolate, exchange: &'a mut Box<Exchange>) -> Self {
         std::mem::swap(&mut isolate.store.data_mut().exchange, exchange);
         Lent { isolate, exchange }
     }

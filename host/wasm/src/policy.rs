@@ -23,12 +23,22 @@ impl WasmPolicy {
         &self.pool.image.start
     }
 
-    async fn ask(&self, phase: Phase, exchange: &mut Exchange, seat: &mut Seat) -> Result<Verdict, Failure> {
+    async fn ask(
+        &self,
+        phase: Phase,
+        exchange: &mut Box<Exchange>,
+        seat: &mut Seat,
+    ) -> Result<Verdict, Failure> {
         if seat.is_none() {
             *seat = Some(Box::new(self.pool.take().await?));
         }
         let isolate = seated(seat)
             .ok_or_else(|| Failure::new(FailureKind::Contract, "the seat holds another policy's isolate"))?;
+        if phase == Phase::Log && !isolate.is_usable() {
+            // The client left in the middle of a hook. The isolate that it was torn out of can't be told.
+            *seat = None;
+            return Ok(Verdict::Next);
+        }
         let exports = &self.pool.image.exports;
         let answer = isolate.call(exports, phase, exchange, &self.pool.limits).await;
         match &answer {
@@ -64,7 +74,7 @@ impl Policy for WasmPolicy {
         self.pool.limits.body
     }
 
-    fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Exchange, seat: &'a mut Seat) -> Answer<'a> {
+    fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a> {
         Answer::Wait(Box::pin(self.ask(phase, exchange, seat)))
     }
 }

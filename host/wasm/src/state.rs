@@ -15,7 +15,7 @@ use crate::wasi::Wasi;
 /// The data of one isolate's store.
 pub(crate) struct State {
     /// Swapped with the caller's for the time of a call; a blank one otherwise.
-    pub(crate) exchange: Exchange,
+    pub(crate) exchange: Box<Exchange>,
     pub(crate) grounds: Arc<Grounds>,
     /// Made when the guest first asks for something of WASI: most never do.
     pub(crate) wasi: Option<Box<Wasi>>,
@@ -57,7 +57,7 @@ pub(crate) struct Limits {
 impl State {
     pub(crate) fn new(grounds: Arc<Grounds>, limits: &PluginLimits) -> Self {
         State {
-            exchange: Exchange::default(),
+            exchange: Box::default(),
             grounds,
             wasi: None,
             log: LogBudget::default(),

@@ -16,33 +16,47 @@ use crate::state::State;
 pub(crate) struct Wasi {
     context: WasiCtx,
     table: ResourceTable,
+    outputs: [Output; 2],
     budget: Arc<Mutex<LogBudget>>,
 }
 
 impl Wasi {
     fn new(plugin: &Arc<str>) -> Self {
         let budget = Arc::new(Mutex::new(LogBudget::default()));
-        let output = |stream| Output { stream, plugin: plugin.clone(), budget: budget.clone() };
+        let outputs = ["stdout", "stderr"].map(|stream| Output {
+            stream,
+            plugin: plugin.clone(),
+            begun: Arc::default(),
+            budget: budget.clone(),
+        });
+        let [stdout, stderr] = &outputs;
         let context = WasiCtx::builder()
-            .stdout(output("stdout"))
-            .stderr(output("stderr"))
+            .stdout(stdout.clone())
+            .stderr(stderr.clone())
             .allow_tcp(false)
             .allow_udp(false)
             .allow_blocking_current_thread(false)
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(1024);
-        Wasi { context, table, budget }
+        Wasi { context, table, outputs, budget }
     }
 
     /// Gives the next call its full share of the log.
     pub(crate) fn arm(&mut self) {
+        self.outputs.iter().for_each(Output::end_line);
         *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = LogBudget::default();
     }
 
     /// Whether the guest holds handles of the host: these can't be in an image of its memory.
     pub(crate) fn holds_handles(&self) -> bool {
         !self.table.is_empty()
+    }
+}
+
+impl Drop for Wasi {
+    fn drop(&mut self) {
+        self.outputs.iter().for_each(Output::end_line);
     }
 }
 
@@ -53,13 +67,43 @@ impl WasiView for State {
     }
 }
 
-/// A guest's standard output or error: each write is a line of the log, within the same budget as
-/// the policy's own lines.
+/// A guest's standard output or error: each line is one of the log, within the same budget as the
+/// policy's own lines.
 #[derive(Clone)]
 struct Output {
     stream: &'static str,
     plugin: Arc<str>,
+    /// A line that has not ended yet: many write a line in pieces.
+    begun: Arc<Mutex<Vec<u8>>>,
     budget: Arc<Mutex<LogBudget>>,
+}
+
+/// A longer line is written in pieces.
+const LONGEST_LINE: usize = 4 << 10;
+
+impl Output {
+    /// Writes what has no end of line yet.
+    fn end_line(&self) {
+        let begun = std::mem::take(&mut *self.begun.lock().unwrap_or_else(PoisonError::into_inner));
+        if !begun.is_empty() {
+            self.line(&begun);
+        }
+    }
+
+    fn line(&self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        let (line, plugin, stream) = (text.trim_end(), &*self.plugin, self.stream);
+        if line.is_empty() {
+            return;
+        }
+        match self.budget.lock().unwrap_or_else(PoisonError::into_inner).take(line.len()) {
+            Allowed::Yes => tracing::info!(target: "policy", plugin, stream, "{line}"),
+            Allowed::NotAnyMore => {
+                tracing::warn!(target: "policy", plugin, stream, "too much output in one hook; the rest is dropped");
+            }
+            Allowed::No => {}
+        }
+    }
 }
 
 impl StdoutStream for Output {
@@ -80,15 +124,13 @@ impl IsTerminal for Output {
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        let text = String::from_utf8_lossy(&bytes);
-        let (plugin, stream) = (&*self.plugin, self.stream);
-        for line in text.lines().filter(|line| !line.is_empty()) {
-            match self.budget.lock().unwrap_or_else(PoisonError::into_inner).take(line.len()) {
-                Allowed::Yes => tracing::info!(target: "policy", plugin, stream, "{line}"),
-                Allowed::NotAnyMore => {
-                    tracing::warn!(target: "policy", plugin, stream, "too much output in one hook; the rest is dropped");
-                }
-                Allowed::No => break,
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+            begun.extend_from_slice(piece);
+            let ended = piece.ends_with(b"\n") || begun.len() >= LONGEST_LINE;
+            drop(begun);
+            if ended {
+                self.end_line();
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::process::Command;
 pub(crate) const WASM: &str = "wasm32-wasip2";
 
 /// How many builds of the guest `version` there are, told apart by their number, for hot-swap tests.
-const VERSIONS: u32 = 2;
+const VERSIONS: u32 = 4;
 
 pub(crate) fn plugins_command(_: &[String]) -> Outcome {
     wasm_target()?;

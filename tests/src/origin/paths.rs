@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/status/N` | the status N |
 //! | `/json` | a fixed JSON document, nested |
+//! | `/encoded` | a body that says it is compressed |
 //! | `/bytes/N`, `/bytes/N?chunked` | N bytes of the kit's pattern, their number announced or not |
 //! | `/upload`, `/upload?pattern` | the length of the request's body; 422 if it should be the pattern and isn't |
 //! | `/slow?ms=N` | `slow`, after N milliseconds (100) |
@@ -36,6 +37,11 @@ pub(super) async fn answer(request: Request<Incoming>, mischief: Mischief) -> io
             Err(_) => with_status(StatusCode::BAD_REQUEST, text("no such status\n")),
         },
         ["json"] => as_json(&nested()),
+        ["encoded"] => {
+            let mut response = text("squeezed");
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response
+        }
         ["bytes", count] => match (count.parse(), &*query) {
             (Ok(count), "chunked") => Response::new(body::chunked(count)),
             (Ok(count), _) => Response::new(body::sized(count)),

@@ -60,7 +60,7 @@ impl Policy for Headers {
         phases
     }
 
-    fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Exchange, _: &'a mut Seat) -> Answer<'a> {
+    fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
         let (side, edits) = match phase {
             Phase::Request => (Side::Request, &self.0.request),
             _ => (Side::Response, &self.0.response),
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn call(policy: &dyn Policy, phase: Phase, exchange: &mut Exchange) {
+    fn call(policy: &dyn Policy, phase: Phase, exchange: &mut Box<Exchange>) {
         exchange.enter(phase, 0);
         let mut seat = None;
         let answer = policy.call(phase, exchange, &mut seat);
@@ -129,7 +129,7 @@ mod tests {
             "response": { "set": { "server": "limen" } },
         }))
         .unwrap();
-        let mut exchange = Exchange::default();
+        let mut exchange = Box::<Exchange>::default();
         exchange.request.headers_mut().insert("x-a", "old".parse().unwrap());
         call(&*policy, Phase::Request, &mut exchange);
         call(&*policy, Phase::Response, &mut exchange);

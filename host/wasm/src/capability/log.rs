@@ -59,6 +59,18 @@ impl log::Host for State {
     }
 
     fn write(&mut self, level: Level, message: String) {
+        // What looks like a line of the log is to be one, with its marks and within the budget.
+        message.lines().for_each(|line| self.write_line(level, line));
+    }
+
+    fn fail(&mut self, mut message: String) {
+        message.truncate(message.floor_char_boundary(MAX_BYTES));
+        self.failure = Some(message.lines().collect::<Vec<_>>().join(" "));
+    }
+}
+
+impl State {
+    fn write_line(&mut self, level: Level, message: &str) {
         let plugin = &*self.grounds.plugin;
         let route = &*self.exchange.route.name;
         let id = self.exchange.id;
@@ -80,10 +92,5 @@ impl log::Host for State {
             Level::Warn => tracing::warn!(target: "policy", plugin, route, %id, "{message}"),
             Level::Error => tracing::error!(target: "policy", plugin, route, %id, "{message}"),
         }
-    }
-
-    fn fail(&mut self, mut message: String) {
-        message.truncate(message.floor_char_boundary(MAX_BYTES));
-        self.failure = Some(message);
     }
 }

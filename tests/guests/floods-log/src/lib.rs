@@ -1,5 +1,5 @@
 //! Writes a million lines for `x-naughty`: `log` through the gateway's log, `stderr` through WASI's standard
-//! error; `long` is one line of a megabyte. Without the SDK, which sends standard error to the
+//! error; `long` is one line of a megabyte, and `lines` two lines in one. Without the SDK, which sends standard error to the
 //! gateway's log by itself.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "policy" });
@@ -27,6 +27,7 @@ impl hook_request::Guest for FloodsLog {
         match request::header("x-naughty").as_deref() {
             Some("log") => (0..LINES).for_each(|line| log::write(Level::Error, &format!("flood {line}"))),
             Some("stderr") => (0..LINES).for_each(|line| eprintln!("flood {line}")),
+            Some("lines") => log::write(Level::Error, "first line\nsecond line"),
             Some("long") => log::write(Level::Error, &"long ".repeat(200_000)),
             _ => {}
         }

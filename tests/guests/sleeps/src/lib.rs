@@ -1,4 +1,5 @@
-//! Sleeps for a minute for `x-naughty: sleep`: no CPU is used, so only the wall limit ends it.
+//! Sleeps for a minute for `x-naughty: sleep`: no CPU is used, so only the wall limit ends it. Its log
+//! hook writes a line for each exchange.
 
 use std::time::Duration;
 
@@ -17,5 +18,9 @@ impl Sleeps {
             std::thread::sleep(Duration::from_secs(60));
         }
         Ok(Flow::Next)
+    }
+
+    fn on_log(&mut self, request: &Request, _response: &Response) {
+        info!("slept through {}", request.path());
     }
 }

@@ -1,0 +1,83 @@
+//! What an exchange through one policy costs, without sockets: a fresh and a reused isolate, the
+//! request hook and the response hook, with one exchange under way at a time and with 64 (as when
+//! upstreams take their time: then the caches have forgotten an isolate when its response comes).
+//!
+//! `cargo bench -p limen-wasm -- target/wasm32-wasip2/release/rig.wasm`
+
+#![allow(clippy::unwrap_used, reason = "a benchmark that meets the unexpected stops right there")]
+
+use std::collections::VecDeque;
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use limen_config::{Grants, IsolateMode, OnError, Place, Plugin, PluginLimits};
+use limen_policy::{Answer, Exchange, Phase, Policy, Seat};
+use limen_wasm::{Engine, Registry};
+
+fn main() {
+    let component = std::env::args().skip(1).find(|argument| argument.ends_with(".wasm"));
+    let Some(component) = component.map(PathBuf::from) else {
+        // Run by `cargo test` as well, where there is nothing to measure.
+        return println!("usage: cargo bench -p limen-wasm -- COMPONENT.wasm");
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let registry = Registry::new(Engine::new().unwrap(), 1);
+    let version = registry.plugin(std::fs::read(&component).unwrap()).unwrap();
+    for isolate in [IsolateMode::Fresh, IsolateMode::Reused] {
+        let plugin = Plugin {
+            name: "bench".into(),
+            component: component.clone(),
+            isolate,
+            grants: Grants { counters: true },
+            limits: PluginLimits {
+                cpu: Duration::from_millis(50),
+                wall: Duration::from_secs(1),
+                memory: 16 << 20,
+                body: 1 << 20,
+            },
+            on_error: OnError::Refuse,
+            place: Place::file("bench"),
+        };
+        let policy = registry.policy(&version, &plugin, &serde_json::json!({})).unwrap();
+        for at_once in [1, 64] {
+            let mut best = f64::MAX;
+            for _ in 0..20 {
+                best = best.min(runtime.block_on(exchanges(&policy, at_once)));
+            }
+            println!("{isolate:?}, {at_once} at once: {best:.2} us per exchange (best of 20 rounds)");
+        }
+    }
+}
+
+/// Microseconds per exchange.
+async fn exchanges(policy: &dyn Policy, at_once: usize) -> f64 {
+    const ROUNDS: u32 = 5_000;
+    let mut under_way = VecDeque::new();
+    let started = Instant::now();
+    for _ in 0..ROUNDS {
+        let mut exchange = Box::new(Exchange::default());
+        let headers = exchange.request.headers_mut();
+        headers.insert("host", "127.0.0.1:8080".parse().unwrap());
+        headers.insert("user-agent", "bench".parse().unwrap());
+        let mut seat = None;
+        ask(policy, Phase::Request, &mut exchange, &mut seat).await;
+        under_way.push_back((exchange, seat));
+        if under_way.len() >= at_once
+            && let Some((mut exchange, mut seat)) = under_way.pop_front()
+        {
+            ask(policy, Phase::Response, &mut exchange, &mut seat).await;
+        }
+    }
+    started.elapsed().as_secs_f64() * 1e6 / f64::from(ROUNDS)
+}
+
+async fn ask(policy: &dyn Policy, phase: Phase, exchange: &mut Box<Exchange>, seat: &mut Seat) {
+    exchange.enter(phase, 0);
+    let verdict = match policy.call(phase, exchange, seat) {
+        Answer::Ready(verdict) => verdict,
+        Answer::Wait(future) => future.await,
+    };
+    black_box(verdict.unwrap());
+    exchange.commit();
+}
