@@ -92,10 +92,12 @@ async fn forward(
     } else {
         std::mem::take(exchange.request.headers_mut())
     };
-    if !request.headers().contains_key(header::HOST)
-        && let Some(Ok(host)) = exchange.request.uri().authority().map(|host| host.as_str().try_into())
-    {
-        request.headers_mut().insert(header::HOST, host);
+    if !request.headers().contains_key(header::HOST) {
+        // A client of HTTP/1.0 may have named none; in HTTP/1.1 it is empty then (RFC 9112, section 3.2).
+        let host = exchange.request.uri().authority().map_or("", |host| host.as_str());
+        if let Ok(host) = HeaderValue::try_from(host) {
+            request.headers_mut().insert(header::HOST, host);
+        }
     }
     if route.pipeline.reads_response_bodies() {
         let identity = HeaderValue::from_static("identity");
