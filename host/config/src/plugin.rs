@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::policy::on_error;
 use crate::section::section;
-use crate::value::{boolean, choice, readable_file};
+use crate::value::{boolean, choice, file_to_be_opened};
 use crate::{OnError, Place, PluginLimits};
 
 section! {
@@ -14,8 +14,9 @@ section! {
         pub name: String = Some(name.to_owned()),
 
         /// `component` (required): the path of the component's file, relative to the file that
-        /// names it.
-        pub component: PathBuf = section.required("component", readable_file),
+        /// names it. That it can't be read is an error here only beside others: while the gateway
+        /// runs, a plugin whose file is gone stays on its last good version.
+        pub component: PathBuf = section.required("component", file_to_be_opened),
 
         /// `isolate`: "fresh" (default), a new isolate for every exchange; "reused", one that
         /// serves one exchange after another and may remember.
@@ -40,7 +41,8 @@ section! {
     /// `grants = { counters = true }`
     #[derive(Copy, PartialEq, Eq, Hash)]
     pub struct Grants(section) {
-        /// `counters`: may count things for the gateway's metrics. Default false.
+        /// `counters`: may keep counters that all workers and isolates of the plugin share. Default
+        /// false.
         pub counters: bool = section.or("counters", boolean, false),
     }
 }

@@ -58,19 +58,25 @@ pub(crate) use section;
 #[derive(Debug)]
 pub(crate) struct Sink {
     errors: RefCell<Vec<ConfigError>>,
+    /// Those that are reported only beside others.
+    aside: RefCell<Vec<ConfigError>>,
     /// What a table that was left out is read as.
     empty: DeValue<'static>,
 }
 
 impl Default for Sink {
     fn default() -> Sink {
-        Sink { errors: RefCell::default(), empty: DeValue::Table(DeTable::new()) }
+        Sink { errors: RefCell::default(), aside: RefCell::default(), empty: DeValue::Table(DeTable::new()) }
     }
 }
 
 impl Sink {
     pub(crate) fn push(&self, error: ConfigError) {
         self.errors.borrow_mut().push(error);
+    }
+
+    pub(crate) fn push_aside(&self, error: ConfigError) {
+        self.aside.borrow_mut().push(error);
     }
 
     /// All that was reported, without what only follows from mistakes in a file's TOML.
@@ -86,7 +92,11 @@ impl Sink {
             source.is_none_or(|source| source.is_trusted(&error.place))
         };
         let errors = self.errors.into_inner().into_iter().filter(trusted);
-        syntax.into_iter().chain(errors).collect()
+        let mut all: Vec<_> = syntax.into_iter().chain(errors).collect();
+        if !all.is_empty() {
+            all.append(&mut self.aside.into_inner());
+        }
+        all.into_iter().collect()
     }
 }
 

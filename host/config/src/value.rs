@@ -233,6 +233,25 @@ pub(crate) fn check_name(name: &str, value: &Value<'_>) -> Option<()> {
 
 /// A file that exists and can be read, its path relative to the file that names it.
 pub(crate) fn readable_file(value: &Value<'_>) -> Option<PathBuf> {
+    let (path, unreadable) = file(value)?;
+    match unreadable {
+        None => Some(path),
+        Some(error) => value.fail(error),
+    }
+}
+
+/// A file that whoever opens it will report as well: that it can't be read is told beside other
+/// mistakes, and is none alone.
+pub(crate) fn file_to_be_opened(value: &Value<'_>) -> Option<PathBuf> {
+    let (path, unreadable) = file(value)?;
+    if let Some(error) = unreadable {
+        value.sink.push_aside(error);
+    }
+    Some(path)
+}
+
+/// The path of a file, and what is wrong with the file.
+fn file(value: &Value<'_>) -> Option<(PathBuf, Option<ConfigError>)> {
     const EXPECTED: &str = "the path of a readable file, relative to the file that names it";
     let text = value.text(EXPECTED)?;
     if text.is_empty() || text.contains('\0') {
@@ -245,11 +264,9 @@ pub(crate) fn readable_file(value: &Value<'_>) -> Option<PathBuf> {
         false if found.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
         false => Err(std::io::Error::other("it is not a regular file")),
     });
-    match opened {
-        Ok(()) => Some(path),
-        Err(why) => {
-            let message = format!("cannot read `{}`: {}", path.display(), io_phrase(&why));
-            value.fail(value.error(message).expected(EXPECTED))
-        }
-    }
+    let unreadable = opened.err().map(|why| {
+        let message = format!("cannot read `{}`: {}", path.display(), io_phrase(&why));
+        value.error(message).expected(EXPECTED)
+    });
+    Some((path, unreadable))
 }

@@ -52,6 +52,7 @@ pub struct KeptBack {
 
 /// Where an attachment stands: its route, and its place there.
 type Seat = (usize, usize);
+type Seated = Vec<(Seat, Box<dyn Policy>)>;
 
 impl Snapshot {
     /// Compiles, configures and checks all that a configuration names. What did not change since the
@@ -147,7 +148,7 @@ impl Snapshot {
 /// One plugin with all its attachments, every one of them from the same version.
 struct Loaded {
     version: Arc<Plugin>,
-    policies: Vec<(Seat, Box<dyn Policy>)>,
+    policies: Seated,
     kept_back: Option<KeptBack>,
 }
 
@@ -203,8 +204,8 @@ fn attach(
     version: &Arc<Plugin>,
     routes: &[limen_config::Route],
     registry: &Registry,
-) -> Result<Vec<(Seat, Box<dyn Policy>)>, Vec<ConfigError>> {
-    let mut policies: Vec<(Seat, Box<dyn Policy>)> = Vec::new();
+) -> Result<Seated, Vec<ConfigError>> {
+    let mut policies: Seated = Vec::new();
     let mut errors = Vec::new();
     for (seat, attachment) in attachments(routes) {
         if !matches!(&attachment.target, Target::Plugin(name) if *name == plugin.name) {

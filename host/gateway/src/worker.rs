@@ -136,7 +136,7 @@ impl Worker {
     fn enter(&self, snapshot: Arc<Snapshot>) {
         let upstreams = snapshot.upstreams.iter().map(|terms| {
             let endpoints = terms.endpoints.iter().map(|(host, port)| self.endpoint(host, *port));
-            Upstream::new(endpoints.collect(), terms.timeout.clone(), self.number)
+            Upstream::new(endpoints.collect(), terms.timeout, self.number)
         });
         let upstreams = upstreams.collect();
         let facts = snapshot.routes.iter().map(|_| OnceCell::new()).collect();

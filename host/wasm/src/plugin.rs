@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
-use crate::capability::GRANTED;
+use crate::capability::{GRANTS, Grant};
 use crate::engine::Engine;
 use crate::isolate::{Isolate, LOAD_LIMIT};
 use crate::state::{Grounds, State};
@@ -123,12 +123,12 @@ impl Plugin {
     pub fn check_grants(&self, grants: &Grants) -> Result<(), LoadError> {
         for import in &self.imports {
             let Some(interface) = interface_of(import) else { continue };
-            let denied = GRANTED.iter().find(|(name, granted)| *name == interface && !granted(grants));
-            if let Some((name, _)) = denied {
-                return Err(LoadError::new(format!(
-                    "the component imports `{name}`, which it is not granted"
-                ))
-                .hint(format!("if it may have that: grants = {{ {name} = true }}")));
+            let denied =
+                GRANTS.iter().find(|grant| grant.interface == interface && !(grant.is_given)(grants));
+            if let Some(Grant { interface, .. }) = denied {
+                let message = format!("the component imports `{interface}`, which it is not granted");
+                let hint = format!("if it may have that: grants = {{ {interface} = true }}");
+                return Err(LoadError::new(message).hint(hint));
             }
         }
         Ok(())

@@ -95,7 +95,7 @@ impl Registry {
             self.engine.clone(),
             image,
             Arc::new(grounds),
-            config.limits.clone(),
+            config.limits,
             config.isolate,
             self.workers,
         );

@@ -68,7 +68,13 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, numbe
     let Some(acceptor) = acceptor else {
         return http(TokioIo::new(stream), connection(None), drain).await;
     };
-    match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
+    let mut draining = drain.clone();
+    let handshake = tokio::select! {
+        handshake = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)) => handshake,
+        () = draining.started() => return,
+    };
+    drop(draining);
+    match handshake {
         Ok(Ok(stream)) => {
             let facts: TlsFacts = tls::facts(stream.get_ref().1);
             http(TokioIo::new(stream), connection(Some(Arc::new(facts))), drain).await;

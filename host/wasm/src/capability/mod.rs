@@ -28,9 +28,13 @@ use crate::state::State;
 
 impl types::Host for State {}
 
-/// The grants that interfaces of the contract need; those not listed are always there.
-pub(crate) const GRANTED: &[(&str, fn(&limen_config::Grants) -> bool)] =
-    &[("counters", |grants| grants.counters)];
+/// An interface of the contract that the operator has to grant. Those not listed are always there.
+pub(crate) struct Grant {
+    pub(crate) interface: &'static str,
+    pub(crate) is_given: fn(&limen_config::Grants) -> bool,
+}
+
+pub(crate) const GRANTS: &[Grant] = &[Grant { interface: "counters", is_given: |grants| grants.counters }];
 
 impl From<EditError> for types::EditError {
     fn from(error: EditError) -> Self {
