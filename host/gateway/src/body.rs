@@ -1,7 +1,6 @@
 //! Bodies on their way: streamed frame by frame, collected only when a policy asks.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -42,6 +41,8 @@ pub struct Arriving {
 pub struct Upload {
     done: Cell<bool>,
     moved: Cell<Instant>,
+    /// Whether it is the client that is waited for, and not the upstream that takes no more.
+    waiting: Cell<bool>,
 }
 
 /// What comes back, on its way to the client.
@@ -52,8 +53,10 @@ pub enum ResponseBody {
 
 /// The rest of an upstream's answer, and the connection it comes on.
 pub struct Download {
-    /// Pieces that were read and not passed on: a policy asked for a body that was too long for it.
-    ahead: VecDeque<Bytes>,
+    /// What was read and not passed on: a policy asked for a body that it could not be given.
+    ahead: BytesMut,
+    /// It broke off while it was read ahead: what was read is passed on, and then that.
+    broken: Option<String>,
     incoming: Incoming,
     connection: Option<Connection>,
     idle: Idle,
@@ -71,6 +74,8 @@ pub enum CollectError {
 #[derive(Debug)]
 pub enum StreamError {
     Upstream(hyper::Error),
+    /// As `Upstream`, while it was read for a policy.
+    Ahead(String),
     Idle(Duration),
 }
 
@@ -78,6 +83,7 @@ impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StreamError::Upstream(error) => write!(f, "the upstream's body broke off: {error}"),
+            StreamError::Ahead(reason) => write!(f, "the upstream's body broke off: {reason}"),
             StreamError::Idle(limit) => write!(f, "the upstream's body did not move for {limit:?}"),
         }
     }
@@ -90,7 +96,11 @@ impl RequestBody {
         if incoming.is_end_stream() {
             return RequestBody::Empty;
         }
-        let upload = Rc::new(Upload { done: Cell::new(false), moved: Cell::new(Instant::now()) });
+        let upload = Rc::new(Upload {
+            done: Cell::new(false),
+            moved: Cell::new(Instant::now()),
+            waiting: Cell::new(false),
+        });
         RequestBody::Stream(Arriving { incoming: Some(incoming), upload, on_demand })
     }
 
@@ -112,9 +122,9 @@ impl RequestBody {
                 Err(CollectError::TooLong)
             }
             RequestBody::Stream(mut arriving) => {
-                let mut pieces = VecDeque::new();
+                let mut whole = BytesMut::new();
                 let mut idle = Idle::new(CLIENT_IDLE);
-                collect(&mut arriving, &mut pieces, &mut idle, limit).await.map(|()| join(pieces))
+                collect(&mut arriving, &mut whole, &mut idle, limit).await.map(|()| whole.freeze())
             }
         }
     }
@@ -127,6 +137,11 @@ impl RequestBody {
 impl Upload {
     pub fn is_done(&self) -> bool {
         self.done.get()
+    }
+
+    /// Whether the client is what everybody waits for.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.get()
     }
 
     /// When a piece was last passed on.
@@ -178,7 +193,9 @@ impl Body for Arriving {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Arriving { incoming: whole, upload, on_demand: _ } = &mut *self;
         let Some(incoming) = whole else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
+        let frame = Pin::new(&mut *incoming).poll_frame(context);
+        upload.waiting.set(frame.is_pending());
+        let frame = ready!(frame);
         upload.moved.set(Instant::now());
         if frame.is_none() || incoming.is_end_stream() {
             upload.done.set(true);
@@ -228,7 +245,8 @@ impl ResponseBody {
             return ResponseBody::Full(Bytes::new());
         }
         let download = Download {
-            ahead: VecDeque::new(),
+            ahead: BytesMut::new(),
+            broken: None,
             incoming,
             connection: Some(connection),
             idle: Idle::new(idle),
@@ -245,9 +263,14 @@ impl ResponseBody {
                 if download.size_hint().lower() > limit {
                     return Err(CollectError::TooLong);
                 }
-                collect(&mut download.incoming, &mut download.ahead, &mut download.idle, limit).await?;
+                let Download { incoming, ahead, idle, broken, .. } = download;
+                let collected = collect(incoming, ahead, idle, limit).await;
+                if let Err(CollectError::Broken(reason)) = &collected {
+                    *broken = Some(reason.clone());
+                }
+                collected?;
                 download.release();
-                Ok(join(std::mem::take(&mut download.ahead)))
+                Ok(std::mem::take(&mut download.ahead).freeze())
             }
         }
     }
@@ -270,7 +293,9 @@ impl ResponseBody {
     pub fn is_end_stream(&self) -> bool {
         match self {
             ResponseBody::Full(bytes) => bytes.is_empty(),
-            ResponseBody::Stream(download) => download.ahead.is_empty() && download.incoming.is_end_stream(),
+            ResponseBody::Stream(download) => {
+                download.ahead.is_empty() && download.broken.is_none() && download.incoming.is_end_stream()
+            }
         }
     }
 
@@ -284,8 +309,12 @@ impl ResponseBody {
 
 impl Download {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        if let Some(bytes) = self.ahead.pop_front() {
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead).freeze()))));
+        }
+        if let Some(reason) = self.broken.take() {
+            self.connection = None;
+            return Poll::Ready(Some(Err(StreamError::Ahead(reason))));
         }
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
             ready!(self.idle.poll(context));
@@ -300,7 +329,7 @@ impl Download {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let ahead: usize = self.ahead.iter().map(Bytes::len).sum();
+        let ahead = self.ahead.len();
         let rest = self.incoming.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower() + ahead as u64);
@@ -338,14 +367,14 @@ impl Idle {
     }
 }
 
-/// Reads a body to its end. What was read is in `pieces`, also when it was too much.
+/// Reads a body to its end, into one buffer: a body in pieces of a byte is to cost no more than its
+/// length. What was read is in it also when it was too much.
 async fn collect<B: Body<Data = Bytes, Error = hyper::Error> + Unpin>(
     incoming: &mut B,
-    pieces: &mut VecDeque<Bytes>,
+    whole: &mut BytesMut,
     idle: &mut Idle,
     limit: u64,
 ) -> Result<(), CollectError> {
-    let mut length = 0;
     loop {
         let frame = std::future::poll_fn(|context| match Pin::new(&mut *incoming).poll_frame(context) {
             Poll::Ready(frame) => Poll::Ready(Ok(frame)),
@@ -356,20 +385,10 @@ async fn collect<B: Body<Data = Bytes, Error = hyper::Error> + Unpin>(
         let Some(frame) = frame else { return Ok(()) };
         let frame = frame.map_err(|error| CollectError::Broken(error.to_string()))?;
         if let Ok(bytes) = frame.into_data() {
-            length += bytes.len() as u64;
-            pieces.push_back(bytes);
-            if length > limit {
+            whole.extend_from_slice(&bytes);
+            if whole.len() as u64 > limit {
                 return Err(CollectError::TooLong);
             }
         }
     }
-}
-
-fn join(mut pieces: VecDeque<Bytes>) -> Bytes {
-    if pieces.len() == 1 {
-        return pieces.pop_front().unwrap_or_default();
-    }
-    let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
-    pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
-    whole.freeze()
 }

@@ -7,14 +7,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use limen_policy::Exchange;
 
 use crate::body::{RequestBody, ResponseBody, StreamError};
+use crate::head;
 use crate::listener::Connection;
 use crate::observe::access_log;
 use crate::pipeline::{Decision, Progress};
@@ -29,18 +29,13 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let world = connection.worker.world();
-    let (mut parts, incoming) = request.into_parts();
-    strip_hop_by_hop(&mut parts.headers);
+    let (parts, incoming) = request.into_parts();
     let body = RequestBody::new(incoming, parts.headers.contains_key(header::EXPECT));
     let mut head = Request::from_parts(parts, ());
     let is_head = head.method() == Method::HEAD;
 
-    let found = match check_head(&head) {
-        Ok(()) => find(&world, connection.listener, &head),
-        Err(fault) => Err(fault),
-    };
-    agree_on_host(&mut head);
-    let mut live = Live::begin(&connection, world.clone(), head, found.as_ref().ok().copied());
+    let found = head::settle(&mut head).and_then(|()| find(&world, connection.listener, &head));
+    let mut live = Live::begin(connection, world.clone(), head, found.as_ref().ok().copied());
     let answer = match found {
         Ok(number) => match world.snapshot.routes.get(number) {
             Some(route) => through(route, &world, &mut live, body).await,
@@ -86,7 +81,7 @@ async fn forward(
         .ok_or_else(|| Fault::upstream_unreachable("the route's upstream is not there"))?;
     let mut request = Request::new(body);
     *request.method_mut() = exchange.request.method().clone();
-    *request.uri_mut() = origin_form(exchange.request.uri());
+    *request.uri_mut() = head::origin_form(exchange.request.uri());
     *request.headers_mut() = if route.pipeline.looks_back() {
         exchange.request.headers().clone()
     } else {
@@ -104,7 +99,9 @@ async fn forward(
         request.headers_mut().insert(header::ACCEPT_ENCODING, identity);
     }
     let (mut head, answer) = upstream.send(request).await?;
-    strip_hop_by_hop(head.headers_mut());
+    head::strip_hop_by_hop(head.headers_mut());
+    // The upstream's own; to the client each connection speaks its own.
+    *head.version_mut() = Version::HTTP_11;
     Ok((head, answer))
 }
 
@@ -116,6 +113,8 @@ fn local(exchange: &mut Exchange) -> ResponseBody {
 /// An exchange under way, from the request's head to the end of the response's body. However it
 /// ends, dropping it is what tells the log and the policies that want to know.
 pub struct Live {
+    /// As long as somebody has to be told, the worker does not end.
+    connection: Rc<Connection>,
     world: Rc<World>,
     route: Option<usize>,
     exchange: Box<Exchange>,
@@ -129,7 +128,7 @@ pub struct Live {
 
 impl Live {
     fn begin(
-        connection: &Connection,
+        connection: Rc<Connection>,
         world: Rc<World>,
         head: Request<()>,
         route: Option<usize>,
@@ -138,12 +137,15 @@ impl Live {
         let id = connection.worker.next_id();
         let exchange = Box::new(Exchange::new(id, connection.client.clone(), facts, head));
         let (progress, started) = (Progress::default(), Instant::now());
-        Box::new(Live { world, route, exchange, progress, started, sent: 0, complete: false, told: false })
+        let (sent, complete, told) = (0, false, false);
+        Box::new(Live { connection, world, route, exchange, progress, started, sent, complete, told })
     }
 
     /// The response for the client, which carries the exchange to its end if anybody wants to see it.
     fn answer(mut self: Box<Self>, mut body: ResponseBody, to_head: bool) -> Response<AnswerBody> {
-        leave_out_body(&mut self.exchange.response, &mut body, to_head);
+        head::leave_out_body(&mut self.exchange.response, &mut body, to_head);
+        // What has no body is never asked for one.
+        self.complete = body.is_end_stream();
         let head = if self.is_watched() {
             // The log still wants to read it.
             let mut head = Response::new(());
@@ -182,6 +184,7 @@ impl Drop for Live {
             return;
         }
         let ended = Live {
+            connection: self.connection.clone(),
             world: self.world.clone(),
             route: self.route,
             exchange: std::mem::take(&mut self.exchange),
@@ -239,126 +242,11 @@ impl Body for AnswerBody {
     }
 }
 
-/// Refuses what nothing further in should have to understand.
-fn check_head(head: &Request<()>) -> Result<(), Fault> {
-    if head.method() == Method::CONNECT {
-        return Err(Fault::bad_request("CONNECT is not served here."));
-    }
-    if head.uri().authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(Fault::bad_request("A target has no user and password."));
-    }
-    let hosts = head.headers().get_all(header::HOST).iter().count();
-    match head.version() {
-        // RFC 9112, section 3.2.
-        Version::HTTP_11 if hosts != 1 => Err(Fault::bad_request("A request has exactly one Host header.")),
-        _ if hosts > 1 => Err(Fault::bad_request("A request has one Host header at most.")),
-        _ => Ok(()),
-    }
-}
-
-/// The host of the target goes before a `Host` header beside it (RFC 9112, section 3.2.2; RFC 9113,
-/// section 8.3.1): else a route would be chosen by one name, and its upstream asked for another.
-fn agree_on_host(head: &mut Request<()>) {
-    let Some(authority) = head.uri().authority() else { return };
-    if head.headers().contains_key(header::HOST)
-        && let Ok(host) = HeaderValue::try_from(authority.as_str())
-    {
-        head.headers_mut().insert(header::HOST, host);
-    }
-}
-
-/// Some answers have no body, whatever policies or the gateway itself would say in it (RFC 9110,
-/// sections 9.3.2 and 6.4.1). Over HTTP/2 nobody below us sees to that.
-fn leave_out_body(head: &mut Response<()>, body: &mut ResponseBody, to_head: bool) {
-    let bodiless = matches!(head.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if !to_head && !bodiless {
-        return;
-    }
-    if head.status() == StatusCode::NO_CONTENT {
-        head.headers_mut().remove(header::CONTENT_LENGTH);
-    } else if to_head
-        && let Some(length @ 1..) = body.size_hint().exact()
-        && !head.headers().contains_key(header::CONTENT_LENGTH)
-    {
-        head.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    body.replace(Bytes::new());
-}
-
 fn find(world: &World, listener: usize, head: &Request<()>) -> Result<usize, Fault> {
     let listener = world.snapshot.listeners.get(listener).ok_or_else(Fault::no_route)?;
     match listener.routes.find(head) {
         Found::Route(number) => Ok(number),
         Found::OtherMethods(allow) => Err(Fault::method_not_allowed(allow)),
         Found::Nothing => Err(Fault::no_route()),
-    }
-}
-
-/// The target as HTTP/1.1 asks an origin for it (RFC 9112, section 3.2.1).
-fn origin_form(uri: &Uri) -> Uri {
-    if uri.authority().is_none() && uri.scheme().is_none() {
-        return uri.clone();
-    }
-    let target = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    Uri::from(target)
-}
-
-/// Takes away what speaks of one connection only (RFC 9110, section 7.6.1), and the headers that
-/// `Connection` names.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let is_hop_by_hop = |name: &HeaderName| {
-        matches!(
-            *name,
-            header::CONNECTION
-                | header::TE
-                | header::TRAILER
-                | header::TRANSFER_ENCODING
-                | header::UPGRADE
-                | header::PROXY_AUTHENTICATE
-                | header::PROXY_AUTHORIZATION
-        ) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
-    };
-    // Most heads have none of them: one look at each name instead of a look-up for each of these.
-    if !headers.keys().any(is_hop_by_hop) {
-        return;
-    }
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-        // What says how long the body is or where it goes is not for a client to take away.
-        .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH))
-        .collect();
-    let present: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
-    for name in named.into_iter().chain(present) {
-        headers.remove(name);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_for_one_connection_only_goes_no_further() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("connection", "close, X-Secret , content-length, host"),
-            ("keep-alive", "timeout=5"),
-            ("te", "trailers"),
-            ("upgrade", "h2c"),
-            ("x-secret", "1"),
-            ("content-length", "3"),
-            ("host", "example.com"),
-            ("accept", "*/*"),
-        ] {
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        strip_hop_by_hop(&mut headers);
-        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort();
-        assert_eq!(left, ["accept", "content-length", "host"]);
     }
 }

@@ -8,6 +8,7 @@
 
 mod body;
 mod gateway;
+mod head;
 mod listener;
 mod observe;
 mod pipeline;

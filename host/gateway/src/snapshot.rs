@@ -169,6 +169,10 @@ impl Loaded {
         };
         // The settings may be at fault, and then the last good version refuses them as well.
         let Some(version) = last_good else { return Err(because) };
+        // A grant that was taken back is taken back from that one as well.
+        if version.check_grants(&plugin.grants).is_err() {
+            return Err(because);
+        }
         let Ok(policies) = attach(plugin, version, routes, registry) else { return Err(because) };
         let reasons: Vec<_> = because.iter().map(|error| error.message.as_str()).collect();
         let kept_back =

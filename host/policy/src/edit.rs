@@ -13,6 +13,8 @@ use crate::{Exchange, Phase, Reply, Side};
 
 /// The longest header value, path or query that an edit may set, in bytes.
 pub const MAX_VALUE: usize = 64 * 1024;
+/// The longest method that an edit may set, in bytes.
+const MAX_METHOD: usize = 64;
 /// The most edits of one hook.
 pub const MAX_EDITS: usize = 256;
 /// The longest body of a reply, in bytes.
@@ -115,6 +117,9 @@ impl Exchange {
 
     pub fn set_method(&mut self, name: &str) -> Result<(), EditError> {
         self.may_edit(Side::Request)?;
+        if name.len() > MAX_METHOD {
+            return Err(EditError::TooLarge);
+        }
         let method = Method::from_bytes(name.as_bytes()).map_err(|_| EditError::Invalid)?;
         if method == Method::CONNECT {
             return Err(EditError::Forbidden);
@@ -398,6 +403,7 @@ mod tests {
         assert_eq!(exchange.set_query(Some("a#b")).unwrap_err(), EditError::Invalid);
         assert_eq!(exchange.set_authority("user@host").unwrap_err(), EditError::Invalid);
         assert_eq!(exchange.set_method("A B").unwrap_err(), EditError::Invalid);
+        assert_eq!(exchange.set_method(&"A".repeat(MAX_METHOD + 1)).unwrap_err(), EditError::TooLarge);
         assert_eq!(exchange.set_method("CONNECT").unwrap_err(), EditError::Forbidden);
         assert_eq!(exchange.set_status(200).unwrap_err(), EditError::TooLate);
         assert_eq!(exchange.start_reply(101).unwrap_err(), EditError::Invalid);

@@ -12,7 +12,7 @@ use crate::isolate::Isolate;
 use crate::state::Grounds;
 
 /// How many idle isolates one worker keeps of one pool.
-const IDLE_EACH: usize = 64;
+const IDLE_EACH: usize = 32;
 
 thread_local! {
     static WORKER: Cell<usize> = const { Cell::new(0) };

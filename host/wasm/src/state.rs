@@ -75,6 +75,7 @@ impl State {
     /// Gives the next call its full budget.
     pub(crate) fn arm(&mut self, cpu: std::time::Duration) {
         self.limits.ticks = u32::try_from(cpu.div_duration_f64(TICK).ceil() as u64).unwrap_or(u32::MAX);
+        self.failure = None;
         self.limits.memory_hit = false;
         self.limits.cpu_hit = false;
         self.log = LogBudget::default();

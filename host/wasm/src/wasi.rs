@@ -33,6 +33,8 @@ impl Wasi {
         let context = WasiCtx::builder()
             .stdout(stdout.clone())
             .stderr(stderr.clone())
+            // It is drawn while the worker waits.
+            .max_random_size(MAX_RANDOM)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_blocking_current_thread(false)
@@ -67,8 +69,8 @@ impl WasiView for State {
     }
 }
 
-/// A guest's standard output or error: each line is one of the log, within the same budget as the
-/// policy's own lines.
+/// A guest's standard output or error: each line is one of the log, within a budget like that of
+/// the policy's own lines.
 #[derive(Clone)]
 struct Output {
     stream: &'static str,
@@ -78,6 +80,8 @@ struct Output {
     budget: Arc<Mutex<LogBudget>>,
 }
 
+/// The most random bytes of one call.
+const MAX_RANDOM: u64 = 64 << 10;
 /// A longer line is written in pieces.
 const LONGEST_LINE: usize = 4 << 10;
 

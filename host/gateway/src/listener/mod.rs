@@ -22,6 +22,9 @@ use crate::worker::{Drain, Worker};
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// A client that has not finished a request head by then, or sent none, is let go.
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
+/// An HTTP/2 client is asked this often whether it is still there, and let go if it does not say so.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_LIMIT: Duration = Duration::from_secs(20);
 /// Requests that one HTTP/2 connection may have under way.
 const MAX_STREAMS: u32 = 128;
 
@@ -31,6 +34,8 @@ pub struct Connection {
     /// The number of the listener it came in by.
     pub listener: usize,
     pub client: Client,
+    /// As long as this is held, the worker waits before it ends.
+    _drain: Drain,
 }
 
 /// Takes connections until the worker drains.
@@ -63,9 +68,19 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, numbe
     };
     let connection = |tls| {
         let client = Client { address, tls };
-        Rc::new(Connection { worker: worker.clone(), listener: number, client })
+        Rc::new(Connection { worker: worker.clone(), listener: number, client, _drain: drain.clone() })
     };
     let Some(acceptor) = acceptor else {
+        let mut draining = drain.clone();
+        // Nothing further in has a limit for a client that never says anything.
+        tokio::select! {
+            first = tokio::time::timeout(HEAD_LIMIT, stream.readable()) => match first {
+                Ok(Ok(())) => {}
+                _ => return,
+            },
+            () = draining.started() => return,
+        }
+        drop(draining);
         return http(TokioIo::new(stream), connection(None), drain).await;
     };
     let mut draining = drain.clone();
@@ -106,7 +121,12 @@ async fn http<I: Read + Write + Unpin + 'static>(io: I, connection: Rc<Connectio
 fn server() -> auto::Builder<Local> {
     let mut server = auto::Builder::new(Local);
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
-    server.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_LIMIT);
     server
 }
 

@@ -28,15 +28,19 @@ impl Upstream {
         Upstream { endpoints, timeout, turn: Cell::new(turn) }
     }
 
-    /// Sends a request to the endpoint whose turn it is, or to the next that can be connected to.
+    /// Sends a request to the endpoint whose turn it is, or to the next one where that refuses the
+    /// connection. (One that does not even refuse costs the whole time limit, and no more than one.)
     pub async fn send(
         &self,
         mut request: Request<RequestBody>,
     ) -> Result<(Response<()>, ResponseBody), Fault> {
         let upload = request.body().upload();
         let mut refused = None;
-        for _ in 0..self.endpoints.len() {
-            let Some(endpoint) = self.pick() else { break };
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let (before, from_turn) =
+            self.endpoints.split_at(turn.checked_rem(self.endpoints.len()).unwrap_or(0));
+        for endpoint in from_turn.iter().chain(before) {
             loop {
                 let connection = match endpoint.connection(self.timeout.connect).await {
                     Ok(connection) => connection,
@@ -60,12 +64,6 @@ impl Upstream {
         Err(Fault::upstream_unreachable(refused.unwrap_or_else(|| "it has no endpoints".to_owned())))
     }
 
-    fn pick(&self) -> Option<&Rc<Endpoint>> {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        self.endpoints.get(turn.checked_rem(self.endpoints.len())?)
-    }
-
     /// Waits for the response head. The time limit counts from the end of the request body, and from
     /// its last movement while that is on its way.
     async fn answer<F: Future>(
@@ -81,7 +79,7 @@ impl Upstream {
                 Ok(output) => return Ok(output),
                 Err(_) => match upload.map(|upload| upload.moved().elapsed()) {
                     Some(still) if still < self.timeout.first_byte => limit = self.timeout.first_byte - still,
-                    Some(_) if upload.is_some_and(|upload| !upload.is_done()) => {
+                    Some(_) if upload.is_some_and(|upload| !upload.is_done() && upload.is_waiting()) => {
                         return Err(Fault::body_too_slow());
                     }
                     _ => return Err(self.too_slow(endpoint, self.timeout.first_byte)),

@@ -60,7 +60,8 @@ impl log::Host for State {
 
     fn write(&mut self, level: Level, message: String) {
         // What looks like a line of the log is to be one, with its marks and within the budget.
-        message.lines().for_each(|line| self.write_line(level, line));
+        let mut lines = message.lines();
+        while lines.next().is_some_and(|line| self.write_line(level, line)) {}
     }
 
     fn fail(&mut self, mut message: String) {
@@ -70,18 +71,19 @@ impl log::Host for State {
 }
 
 impl State {
-    fn write_line(&mut self, level: Level, message: &str) {
+    /// Whether there may be another.
+    fn write_line(&mut self, level: Level, message: &str) -> bool {
         let plugin = &*self.grounds.plugin;
         let route = &*self.exchange.route.name;
         let id = self.exchange.id;
         match self.log.take(message.len()) {
-            Allowed::No => return,
+            Allowed::No => return false,
             Allowed::NotAnyMore => {
                 tracing::warn!(
                     target: "policy", plugin, route, %id,
                     "the policy wrote more than {MAX_LINES} lines or {MAX_BYTES} bytes in one hook; the rest is dropped"
                 );
-                return;
+                return false;
             }
             Allowed::Yes => {}
         }
@@ -92,5 +94,6 @@ impl State {
             Level::Warn => tracing::warn!(target: "policy", plugin, route, %id, "{message}"),
             Level::Error => tracing::error!(target: "policy", plugin, route, %id, "{message}"),
         }
+        true
     }
 }

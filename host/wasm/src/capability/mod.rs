@@ -6,6 +6,7 @@ pub(crate) mod bindings {
     wasmtime::component::bindgen!({
         path: "../../wit",
         world: "imports",
+        imports: { "limen:policy/request.header-many": trappable },
     });
 }
 

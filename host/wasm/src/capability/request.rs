@@ -9,6 +9,10 @@ use super::bindings::limen::policy::{request, request_body, request_body_edit, r
 use super::{all_values, edited, first_bytes, first_text, pack, read};
 use crate::state::State;
 
+/// What one call of `header-many` may ask for: what goes from host to guest nothing else bounds.
+const MAX_NAMES: usize = 256;
+const MAX_VALUES: usize = 1 << 20;
+
 impl request::Host for State {
     fn method(&mut self) -> HttpMethod {
         match *self.exchange.request.method() {
@@ -83,8 +87,15 @@ impl request::Host for State {
         values.any(|present| present.as_bytes() == value.as_bytes())
     }
 
-    fn header_many(&mut self, names: Vec<String>) -> Vec<Option<String>> {
-        names.iter().map(|name| first_text(self.exchange.request.headers(), name)).collect()
+    fn header_many(&mut self, names: Vec<String>) -> wasmtime::Result<Vec<Option<String>>> {
+        let headers = self.exchange.request.headers();
+        let bytes: usize =
+            names.iter().take(MAX_NAMES).filter_map(|name| headers.get(name)).map(|value| value.len()).sum();
+        wasmtime::ensure!(
+            names.len() <= MAX_NAMES && bytes <= MAX_VALUES,
+            "header-many: more than {MAX_NAMES} names or {MAX_VALUES} bytes of values"
+        );
+        Ok(names.iter().map(|name| first_text(headers, name)).collect())
     }
 
     fn packed(&mut self) -> Vec<u8> {
