@@ -3,7 +3,7 @@
 use crate::common::{PATIENT, assert_problem, config, guest_plugin, guest_plugin_with, route};
 use http::Method;
 use limen_tests::client::causes;
-use limen_tests::{Client, Gateway, Origin, body};
+use limen_tests::{Client, Gateway, Origin, body, wire};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -296,6 +296,39 @@ async fn an_encoded_answer_is_never_passed_by_unseen() {
     let skipped = Client::http1().get(gateway.url("/encoded")).host("skip.test").send().await;
     assert_eq!((skipped.status.as_u16(), &*skipped.text()), (200, "squeezed"));
     assert_eq!(skipped.header("content-encoding"), Some("gzip"));
+}
+
+/// What broke off while a policy was reading it must not look whole to the client.
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_not_passed_on_as_whole() {
+    let origin = Origin::start();
+    let half = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhalf \r\n";
+    let (breaking, _heads) = wire::server(half).await;
+    let rest = format!(
+        r#"
+        {plugin}
+        [upstream.breaking]
+        endpoints = ["http://{breaking}"]
+        [[route]]
+        upstream = "breaking"
+        policies = [{{ use = "bodies", with = {{ response = "keep" }} }}]
+        [[route]]
+        path     = "/skipped"
+        upstream = "breaking"
+        policies = [{{ use = "bodies", with = {{ response = "keep" }}, on_error = "skip" }}]
+        "#,
+        plugin = guest_plugin("bodies"),
+    );
+    let gateway = Gateway::start(config(&origin, &rest)).await;
+    for client in [Client::http1(), Client::http2()] {
+        gateway.forget_log();
+        assert_problem(&client.get(gateway.url("/refused")).send().await, 503);
+        gateway.wait_for_log_containing("broke off").await;
+        // Before the head or after it: broken off it is.
+        if let Ok(half) = client.get(gateway.url("/skipped")).try_open().await {
+            assert!(half.collect().await.is_err());
+        }
+    }
 }
 
 /// A gateway whose upstream has these time limits.

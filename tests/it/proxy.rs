@@ -457,3 +457,68 @@ async fn each_listener_has_its_own_routes() {
     assert_eq!((ask("plain", "/admin").await, ask("plain", "/shop").await), (404, 200));
     assert_eq!((ask("inner", "/admin").await, ask("inner", "/shop").await), (200, 200));
 }
+
+/// A route with a policy must not be passed by with another spelling of its path.
+#[tokio::test]
+async fn one_path_has_one_spelling() {
+    let origin = Origin::start();
+    let rest = [
+        plugin("api-key", limen_tests::plugin("api-key"), PATIENT),
+        route("/admin/**", r#"{ use = "api-key", with = { keys = { ada = "k" } } }"#),
+        route("/**", ""),
+    ];
+    let gateway = Gateway::start(config(&origin, &rest.join("\n"))).await;
+    let ask = async |target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        wire::exchange(gateway.addr("plain"), request).await
+    };
+    for target in ["/admin/x", "/%61dmin/x", "/adm%69n/x?y"] {
+        assert!(ask(target).await.starts_with("HTTP/1.1 401 "), "{target}");
+    }
+    for target in ["/x/../admin/x", "/x/%2e%2e/admin/x", "/./admin/x"] {
+        assert!(ask(target).await.starts_with("HTTP/1.1 400 "), "{target}");
+    }
+    assert_eq!(origin.requests(), 0);
+    let other = ask("/%7Eada/a%2Fb").await;
+    assert!(other.contains(r#""path": "/~ada/a%2Fb""#), "{other}");
+}
+
+/// Looking for a wildcard's suffix in a host of a hundred thousand labels would take the worker minutes.
+#[tokio::test]
+async fn a_host_without_end_is_refused_at_once() {
+    let origin = Origin::start();
+    let wild = "[[route]]\nhost = \"*.example.com\"\nupstream = \"origin\"\n";
+    let gateway = Gateway::start(config_of_one_worker(&origin, wild)).await;
+    let host = "a.".repeat(100_000);
+    let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    let begun = std::time::Instant::now();
+    let answer = wire::exchange(gateway.addr("plain"), request).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let served = Client::http1().get(gateway.url("/")).host("x.example.com").send().await;
+    assert_eq!(served.status, 200);
+}
+
+/// Browsers send cookies over HTTP/2 in pieces; before HTTP/1.1 they are one field.
+#[tokio::test]
+async fn cookies_in_pieces_are_joined() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(config(&origin, &route("/**", ""))).await;
+    let request = Client::http2().get(gateway.url("/")).header("cookie", "a=1").header("cookie", "b=2");
+    assert_eq!(request.send().await.json()["headers"]["cookie"], "a=1; b=2");
+}
+
+/// Whatever version an upstream speaks, the client's connection stays what it was.
+#[tokio::test]
+async fn an_upstream_of_http_1_0_does_not_cost_the_client_its_connection() {
+    let origin = Origin::start();
+    let (old, _heads) = wire::server("HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\nold").await;
+    let rest = upstream("old", &format!("\"http://{old}\""), "");
+    let gateway = Gateway::start(config(&origin, &rest)).await;
+    let mut connection = Client::http1().connect(gateway.url("/")).await.unwrap();
+    for _ in 0..2 {
+        let answer = connection.get("/old/x").send().await;
+        assert_eq!((answer.status.as_u16(), &*answer.text()), (200, "old"));
+        assert_ne!(answer.header("connection"), Some("close"));
+    }
+}

@@ -1,7 +1,7 @@
 //! Plugins and configuration change while requests go on: nobody notices but by the new answers.
 
 use crate::common::{PATIENT, config, config_of_one_worker, guest_plugin, plugin, route};
-use limen_tests::{Answer, Client, Gateway, Load, Origin, Report, body, eventually, guest_version};
+use limen_tests::{Answer, Client, Gateway, Load, Origin, Report, body, eventually, guest, guest_version};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -374,4 +374,39 @@ async fn old_versions_leave_no_memory_behind() {
     }
     let grown = gateway.rss_bytes().saturating_sub(settled);
     assert!(grown < 24 << 20, "twelve swaps left {grown} bytes behind");
+}
+
+/// A grant that is taken back is no reason to go on with a version that still has it: the new config is
+/// refused, by name. And a component whose file is gone keeps nothing else from being updated.
+#[tokio::test]
+async fn grants_and_files_that_go_are_told_apart() {
+    let origin = Origin::start();
+    let config_with = |grants: &str, header: &str| {
+        let keys = format!("grants = {{ counters = {grants} }}\n{PATIENT}");
+        let counts = plugin("ungranted", guest("ungranted"), &keys);
+        let copied = plugin("copied", "copied.wasm", PATIENT);
+        let marks = format!(
+            "{{ use = \"headers\", with = {{ response = {{ set = {{ x-mark = {header:?} }} }} }} }}, \"copied\""
+        );
+        config(
+            &origin,
+            &[counts, copied, route("/count", r#""ungranted""#), route("/mark", &marks)].join("\n"),
+        )
+    };
+    let gateway = Gateway::with(config_with("true", "1")).copy("copied.wasm", guest("raw")).start().await;
+    let mark = async || {
+        let answer = Client::http1().get(gateway.url("/mark")).send().await;
+        answer.header("x-mark").map(str::to_owned)
+    };
+    assert_eq!(mark().await.as_deref(), Some("1"));
+
+    gateway.write_config(config_with("false", "2"));
+    gateway.wait_for_log_containing("imports `counters`, which it is not granted").await;
+    assert_eq!(mark().await.as_deref(), Some("1"));
+
+    gateway.forget_log();
+    std::fs::remove_file(gateway.path("copied.wasm")).unwrap();
+    gateway.write_config(config_with("true", "3"));
+    gateway.wait_for_log_containing("the last good one serves on").await;
+    eventually("the rest of the config is live", async || mark().await.filter(|mark| mark == "3")).await;
 }
