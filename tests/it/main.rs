@@ -11,23 +11,18 @@
 mod common;
 
 mod kit;
-
 mod smoke;
 
 mod proxy;
-
 mod bodies;
 
 mod plugins;
-
 mod isolates;
-
 mod naughty;
-
 mod neighbours;
 
 mod swap;
-
 mod config;
 
 mod examples;
+mod readme;

@@ -12,7 +12,7 @@ use limen_policy::{Failure, FailureKind};
 use serde_json::Value;
 use wasmtime::Store;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Lift, WasmList};
-use wasmtime_wizer::{ComponentInstanceState, Wizer};
+use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
 use crate::engine::Engine;
 use crate::isolate::Isolate;
@@ -106,30 +106,35 @@ fn try_configure(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> 
     })?
 }
 
-/// Configures an instrumented instance and makes a component of what it became.
-fn take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Result<Component, NoImage> {
+/// A component with accessors to its memory and globals, which wizer reads an instance by.
+pub(crate) fn instrument(bytes: &[u8]) -> Result<(ComponentContext<'_>, Vec<u8>), String> {
     // Wizer was made for a command line: what it does not know it may answer with a panic.
+    catch_unwind(|| wizer().instrument_component(bytes).map_err(|error| one_line(&error)))
+        .unwrap_or_else(|_| Err("wizer panicked".to_owned()))
+}
+
+fn wizer() -> Wizer {
+    let mut wizer = Wizer::new();
+    wizer.keep_init_func(true);
+    wizer
+}
+
+/// Configures an instance and makes a component of what it became.
+fn take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Result<Component, NoImage> {
     let taken = catch_unwind(AssertUnwindSafe(|| try_take(engine, plugin, settings)));
     taken.unwrap_or_else(|_| Err(NoImage::Impossible("wizer panicked".to_owned())))
 }
 
 fn try_take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Result<Component, NoImage> {
     let impossible = |error: wasmtime::Error| NoImage::Impossible(one_line(&error));
-    let mut wizer = Wizer::new();
-    wizer.keep_init_func(true);
-    let (context, instrumented) = wizer.instrument_component(&plugin.bytes).map_err(impossible)?;
-    let component = plugin
-        .instrumented
-        .get_or_init(|| Component::new(engine.wasmtime(), &instrumented).map_err(|error| one_line(&error)))
-        .as_ref()
-        .map_err(|reason| NoImage::Impossible(reason.clone()))?;
-    let loaded = Image::from_component(engine, component, settings.clone()).map_err(NoImage::Impossible)?;
+    plugin.imageable.clone().map_err(NoImage::Impossible)?;
+    let (context, _) = instrument(&plugin.bytes).map_err(NoImage::Impossible)?;
 
     let snapshot = run(async {
         let grounds = Grounds::of(settings.clone());
-        let started = Isolate::start(engine, &loaded.pre, grounds, &loading_limits()).await;
+        let started = Isolate::start(engine, &plugin.pre, grounds, &loading_limits()).await;
         let mut isolate = started.map_err(|failure| NoImage::Impossible(failure.to_string()))?;
-        match isolate.configure(&loaded.exports, &settings.json).await {
+        match isolate.configure(&plugin.exports, &settings.json).await {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => return Err(NoImage::Refused(refusal(reason))),
             Err(failure) => return Err(NoImage::Refused(failure)),
@@ -140,7 +145,7 @@ fn try_take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Resul
         isolate.store.data_mut().arm(crate::isolate::LOAD_LIMIT);
         isolate.store.set_epoch_deadline(1);
         let mut reader = Reader { store: isolate.store, instance: isolate.instance, error: None };
-        let snapshot = wizer.snapshot_component(&context, &mut reader).await.map_err(impossible)?;
+        let snapshot = wizer().snapshot_component(&context, &mut reader).await.map_err(impossible)?;
         match reader.error {
             None => Ok(snapshot),
             Some(error) => Err(impossible(error)),

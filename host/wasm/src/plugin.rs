@@ -1,7 +1,6 @@
 //! A component, checked and compiled: what it exports, what it imports, what it says of itself.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use limen_config::{Grants, PluginLimits};
@@ -13,6 +12,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::capability::{GRANTS, Grant};
 use crate::engine::Engine;
+use crate::image;
 use crate::isolate::{Isolate, LOAD_LIMIT};
 use crate::state::{Grounds, State};
 
@@ -26,8 +26,8 @@ pub struct Plugin {
     pub(crate) bytes: Vec<u8>,
     pub(crate) pre: InstancePre<State>,
     pub(crate) exports: Exports,
-    /// The component with accessors to its memory, compiled when the first image is taken.
-    pub(crate) instrumented: OnceLock<Result<Component, String>>,
+    /// Whether it was compiled with accessors to its memory, so that images can be taken; else why not.
+    pub(crate) imageable: Result<(), String>,
     imports: Vec<String>,
     about: About,
 }
@@ -77,8 +77,7 @@ impl Plugin {
     /// Compiles a component and asks what it is. Takes a second or so: never on a worker.
     pub(crate) fn load(engine: &Engine, bytes: Vec<u8>) -> Result<Self, LoadError> {
         check_magic(&bytes)?;
-        let component = Component::new(engine.wasmtime(), &bytes)
-            .map_err(|error| LoadError::new(format!("the component is broken: {}", one_line(&error))))?;
+        let (component, imageable) = compile(engine, &bytes)?;
         let names = component.component_type();
         let imports: Vec<_> = names.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
         let exports: Vec<_> = names.exports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
@@ -94,7 +93,7 @@ impl Plugin {
             bytes,
             pre,
             exports,
-            instrumented: OnceLock::new(),
+            imageable,
             imports,
             about,
         })
@@ -174,6 +173,23 @@ impl Exports {
 
     pub(crate) fn phases(&self) -> Phases {
         Phase::ALL.into_iter().filter(|&phase| self.hook(phase).is_some()).collect()
+    }
+}
+
+/// Compiles a component once for all that is done with it. With wizer's accessors, where it takes them,
+/// it is the same component with a few exports more: a second compilation would double the time that
+/// a new version takes to go live.
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<(Component, Result<(), String>), LoadError> {
+    let because = match image::instrument(bytes).and_then(|(_, bytes)| {
+        Component::new(engine.wasmtime(), bytes).map_err(|error| one_line(&error))
+    }) {
+        Ok(component) => return Ok((component, Ok(()))),
+        Err(because) => because,
+    };
+    // It may be broken altogether: then this is the error that speaks of what its author wrote.
+    match Component::new(engine.wasmtime(), bytes) {
+        Ok(component) => Ok((component, Err(because))),
+        Err(error) => Err(LoadError::new(format!("the component is broken: {}", one_line(&error)))),
     }
 }
 
