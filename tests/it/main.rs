@@ -13,16 +13,16 @@ mod common;
 mod kit;
 mod smoke;
 
-mod proxy;
 mod bodies;
+mod proxy;
 
-mod plugins;
 mod isolates;
 mod naughty;
 mod neighbours;
+mod plugins;
 
-mod swap;
 mod config;
+mod swap;
 
 mod examples;
 mod readme;

@@ -88,15 +88,7 @@ impl Plugin {
                 .hint("a policy can import interfaces of limen:policy and the harmless part of WASI")
         })?;
         let about = describe(engine, &pre, &exports)?;
-        Ok(Plugin {
-            digest: digest(&bytes),
-            bytes,
-            pre,
-            exports,
-            imageable,
-            imports,
-            about,
-        })
+        Ok(Plugin { digest: digest(&bytes), bytes, pre, exports, imageable, imports, about })
     }
 
     /// The first eight hexadecimal digits of its SHA-256: which version this is.
@@ -180,9 +172,10 @@ impl Exports {
 /// it is the same component with a few exports more: a second compilation would double the time that
 /// a new version takes to go live.
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<(Component, Result<(), String>), LoadError> {
-    let because = match image::instrument(bytes).and_then(|(_, bytes)| {
-        Component::new(engine.wasmtime(), bytes).map_err(|error| one_line(&error))
-    }) {
+    let with_accessors = image::instrument(bytes).and_then(|(_, instrumented)| {
+        Component::new(engine.wasmtime(), instrumented).map_err(|error| one_line(&error))
+    });
+    let because = match with_accessors {
         Ok(component) => return Ok((component, Ok(()))),
         Err(because) => because,
     };
