@@ -1,6 +1,7 @@
 //! The policies of a route: forwards on requests, backwards on responses.
 
 use bytes::Bytes;
+use http::{Method, StatusCode};
 use limen_config::OnError;
 use limen_policy::{
     Answer, Exchange, Failure, FailureKind, Phase, Phases, Policy, Reply, Seat, Side, Verdict,
@@ -113,7 +114,11 @@ impl Pipeline {
         }
         for number in (0..progress.seats.len()).rev() {
             let Some(attached) = self.policies.get(number) else { continue };
-            if self.ask(number, Phase::Response, progress, exchange).await == Some(Verdict::WantBody) {
+            let verdict = self.ask(number, Phase::Response, progress, exchange).await;
+            if verdict == Some(Verdict::WantBody) && has_no_body(exchange) {
+                // What it would have made of the body, and how long that were, nobody knows.
+                exchange.response.headers_mut().remove(http::header::CONTENT_LENGTH);
+            } else if verdict == Some(Verdict::WantBody) {
                 match collect_response(exchange, body, attached.policy.body_limit()).await {
                     Ok(bytes) => {
                         exchange.response_body = Some(bytes);
@@ -195,8 +200,8 @@ impl Pipeline {
         }
         let status = match attached.on_error {
             OnError::Status(status) => status,
-            _ if failure.kind == FailureKind::Failed => http::StatusCode::INTERNAL_SERVER_ERROR,
-            _ => http::StatusCode::SERVICE_UNAVAILABLE,
+            _ if failure.kind == FailureKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         refusal::respond(Fault::policy(status, format!("{name}: {failure}")), exchange);
         Some(Verdict::Reply)
@@ -209,6 +214,12 @@ fn request_body_fault(error: CollectError, limit: u64) -> Fault {
         CollectError::TooSlow => Fault::body_too_slow(),
         CollectError::Broken(reason) => Fault::body_cut_off(reason),
     }
+}
+
+/// Whether this response never has a body, whatever its head says (RFC 9110, section 6.4.1).
+fn has_no_body(exchange: &Exchange) -> bool {
+    exchange.request.method() == Method::HEAD
+        || matches!(exchange.response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// The whole response body for a policy that asked, which must be able to read it.
