@@ -90,6 +90,8 @@ async fn with_many_different_settings_each_isolate_is_configured_anew() {
     let rest = std::iter::once(guest_plugin("counter")).chain(routes).collect::<Vec<_>>().join("\n");
     let gateway = Gateway::start(config_of_one_worker(&origin, &rest)).await;
 
+    // The last line of the start: those before it have been read as well then.
+    gateway.wait_for_log_containing("is ready").await;
     let told = gateway.log().into_iter().filter(|line| line.contains("no image of its configured memory"));
     let told: Vec<_> = told.collect();
     assert_eq!(told.len(), SETTINGS - IMAGES, "{told:#?}");

@@ -193,7 +193,7 @@ async fn a_half_written_component_keeps_the_last_good_version() {
     std::fs::write(gateway.path("version.wasm"), half).unwrap();
     let line = gateway.wait_for_log_containing("the last good one serves on: ").await;
     assert!(line.contains("plugin=\"version\"") && line.contains("the component is broken"), "{line}");
-    let running = gateway.log().into_iter().find(|line| line.contains("is ready")).unwrap();
+    let running = gateway.wait_for_log_containing("is ready").await;
     let live_id = line.split("live=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     assert!(running.contains(&format!("version={live_id}")), "{line} names the version of {running}");
     loads.meet(&all(1)).await;
