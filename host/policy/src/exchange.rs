@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use crate::edit::Journal;
 use crate::{Bag, Phase};
 
-/// Heads, buffered bodies, property bag and plain facts. The gateway's own state around it (leases,
+/// Heads, buffered bodies, property bag and plain facts. The gateway's own state around it (seats,
 /// connections, streams) stays in the gateway.
 #[derive(Default)]
 pub struct Exchange {

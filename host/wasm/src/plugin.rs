@@ -1,7 +1,6 @@
 //! A component, checked and compiled: what it exports, what it imports, what it says of itself.
 
 use std::fmt;
-use std::time::Duration;
 
 use limen_config::{Grants, PluginLimits};
 use limen_policy::{Failure, Phase, Phases};
@@ -248,9 +247,4 @@ fn check_magic(bytes: &[u8]) -> Result<(), LoadError> {
 /// An error of wasmtime without its line breaks and backtrace.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     format!("{error:#}").lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
-}
-
-/// `Duration`s and sizes that two attachments must share to share isolates.
-pub(crate) fn limits_key(limits: &PluginLimits) -> (Duration, Duration, u64, u64) {
-    (limits.cpu, limits.wall, limits.memory, limits.body)
 }

@@ -5,15 +5,14 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
-use limen_config::IsolateMode;
+use limen_config::{IsolateMode, PluginLimits};
 use limen_policy::Failure;
 use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::image::{Image, Settings};
-use crate::plugin::{Digest, LoadError, Plugin, block_on, digest, limits_key};
+use crate::plugin::{Digest, LoadError, Plugin, block_on, digest};
 use crate::policy::WasmPolicy;
 use crate::pool::IsolatePool;
 use crate::state::Grounds;
@@ -35,8 +34,8 @@ struct PoolKey {
     plugin: String,
     digest: Digest,
     settings: String,
-    limits: (Duration, Duration, u64, u64),
-    reused: bool,
+    limits: PluginLimits,
+    mode: IsolateMode,
 }
 
 /// Why a component can't serve with these settings.
@@ -79,8 +78,8 @@ impl Registry {
             plugin: config.name.clone(),
             digest: plugin.digest,
             settings: settings.to_string(),
-            limits: limits_key(&config.limits),
-            reused: config.isolate == IsolateMode::Reused,
+            limits: config.limits,
+            mode: config.isolate,
         };
         if let Some(pool) = self.pools.get(&key) {
             return Ok(WasmPolicy::new(pool));

@@ -20,7 +20,8 @@ use crate::worker::{Drain, Worker};
 
 /// A client that has not finished its TLS handshake by then is let go.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// A client that has not finished a request head by then, or sent none, is let go.
+/// A client that has not finished a request head by then, or sent none, is let go. (Over TLS it counts
+/// from the first byte after the handshake.)
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
 /// An HTTP/2 client is asked this often whether it is still there, and let go if it does not say so.
 const PING_EVERY: Duration = Duration::from_secs(30);
