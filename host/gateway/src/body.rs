@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use crate::upstream::Connection;
+use crate::upstream::Lease;
 
 /// How long a client may take for the next piece of a body that a policy waits for.
 const CLIENT_IDLE: Duration = Duration::from_secs(60);
@@ -51,14 +51,14 @@ pub enum ResponseBody {
     Stream(Download),
 }
 
-/// The rest of an upstream's answer, and the connection it comes on.
+/// The rest of an upstream's answer, and what it holds there.
 pub struct Download {
     /// What was read and not passed on: a policy asked for a body that it could not be given.
     ahead: BytesMut,
     /// It broke off while it was read ahead: what was read is passed on, and then that.
     broken: Option<String>,
     incoming: Incoming,
-    connection: Option<Connection>,
+    lease: Option<Lease>,
     idle: Idle,
 }
 
@@ -238,17 +238,17 @@ async fn discard(mut incoming: Incoming) {
 }
 
 impl ResponseBody {
-    /// The body of an answer that comes on this connection, which is free again when it has ended.
-    pub fn new(incoming: Incoming, connection: Connection, idle: Duration) -> Self {
+    /// The body of an answer, which gives back what it holds at the upstream when it has ended.
+    pub fn new(incoming: Incoming, lease: Lease, idle: Duration) -> Self {
         if incoming.is_end_stream() {
-            connection.release();
+            lease.release();
             return ResponseBody::Full(Bytes::new());
         }
         let download = Download {
             ahead: BytesMut::new(),
             broken: None,
             incoming,
-            connection: Some(connection),
+            lease: Some(lease),
             idle: Idle::new(idle),
         };
         ResponseBody::Stream(download)
@@ -313,12 +313,12 @@ impl Download {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead).freeze()))));
         }
         if let Some(reason) = self.broken.take() {
-            self.connection = None;
+            self.lease = None;
             return Poll::Ready(Some(Err(StreamError::Ahead(reason))));
         }
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
             ready!(self.idle.poll(context));
-            self.connection = None;
+            self.lease = None;
             return Poll::Ready(Some(Err(StreamError::Idle(self.idle.limit))));
         };
         self.idle.moved();
@@ -340,8 +340,8 @@ impl Download {
     }
 
     fn release(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.release();
+        if let Some(lease) = self.lease.take() {
+            lease.release();
         }
     }
 }

@@ -7,13 +7,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, Version};
+use http::header;
+use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use limen_policy::Exchange;
 
 use crate::body::{RequestBody, ResponseBody, StreamError};
+use crate::forward;
 use crate::head;
 use crate::listener::Connection;
 use crate::observe::access_log;
@@ -54,7 +55,7 @@ async fn through(route: &Route, world: &World, live: &mut Live, mut body: Reques
     let Live { exchange, progress, .. } = live;
     let mut answer = match route.pipeline.on_request(progress, exchange, &mut body).await {
         Decision::Answered => local(exchange),
-        Decision::Forward => match forward(route, world, exchange, body).await {
+        Decision::Forward => match forward::forward(route, world, exchange, body).await {
             Ok((head, answer)) => {
                 exchange.response = head;
                 answer
@@ -67,42 +68,6 @@ async fn through(route: &Route, world: &World, live: &mut Live, mut body: Reques
     };
     route.pipeline.on_response(progress, exchange, &mut answer).await;
     answer
-}
-
-/// Sends the request, as the policies left it, to the route's upstream.
-async fn forward(
-    route: &Route,
-    world: &World,
-    exchange: &mut Exchange,
-    body: RequestBody,
-) -> Result<(Response<()>, ResponseBody), Fault> {
-    let upstream = world
-        .upstream(route.upstream)
-        .ok_or_else(|| Fault::upstream_unreachable("the route's upstream is not there"))?;
-    let mut request = Request::new(body);
-    *request.method_mut() = exchange.request.method().clone();
-    *request.uri_mut() = head::origin_form(exchange.request.uri());
-    *request.headers_mut() = if route.pipeline.looks_back() {
-        exchange.request.headers().clone()
-    } else {
-        std::mem::take(exchange.request.headers_mut())
-    };
-    if !request.headers().contains_key(header::HOST) {
-        // A client of HTTP/1.0 may have named none; in HTTP/1.1 it is empty then (RFC 9112, section 3.2).
-        let host = exchange.request.uri().authority().map_or("", |host| host.as_str());
-        if let Ok(host) = HeaderValue::try_from(host) {
-            request.headers_mut().insert(header::HOST, host);
-        }
-    }
-    if route.pipeline.reads_response_bodies() {
-        let identity = HeaderValue::from_static("identity");
-        request.headers_mut().insert(header::ACCEPT_ENCODING, identity);
-    }
-    let (mut head, answer) = upstream.send(request).await?;
-    head::strip_hop_by_hop(head.headers_mut());
-    // The upstream's own; to the client each connection speaks its own.
-    *head.version_mut() = Version::HTTP_11;
-    Ok((head, answer))
 }
 
 /// The response that the gateway or a policy has put into the exchange.

@@ -7,6 +7,7 @@
 //! ```
 
 mod body;
+mod forward;
 mod gateway;
 mod head;
 mod listener;

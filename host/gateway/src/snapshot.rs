@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use limen_config::{Attachment, Config, ConfigError, Errors, Target, UpstreamTimeouts};
+use limen_config::{Attachment, Config, ConfigError, Errors, Target};
 use limen_policy::{FailureKind, Parameter, Policy, RouteFacts, native};
 use limen_wasm::{Plugin, Refused, Registry};
 use tokio_rustls::TlsAcceptor;
@@ -12,13 +12,14 @@ use crate::listener::tls;
 use crate::pipeline::{Attached, Pipeline};
 use crate::route::RouteTable;
 use crate::settings;
+use crate::upstream;
 
 /// Everything that a request needs to know of the configuration. A request sees one snapshot from
 /// its first moment to its last.
 pub struct Snapshot {
     pub listeners: Vec<Listener>,
     pub routes: Vec<Route>,
-    pub upstreams: Vec<UpstreamTerms>,
+    pub upstreams: Vec<Arc<upstream::Shared>>,
     pub access_log: bool,
     /// Which version of each plugin this is: kept for the next build, should its file be broken then.
     plugins: BTreeMap<String, Arc<Plugin>>,
@@ -35,12 +36,6 @@ pub struct Route {
     pub pipeline: Pipeline,
     /// The number of its upstream.
     pub upstream: usize,
-}
-
-/// What each worker makes an upstream of.
-pub struct UpstreamTerms {
-    pub endpoints: Vec<(String, u16)>,
-    pub timeout: UpstreamTimeouts,
 }
 
 /// A plugin whose new version can't be used, and that stays on its last good one.
@@ -105,6 +100,13 @@ impl Snapshot {
             return Err(errors.into_iter().collect());
         }
 
+        let built_upstreams = upstreams.values().map(|terms| {
+            let known = |previous: &Snapshot| {
+                previous.upstreams.iter().find(|known| known.terms.name == terms.name).cloned()
+            };
+            Arc::new(upstream::Shared::new(terms, previous.and_then(known).as_deref()))
+        });
+        let built_upstreams = built_upstreams.collect();
         let numbers: BTreeMap<&str, usize> =
             upstreams.keys().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
         let built_routes = routes.iter().enumerate().map(|(number, route)| {
@@ -126,7 +128,7 @@ impl Snapshot {
         let snapshot = Snapshot {
             routes: built_routes.collect(),
             listeners: built_listeners,
-            upstreams: upstreams.values().map(terms).collect(),
+            upstreams: built_upstreams,
             access_log: log.access,
             plugins: live,
         };
@@ -278,13 +280,5 @@ fn facts(route: &limen_config::Route) -> RouteFacts {
         name: route.name.clone(),
         upstream: Some(route.upstream.clone()),
         parameters: parameters.collect(),
-    }
-}
-
-fn terms(upstream: &limen_config::Upstream) -> UpstreamTerms {
-    let limen_config::Upstream { name: _, endpoints, timeout, place: _ } = upstream;
-    UpstreamTerms {
-        endpoints: endpoints.iter().map(|endpoint| (endpoint.host.clone(), endpoint.port)).collect(),
-        timeout: *timeout,
     }
 }

@@ -4,12 +4,11 @@
 //! seldom: the snapshot.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::TcpListener;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::listener;
 use crate::snapshot::Snapshot;
-use crate::upstream::{Endpoint, Upstream};
+use crate::upstream::{Pools, Upstream};
 
 /// How often connections that have been idle for too long are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
@@ -29,7 +28,7 @@ pub struct Worker {
     seed: u64,
     requests: Cell<u64>,
     world: RefCell<Rc<World>>,
-    endpoints: RefCell<HashMap<(String, u16), Weak<Endpoint>>>,
+    pools: Rc<Pools>,
 }
 
 /// A snapshot as one worker sees it. A request keeps the world it began in.
@@ -84,7 +83,7 @@ impl Worker {
             seed: RandomState::new().hash_one(number),
             requests: Cell::new(0),
             world: RefCell::new(Rc::new(World::blank(first.clone()))),
-            endpoints: RefCell::default(),
+            pools: Rc::default(),
         });
         worker.enter(first);
 
@@ -134,31 +133,20 @@ impl Worker {
 
     /// Makes a world of a snapshot. Connections to endpoints that it still names are kept.
     fn enter(&self, snapshot: Arc<Snapshot>) {
-        let upstreams = snapshot.upstreams.iter().map(|terms| {
-            let endpoints = terms.endpoints.iter().map(|(host, port)| self.endpoint(host, *port));
-            Upstream::new(endpoints.collect(), terms.timeout, self.number)
-        });
+        let upstreams = snapshot
+            .upstreams
+            .iter()
+            .map(|shared| Upstream::new(shared.clone(), self.pools.clone(), self.number));
         let upstreams = upstreams.collect();
         let facts = snapshot.routes.iter().map(|_| OnceCell::new()).collect();
         *self.world.borrow_mut() = Rc::new(World { snapshot, upstreams, facts });
-        self.endpoints.borrow_mut().retain(|_, endpoint| endpoint.strong_count() > 0);
-    }
-
-    fn endpoint(&self, host: &str, port: u16) -> Rc<Endpoint> {
-        let mut endpoints = self.endpoints.borrow_mut();
-        let known = endpoints.entry((host.to_owned(), port)).or_default();
-        known.upgrade().unwrap_or_else(|| {
-            let endpoint = Rc::new(Endpoint::new(host.to_owned(), port));
-            *known = Rc::downgrade(&endpoint);
-            endpoint
-        })
+        self.pools.prune();
     }
 
     async fn prune(self: Rc<Self>) {
         loop {
             tokio::time::sleep(PRUNE_EVERY).await;
-            let endpoints: Vec<_> = self.endpoints.borrow().values().filter_map(Weak::upgrade).collect();
-            endpoints.iter().for_each(|endpoint| endpoint.prune());
+            self.pools.prune();
         }
     }
 }

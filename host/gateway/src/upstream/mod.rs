@@ -1,48 +1,79 @@
 //! A named group of endpoints, as one worker sees it.
 
-mod endpoint;
+mod balance;
+mod lease;
+mod pool;
+mod shared;
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use limen_config::UpstreamTimeouts;
+use limen_policy::Client;
 
 use crate::body::{RequestBody, ResponseBody, Upload};
 use crate::refusal::Fault;
 
-use endpoint::{ConnectError, SendError};
-pub use endpoint::{Connection, Endpoint};
+use balance::{Ask, Balancer};
+pub use lease::Lease;
+pub use pool::Pools;
+use pool::{ConnectError, Pool, SendError};
+pub use shared::Shared;
+use shared::{Endpoint, EndpointSet};
 
 pub struct Upstream {
-    endpoints: Vec<Rc<Endpoint>>,
-    timeout: UpstreamTimeouts,
-    /// Whose turn it is: round robin, each worker on its own.
-    turn: Cell<usize>,
+    shared: Arc<Shared>,
+    balancer: Balancer,
+    pools: Rc<Pools>,
+    here: RefCell<Rc<Here>>,
+}
+
+/// The endpoints of a moment, each with this worker's connections to it.
+#[derive(Default)]
+struct Here {
+    set: Arc<EndpointSet>,
+    pools: Vec<Rc<Pool>>,
+}
+
+/// A request on its way to an upstream.
+pub struct Outgoing<'a> {
+    pub request: Request<RequestBody>,
+    pub client: &'a Client,
+}
+
+/// What an upstream answered.
+pub struct Answer {
+    pub head: Response<()>,
+    pub body: ResponseBody,
 }
 
 impl Upstream {
-    /// `turn` is the endpoint to begin with, so that workers don't all begin with the first.
-    pub fn new(endpoints: Vec<Rc<Endpoint>>, timeout: UpstreamTimeouts, turn: usize) -> Self {
-        Upstream { endpoints, timeout, turn: Cell::new(turn) }
+    /// `start` differs from worker to worker, so that they don't all begin with the same endpoint.
+    pub fn new(shared: Arc<Shared>, pools: Rc<Pools>, start: usize) -> Self {
+        Upstream { shared, balancer: Balancer::new(start), pools, here: RefCell::default() }
     }
 
-    /// Sends a request to the endpoint whose turn it is, or to the next one where that refuses the
-    /// connection. (One that does not even refuse costs the whole time limit, and no more than one.)
-    pub async fn send(
-        &self,
-        mut request: Request<RequestBody>,
-    ) -> Result<(Response<()>, ResponseBody), Fault> {
+    /// Sends a request to the endpoint that the balancer picks, or to the next one where that refuses
+    /// the connection. (One that does not even refuse costs the whole time limit, and no more than one.)
+    pub async fn send(&self, outgoing: Outgoing<'_>) -> Result<Answer, Fault> {
+        let Outgoing { mut request, client } = outgoing;
+        let timeout = &self.shared.terms.timeout;
         let upload = request.body().upload();
+        let here = self.here();
         let mut refused = None;
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        let (before, from_turn) =
-            self.endpoints.split_at(turn.checked_rem(self.endpoints.len()).unwrap_or(0));
-        for endpoint in from_turn.iter().chain(before) {
+        let mut tried = Vec::new();
+        loop {
+            let ask = Ask { request: &request, client };
+            let Some(number) = self.balancer.pick(&ask, here.pools.len(), &tried) else { break };
+            let (Some(endpoint), Some(pool)) = (here.set.endpoints.get(number), here.pools.get(number))
+            else {
+                break;
+            };
+            tried.push(number);
             loop {
-                let connection = match endpoint.connection(self.timeout.connect).await {
+                let connection = match pool.connection(timeout.connect).await {
                     Ok(connection) => connection,
                     Err(ConnectError::Failed(reason)) => {
                         refused = Some(reason);
@@ -52,8 +83,8 @@ impl Upstream {
                 };
                 match self.answer(connection.send(request), upload.as_deref(), endpoint).await? {
                     Ok((head, incoming, connection)) => {
-                        let body = ResponseBody::new(incoming, connection, self.timeout.idle);
-                        return Ok((head, body));
+                        let lease = Lease { connection };
+                        return Ok(Answer { head, body: ResponseBody::new(incoming, lease, timeout.idle) });
                     }
                     // The connection was closed before anything was sent on it: the next one.
                     Err(SendError::Unsent(unsent)) => request = *unsent,
@@ -72,23 +103,35 @@ impl Upstream {
         upload: Option<&Upload>,
         endpoint: &Endpoint,
     ) -> Result<F::Output, Fault> {
+        let first_byte = self.shared.terms.timeout.first_byte;
         let mut sent = std::pin::pin!(sent);
-        let mut limit = self.timeout.first_byte;
+        let mut limit = first_byte;
         loop {
             match tokio::time::timeout(limit, sent.as_mut()).await {
                 Ok(output) => return Ok(output),
                 Err(_) => match upload.map(|upload| upload.moved().elapsed()) {
-                    Some(still) if still < self.timeout.first_byte => limit = self.timeout.first_byte - still,
+                    Some(still) if still < first_byte => limit = first_byte - still,
                     Some(_) if upload.is_some_and(|upload| !upload.is_done() && upload.is_waiting()) => {
                         return Err(Fault::body_too_slow());
                     }
-                    _ => return Err(self.too_slow(endpoint, self.timeout.first_byte)),
+                    _ => return Err(too_slow(endpoint, first_byte)),
                 },
             }
         }
     }
 
-    fn too_slow(&self, endpoint: &Endpoint, limit: Duration) -> Fault {
-        Fault::upstream_slow(format!("{} sent no response within {limit:?}", endpoint.address()))
+    /// The endpoints as they are now.
+    fn here(&self) -> Rc<Here> {
+        let mut here = self.here.borrow_mut();
+        if !self.shared.is_current(&here.set) {
+            let set = self.shared.endpoints();
+            let pools = set.endpoints.iter().map(|endpoint| self.pools.get(&endpoint.address)).collect();
+            *here = Rc::new(Here { set, pools });
+        }
+        here.clone()
     }
+}
+
+fn too_slow(endpoint: &Endpoint, limit: Duration) -> Fault {
+    Fault::upstream_slow(format!("{} sent no response within {limit:?}", endpoint.address))
 }

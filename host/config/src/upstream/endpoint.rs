@@ -1,47 +1,10 @@
-//! `[upstream.NAME]`
+//! One of `endpoints` of an upstream
 
 use std::net::Ipv6Addr;
-use std::time::Duration;
 
 use crate::host::host_name;
-use crate::section::section;
-use crate::value::{Value, duration, some};
+use crate::value::Value;
 use crate::{ConfigError, Place};
-
-section! {
-    /// `[upstream.NAME]`: servers that answer the same requests.
-    pub struct Upstream(section, name: &str) {
-        /// What a route's `upstream` calls it.
-        pub name: String = Some(name.to_owned()),
-
-        /// `endpoints` (required): at least one, like "http://127.0.0.1:9001".
-        pub endpoints: Vec<Endpoint> = section.required("endpoints", some(Endpoint::read)),
-
-        /// `timeout`: how long to wait for them.
-        pub timeout: UpstreamTimeouts = section.table("timeout", UpstreamTimeouts::read),
-
-        /// Where it stands in the file.
-        pub place: Place = Some(section.place()),
-    }
-}
-
-const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
-
-section! {
-    /// `timeout = { connect = "1s", first_byte = "30s", idle = "60s" }`, each 1ms to 24h.
-    #[derive(Copy, PartialEq, Eq, Hash)]
-    pub struct UpstreamTimeouts(section) {
-        /// `connect`: until the connection stands. Default 1s.
-        pub connect: Duration = section.or("connect", duration(TIMEOUT), Duration::from_secs(1)),
-
-        /// `first_byte`: from the request to the head of the response. Default 30s.
-        pub first_byte: Duration = section.or("first_byte", duration(TIMEOUT), Duration::from_secs(30)),
-
-        /// `idle`: between two pieces of a body, and of an unused connection's life; a stream may
-        /// live as long as it moves. Default 60s.
-        pub idle: Duration = section.or("idle", duration(TIMEOUT), Duration::from_secs(60)),
-    }
-}
 
 /// One server, "http://host:port". The port is 80 when it is left out.
 #[derive(Debug, Clone)]
@@ -54,7 +17,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    fn read(value: &Value<'_>) -> Option<Endpoint> {
+    pub(super) fn read(value: &Value<'_>) -> Option<Endpoint> {
         let text = value.text(EXPECTED)?;
         match parse(&text) {
             Ok((host, port)) => Some(Endpoint { host, port, place: value.place() }),

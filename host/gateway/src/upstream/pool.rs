@@ -1,7 +1,8 @@
-//! One address of an upstream and this worker's connections to it: HTTP/1.1, kept alive.
+//! This worker's connections to one endpoint: HTTP/1.1, kept alive.
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
@@ -12,21 +13,26 @@ use tokio::net::TcpStream;
 
 use crate::body::{RequestBody, Upload};
 
+use super::shared::Address;
+
 /// Idle connections that one worker keeps to one endpoint.
 const IDLE_EACH: usize = 256;
 /// How long a connection may be idle before it is closed.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
-/// An endpoint and the connections to it that nobody uses right now.
-pub struct Endpoint {
-    host: String,
-    port: u16,
+/// The connections to an endpoint that nobody uses right now, and how to make new ones.
+pub struct Pool {
+    address: Address,
     idle: RefCell<Vec<(Instant, SendRequest<RequestBody>)>>,
 }
 
+/// The pools of a worker. Each lives as long as an upstream of a world has it.
+#[derive(Default)]
+pub struct Pools(RefCell<HashMap<Address, Weak<Pool>>>);
+
 /// The right to use one connection for one request.
 pub struct Connection {
-    endpoint: Rc<Endpoint>,
+    pool: Rc<Pool>,
     sender: SendRequest<RequestBody>,
     /// It has served before, and may have been closed since.
     used: bool,
@@ -44,13 +50,27 @@ pub enum SendError {
     Broken(String),
 }
 
-impl Endpoint {
-    pub fn new(host: String, port: u16) -> Self {
-        Endpoint { host, port, idle: RefCell::default() }
+impl Pools {
+    pub fn get(&self, address: &Address) -> Rc<Pool> {
+        let mut pools = self.0.borrow_mut();
+        if let Some(pool) = pools.get(address).and_then(Weak::upgrade) {
+            return pool;
+        }
+        let pool = Rc::new(Pool::new(address.clone()));
+        pools.insert(address.clone(), Rc::downgrade(&pool));
+        pool
     }
 
-    pub fn address(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+    /// Closes what has been idle for too long, and forgets endpoints that nobody names any more.
+    pub fn prune(&self) {
+        let mut pools = self.0.borrow_mut();
+        pools.retain(|_, pool| pool.upgrade().inspect(|pool| pool.prune()).is_some());
+    }
+}
+
+impl Pool {
+    fn new(address: Address) -> Self {
+        Pool { address, idle: RefCell::default() }
     }
 
     /// An idle connection, or a new one.
@@ -60,20 +80,20 @@ impl Endpoint {
             let ready =
                 sender.is_ready() || matches!(tokio::time::timeout(limit, sender.ready()).await, Ok(Ok(())));
             if ready {
-                return Ok(Connection { endpoint: self.clone(), sender, used: true, upload: None });
+                return Ok(Connection { pool: self.clone(), sender, used: true, upload: None });
             }
         }
         match tokio::time::timeout(limit, self.connect()).await {
-            Ok(Ok(sender)) => Ok(Connection { endpoint: self.clone(), sender, used: false, upload: None }),
-            Ok(Err(reason)) => Err(ConnectError::Failed(format!("{}: {reason}", self.address()))),
+            Ok(Ok(sender)) => Ok(Connection { pool: self.clone(), sender, used: false, upload: None }),
+            Ok(Err(reason)) => Err(ConnectError::Failed(format!("{}: {reason}", self.address))),
             Err(_) => {
-                Err(ConnectError::TimedOut(format!("{} took no connection within {limit:?}", self.address())))
+                Err(ConnectError::TimedOut(format!("{} took no connection within {limit:?}", self.address)))
             }
         }
     }
 
     /// Closes what has been idle for too long.
-    pub fn prune(&self) {
+    fn prune(&self) {
         self.idle.borrow_mut().retain(|(since, sender)| !sender.is_closed() && since.elapsed() < IDLE_LIMIT);
     }
 
@@ -89,8 +109,9 @@ impl Endpoint {
 
     async fn connect(&self) -> Result<SendRequest<RequestBody>, String> {
         let text = |error: &dyn std::error::Error| error.to_string();
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((host, self.port)).await.map_err(|error| text(&error))?;
+        let stream = TcpStream::connect((self.address.host.as_str(), self.address.port))
+            .await
+            .map_err(|error| text(&error))?;
         stream.set_nodelay(true).map_err(|error| text(&error))?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| text(&error))?;
@@ -117,7 +138,7 @@ impl Connection {
             }
             Err(mut error) => Err(match error.take_message() {
                 Some(request) if self.used => SendError::Unsent(Box::new(request)),
-                _ => SendError::Broken(format!("{}: {}", self.endpoint.address(), describe(error.error()))),
+                _ => SendError::Broken(format!("{}: {}", self.pool.address, describe(error.error()))),
             }),
         }
     }
@@ -125,7 +146,7 @@ impl Connection {
     /// Gives it back after the end of the response. One that still carries a request body is closed.
     pub fn release(self) {
         let busy = self.upload.is_some_and(|upload| !upload.is_done());
-        let mut idle = self.endpoint.idle.borrow_mut();
+        let mut idle = self.pool.idle.borrow_mut();
         if !busy && !self.sender.is_closed() && idle.len() < IDLE_EACH {
             idle.push((Instant::now(), self.sender));
         }
