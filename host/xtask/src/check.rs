@@ -1,8 +1,9 @@
-//! `cargo xtask check`: formatting and lints, of everything that is Rust.
+//! `cargo xtask check`: formatting and lints of everything that is Rust, and whether the reference is current.
 
 use crate::Outcome;
 use crate::build::{WASM, wasm_target};
 use crate::process::{Workspace, cargo, plain_cargo};
+use crate::reference;
 
 /// The release profile, which tests and users build with: so the build scripts' work, a C library for
 /// TLS among it, is done once for lints, tests and the gateway.
@@ -10,6 +11,7 @@ pub(crate) fn run(_: &[String]) -> Outcome {
     for workspace in [Workspace::Gateway, Workspace::Plugins, Workspace::Guests] {
         plain_cargo(workspace, &["fmt", "--all", "--check"], &[])?;
     }
+    reference::is_current()?;
     wasm_target()?;
     let deny = ["--", "-D", "warnings"];
     let with = |flags: &[&'static str]| [flags, &deny].concat();

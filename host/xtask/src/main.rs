@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod process;
 mod quickstart;
+mod reference;
 mod test;
 
 use std::process::ExitCode;
@@ -37,8 +38,14 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "check",
         arguments: "",
-        about: "check formatting and lints of all three workspaces, as CI does",
+        about: "check formatting, lints and the reference, as CI does",
         run: check::run,
+    },
+    Command {
+        name: "reference",
+        arguments: "",
+        about: "write the reference of limen.toml from the docs in host/config",
+        run: reference::run,
     },
     Command {
         name: "plugins",

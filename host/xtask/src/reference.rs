@@ -1,0 +1,235 @@
+//! `cargo xtask reference`: the reference of `limen.toml`, from the doc comments of `host/config`.
+//!
+//! There each key stands once, documented where it is read. This takes the docs of every section and
+//! its keys in the order of the modules in `lib.rs`, a section's own tables after it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::Outcome;
+
+const SOURCES: &str = "host/config/src";
+const REFERENCE: &str = "host/config/REFERENCE.md";
+
+const TOP: &str = "\
+# Reference of `limen.toml`
+
+Made by `cargo xtask reference` from the doc comments in [`src/`](src): change it there.
+
+Durations and sizes are strings with units (`\"250ms\"`, `\"1m30s\"`, `\"64KiB\"`, `\"1MB\"`). Unknown keys are refused. Paths
+are relative to the file that names them. `${NAME}` and `${NAME:-default}` in strings are environment
+variables, `$${` is a literal `${`.
+";
+
+/// Writes the reference.
+pub fn run(_: &[String]) -> Outcome {
+    let text = generate()?;
+    fs::write(REFERENCE, text).map_err(|error| format!("could not write {REFERENCE}: {error}"))?;
+    println!("wrote {REFERENCE}");
+    Ok(())
+}
+
+/// Whether the reference says what the docs say.
+pub fn is_current() -> Outcome {
+    let written = fs::read_to_string(REFERENCE).unwrap_or_default();
+    if written == generate()? {
+        return Ok(());
+    }
+    Err(format!("{REFERENCE} is out of date\n  hint: run `cargo xtask reference` and commit what it writes"))
+}
+
+fn generate() -> Result<String, String> {
+    let items = read_all()?;
+    let mut text = TOP.to_owned();
+    let mut told = BTreeSet::new();
+    for item in items.iter().filter(|item| item.is_section()) {
+        tell(item, &format!("`{}`", item.title()), 2, &items, &mut told, &mut text);
+    }
+    Ok(text)
+}
+
+/// A struct or enum with documented keys.
+struct Item {
+    name: String,
+    docs: String,
+    keys: Vec<Key>,
+}
+
+/// A field or variant whose doc begins with what it is called in the file.
+struct Key {
+    docs: String,
+    /// The names in its type.
+    types: Vec<String>,
+}
+
+impl Item {
+    /// Whether it has a header of its own in the file.
+    fn is_section(&self) -> bool {
+        (self.docs.starts_with("`[") || self.docs.starts_with("`include")) && !self.keys.is_empty()
+    }
+
+    /// Whether it is a table within a section.
+    fn is_table(&self) -> bool {
+        let about_itself = self.docs.starts_with('`') || self.docs.starts_with("One of `");
+        about_itself && !self.is_section() && !self.keys.is_empty()
+    }
+
+    fn title(&self) -> String {
+        let code = self.docs.split('`').nth(1).unwrap_or(&self.name);
+        code.split(" =").next().unwrap_or(code).to_owned()
+    }
+}
+
+fn tell(
+    item: &Item,
+    title: &str,
+    depth: usize,
+    items: &[Item],
+    told: &mut BTreeSet<String>,
+    text: &mut String,
+) {
+    if !told.insert(item.name.clone()) {
+        return;
+    }
+    text.push_str(&format!("\n{} {title}\n\n{}\n", "#".repeat(depth), item.docs));
+    text.push_str("\n| Key | |\n|---|---|\n");
+    for key in &item.keys {
+        let (name, docs) = split_key(&key.docs);
+        text.push_str(&format!("| {name} | {} |\n", docs.replace("\n\n", "<br>").replace('|', "\\|")));
+    }
+    for key in &item.keys {
+        let named = key.types.iter().filter_map(|name| items.iter().find(|item| item.name == *name));
+        for inner in named.filter(|inner| inner.is_table()) {
+            let own = key.docs.split('`').nth(1).unwrap_or(&inner.name);
+            tell(inner, &format!("`{own}` of {title}"), (depth + 1).min(4), items, told, text);
+        }
+    }
+}
+
+/// "`drain`: how long" is the key "`drain`" and what is said of it.
+fn split_key(docs: &str) -> (&str, &str) {
+    let end = docs.match_indices('`').nth(1).map_or(0, |(at, _)| at + 1);
+    let (code, rest) = docs.split_at(end);
+    match rest.split_once(": ") {
+        Some((between, said)) if between.len() < 40 => (docs.split_at(code.len() + between.len()).0, said),
+        _ => (code, rest.trim_start_matches([':', ',', ' '])),
+    }
+}
+
+fn read_all() -> Result<Vec<Item>, String> {
+    let lib = read(&Path::new(SOURCES).join("lib.rs"))?;
+    let mut items = Vec::new();
+    for module in modules(&lib) {
+        read_module(Path::new(SOURCES), module, &mut items)?;
+    }
+    Ok(items)
+}
+
+fn read_module(folder: &Path, module: &str, items: &mut Vec<Item>) -> Result<(), String> {
+    let inner = folder.join(module);
+    let file = if inner.is_dir() { inner.join("mod.rs") } else { folder.join(format!("{module}.rs")) };
+    let text = read(&file)?;
+    scan(&text, items);
+    modules(&text).try_for_each(|module| read_module(&inner, module, items))
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("could not read {}: {error}", file.display()))
+}
+
+fn modules(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
+}
+
+/// The documented items of a file, line by line.
+fn scan(text: &str, items: &mut Vec<Item>) {
+    let mut docs: Vec<&str> = Vec::new();
+    let mut open: Option<(Item, usize)> = None;
+    for line in text.lines() {
+        let bare = line.trim_start();
+        let indent = line.len() - bare.len();
+        if let Some(doc) = bare.strip_prefix("///") {
+            docs.push(doc.strip_prefix(' ').unwrap_or(doc));
+            continue;
+        }
+        if bare.starts_with("#[") {
+            continue;
+        }
+        let said = paragraphs(&std::mem::take(&mut docs));
+        match &mut open {
+            Some((_, at)) if indent == *at && bare.starts_with('}') => {
+                items.extend(open.take().map(|(item, _)| item));
+            }
+            Some((item, _)) if said.starts_with('`') => {
+                item.keys.push(Key { docs: said, types: names(bare) })
+            }
+            Some(_) => {}
+            None => {
+                if let Some(name) = item_name(bare) {
+                    open = Some((Item { name, docs: said, keys: Vec::new() }, indent));
+                }
+            }
+        }
+    }
+}
+
+/// What a line that opens a struct or an enum calls it.
+fn item_name(line: &str) -> Option<String> {
+    let rest = line.strip_prefix("pub ").or_else(|| line.strip_prefix("pub(crate) ")).unwrap_or(line);
+    let rest = rest.strip_prefix("struct ").or_else(|| rest.strip_prefix("enum "))?;
+    if !line.ends_with('{') {
+        return None;
+    }
+    Some(rest.chars().take_while(|c| c.is_alphanumeric()).collect())
+}
+
+/// The names of types in a field or variant.
+fn names(line: &str) -> Vec<String> {
+    let type_of = line.split_once(':').map_or(line, |(_, rest)| rest);
+    let type_of = type_of.split('=').next().unwrap_or_default();
+    let words = type_of.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase())).map(str::to_owned).collect()
+}
+
+/// Doc lines as text: a line's end is a space, an empty line a paragraph's end, code stays as it is.
+fn paragraphs(lines: &[&str]) -> String {
+    let mut text = String::new();
+    let mut code = false;
+    for line in lines {
+        let fence = line.starts_with("```");
+        let block = code || fence || line.starts_with("- ") || line.starts_with('|');
+        code ^= fence;
+        if line.is_empty() {
+            text.push_str("\n\n");
+        } else {
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push(if block { '\n' } else { ' ' });
+            }
+            text.push_str(line);
+        }
+    }
+    text.trim().replace("[`", "`").replace("`]", "`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_taken_from_their_docs() {
+        let mut items = Vec::new();
+        scan(
+            "section! {\n    /// `[gateway]`: the process.\n    #[derive(Copy)]\n    pub struct Gateway(section) {\n        \
+             /// `drain`: how long\n        /// it takes.\n        pub drain: Option<Drain> = section.x(\n        ),\n\n        \
+             /// Where.\n        pub place: Place = 1,\n    }\n}\n/// Not this.\nfn x() {}\n",
+            &mut items,
+        );
+        let [gateway] = items.as_slice() else { panic!("{}", items.len()) };
+        assert_eq!((gateway.name.as_str(), gateway.title().as_str()), ("Gateway", "[gateway]"));
+        let [drain] = gateway.keys.as_slice() else { panic!("{}", gateway.keys.len()) };
+        assert_eq!(split_key(&drain.docs), ("`drain`", "how long it takes."));
+        assert_eq!(drain.types, ["Option", "Drain"]);
+        assert_eq!(split_key("`cert` (required): a file"), ("`cert` (required)", "a file"));
+    }
+}
