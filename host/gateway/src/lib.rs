@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use limen_config::{Config, Errors, Natives};
 use limen_policy::native::NATIVE;
-use limen_wasm::{Engine, Registry};
+use limen_wasm::Registry;
 
 use snapshot::Snapshot;
 
@@ -75,9 +75,7 @@ pub fn check(file: &Path) -> Result<String, StartError> {
 
 /// The first snapshot of a configuration.
 fn build(config: &Config, workers: usize) -> Result<(Registry, Snapshot), StartError> {
-    let engine = Engine::new().map_err(|error| StartError::Machine(error.to_string()))?;
-    tracing::debug!("isolates are reset by: {}", engine.memory_reset());
-    let registry = Registry::new(engine, workers);
+    let registry = Registry::new(workers);
     let (snapshot, _) = Snapshot::build(config, None, &registry).map_err(StartError::Config)?;
     Ok((registry, snapshot))
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use limen_config::{Grants, IsolateMode, OnError, Place, Plugin, PluginLimits};
 use limen_policy::{Answer, Exchange, Phase, Policy, Seat};
-use limen_wasm::{Engine, Registry};
+use limen_wasm::Registry;
 
 fn main() {
     let component = std::env::args().skip(1).find(|argument| argument.ends_with(".wasm"));
@@ -22,7 +22,7 @@ fn main() {
         return println!("usage: cargo bench -p limen-wasm -- COMPONENT.wasm");
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let registry = Registry::new(Engine::new().unwrap(), 1);
+    let registry = Registry::new(1);
     let version = registry.plugin(std::fs::read(&component).unwrap()).unwrap();
     for isolate in [IsolateMode::Fresh, IsolateMode::Reused] {
         let plugin = Plugin {

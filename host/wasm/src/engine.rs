@@ -56,12 +56,13 @@ pub struct EngineError(wasmtime::Error);
 
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "could not set up the WebAssembly engine: {:#}\n  hint: it reserves addresses for {ISOLATES} \
-             isolates of 4 GiB each; `ulimit -v` must be unlimited",
-            self.0
-        )
+        write!(f, "could not set up the WebAssembly engine: {:#}", self.0)
+    }
+}
+
+impl EngineError {
+    pub(crate) fn hint(&self) -> String {
+        format!("it reserves addresses for {ISOLATES} isolates of 4 GiB each; `ulimit -v` must be unlimited")
     }
 }
 

@@ -19,7 +19,6 @@ mod registry;
 mod state;
 mod wasi;
 
-pub use engine::{Engine, EngineError};
 pub use image::Start;
 pub use plugin::{CONTRACT, LoadError, Plugin};
 pub use policy::WasmPolicy;

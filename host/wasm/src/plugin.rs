@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::capability::{GRANTS, Grant};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::image;
 use crate::isolate::{Isolate, LOAD_LIMIT};
 use crate::state::{Grounds, State};
@@ -58,6 +58,12 @@ impl fmt::Display for LoadError {
             Some(hint) => write!(f, " (hint: {hint})"),
             None => Ok(()),
         }
+    }
+}
+
+impl From<EngineError> for LoadError {
+    fn from(error: EngineError) -> Self {
+        LoadError::new(error.to_string()).hint(error.hint())
     }
 }
 

@@ -4,13 +4,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use limen_config::{IsolateMode, PluginLimits};
 use limen_policy::Failure;
 use serde_json::Value;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::image::{Image, Settings};
 use crate::plugin::{Digest, LoadError, Plugin, block_on, digest};
 use crate::policy::WasmPolicy;
@@ -22,7 +22,9 @@ use crate::state::Grounds;
 const MAX_IMAGES: usize = 32;
 
 pub struct Registry {
-    engine: Arc<Engine>,
+    /// Made when the first component comes: a gateway without any reserves no addresses and has no
+    /// ticker.
+    engine: OnceLock<Arc<Engine>>,
     workers: usize,
     plugins: Shelf<Digest, Plugin>,
     images: Shelf<(Digest, String), Image>,
@@ -48,9 +50,9 @@ pub enum Refused {
 }
 
 impl Registry {
-    pub fn new(engine: Arc<Engine>, workers: usize) -> Self {
+    pub fn new(workers: usize) -> Self {
         Registry {
-            engine,
+            engine: OnceLock::new(),
             workers,
             plugins: Shelf::default(),
             images: Shelf::default(),
@@ -63,7 +65,10 @@ impl Registry {
         let digest = digest(&bytes);
         match self.plugins.get(&digest) {
             Some(plugin) => Ok(plugin),
-            None => Ok(self.plugins.put(digest, Plugin::load(&self.engine, bytes)?)),
+            None => {
+                let engine = self.engine()?;
+                Ok(self.plugins.put(digest, Plugin::load(engine, bytes)?))
+            }
         }
     }
 
@@ -84,14 +89,15 @@ impl Registry {
         if let Some(pool) = self.pools.get(&key) {
             return Ok(WasmPolicy::new(pool));
         }
-        let image = self.image(plugin, settings).map_err(Refused::ByConfigure)?;
+        let engine = self.engine().map_err(no_engine).map_err(Refused::ByLimits)?;
+        let image = self.image(engine, plugin, settings).map_err(Refused::ByConfigure)?;
         let grounds = Grounds {
             plugin: config.name.as_str().into(),
             settings: image.settings.clone(),
-            counters: self.engine.counters.of(&config.name),
+            counters: engine.counters.of(&config.name),
         };
         let pool = IsolatePool::new(
-            self.engine.clone(),
+            engine.clone(),
             image,
             Arc::new(grounds),
             config.limits,
@@ -106,16 +112,29 @@ impl Registry {
         Ok(WasmPolicy::new(self.pools.put(key, pool)))
     }
 
-    fn image(&self, plugin: &Plugin, settings: &Value) -> Result<Arc<Image>, Failure> {
+    fn engine(&self) -> Result<&Arc<Engine>, EngineError> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let engine = Engine::new()?;
+        tracing::debug!("isolates are reset by: {}", engine.memory_reset());
+        Ok(self.engine.get_or_init(|| engine))
+    }
+
+    fn image(&self, engine: &Engine, plugin: &Plugin, settings: &Value) -> Result<Arc<Image>, Failure> {
         let key = (plugin.digest, settings.to_string());
         if let Some(image) = self.images.get(&key) {
             return Ok(image);
         }
         let images = self.images.count(|(digest, _)| *digest == plugin.digest);
         let settings = Arc::new(Settings { json: key.1.clone(), value: settings.clone() });
-        let image = Image::make(&self.engine, plugin, settings, images < MAX_IMAGES)?;
+        let image = Image::make(engine, plugin, settings, images < MAX_IMAGES)?;
         Ok(self.images.put(key, image))
     }
+}
+
+fn no_engine(error: EngineError) -> Failure {
+    Failure::new(limen_policy::FailureKind::NoIsolate, error.to_string())
 }
 
 /// Values that live as long as somebody else holds them.
