@@ -1,6 +1,7 @@
 //! A named group of endpoints, as one worker sees it.
 
 mod balance;
+mod failure;
 mod lease;
 mod pool;
 mod shared;
@@ -17,9 +18,10 @@ use crate::body::{RequestBody, ResponseBody, Upload};
 use crate::refusal::Fault;
 
 use balance::{Ask, Balancer};
+use failure::FailureKind;
 pub use lease::Lease;
 pub use pool::Pools;
-use pool::{ConnectError, Pool, SendError};
+use pool::Pool;
 pub use shared::Shared;
 use shared::{Endpoint, EndpointSet};
 
@@ -75,20 +77,29 @@ impl Upstream {
             loop {
                 let connection = match pool.connection(timeout.connect).await {
                     Ok(connection) => connection,
-                    Err(ConnectError::Failed(reason)) => {
-                        refused = Some(reason);
+                    Err(failure) if failure.kind == FailureKind::ConnectTimeout => {
+                        return Err(Fault::upstream_slow(failure.reason));
+                    }
+                    Err(failure) => {
+                        refused = Some(failure.reason);
                         break;
                     }
-                    Err(ConnectError::TimedOut(reason)) => return Err(Fault::upstream_slow(reason)),
                 };
                 match self.answer(connection.send(request), upload.as_deref(), endpoint).await? {
                     Ok((head, incoming, connection)) => {
                         let lease = Lease { connection };
                         return Ok(Answer { head, body: ResponseBody::new(incoming, lease, timeout.idle) });
                     }
-                    // The connection was closed before anything was sent on it: the next one.
-                    Err(SendError::Unsent(unsent)) => request = *unsent,
-                    Err(SendError::Broken(reason)) => return Err(Fault::upstream_broken(reason)),
+                    Err(failure) => match failure.request {
+                        // The connection was closed before anything was sent on it: the next one.
+                        Some(unsent) if failure.kind == FailureKind::Unsent => request = *unsent,
+                        Some(unsent) if failure.kind == FailureKind::Connect => {
+                            request = *unsent;
+                            refused = Some(failure.reason);
+                            break;
+                        }
+                        _ => return Err(Fault::upstream_broken(failure.reason)),
+                    },
                 }
             }
         }

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::body::{RequestBody, Upload};
 
+use super::failure::{Failure, FailureKind, describe};
 use super::shared::Address;
 
 /// Idle connections that one worker keeps to one endpoint.
@@ -39,17 +40,6 @@ pub struct Connection {
     upload: Option<Rc<Upload>>,
 }
 
-pub enum ConnectError {
-    Failed(String),
-    TimedOut(String),
-}
-
-pub enum SendError {
-    /// Nothing of it was sent: the connection had been closed.
-    Unsent(Box<Request<RequestBody>>),
-    Broken(String),
-}
-
 impl Pools {
     pub fn get(&self, address: &Address) -> Rc<Pool> {
         let mut pools = self.0.borrow_mut();
@@ -74,7 +64,7 @@ impl Pool {
     }
 
     /// An idle connection, or a new one.
-    pub async fn connection(self: &Rc<Self>, limit: Duration) -> Result<Connection, ConnectError> {
+    pub async fn connection(self: &Rc<Self>, limit: Duration) -> Result<Connection, Failure> {
         while let Some(mut sender) = self.pop() {
             // A connection whose last answer has just ended is ready in a moment.
             let ready =
@@ -85,9 +75,12 @@ impl Pool {
         }
         match tokio::time::timeout(limit, self.connect()).await {
             Ok(Ok(sender)) => Ok(Connection { pool: self.clone(), sender, used: false, upload: None }),
-            Ok(Err(reason)) => Err(ConnectError::Failed(format!("{}: {reason}", self.address))),
+            Ok(Err(reason)) => {
+                Err(Failure::new(FailureKind::Connect, format!("{}: {reason}", self.address)))
+            }
             Err(_) => {
-                Err(ConnectError::TimedOut(format!("{} took no connection within {limit:?}", self.address)))
+                let reason = format!("{} took no connection within {limit:?}", self.address);
+                Err(Failure::new(FailureKind::ConnectTimeout, reason))
             }
         }
     }
@@ -129,17 +122,23 @@ impl Connection {
     pub async fn send(
         mut self,
         request: Request<RequestBody>,
-    ) -> Result<(Response<()>, Incoming, Connection), SendError> {
+    ) -> Result<(Response<()>, Incoming, Connection), Failure> {
         self.upload = request.body().upload();
         match self.sender.try_send_request(request).await {
             Ok(response) => {
                 let (parts, incoming) = response.into_parts();
                 Ok((Response::from_parts(parts, ()), incoming, self))
             }
-            Err(mut error) => Err(match error.take_message() {
-                Some(request) if self.used => SendError::Unsent(Box::new(request)),
-                _ => SendError::Broken(format!("{}: {}", self.pool.address, describe(error.error()))),
-            }),
+            Err(mut error) => {
+                let request = error.take_message().map(Box::new);
+                let kind = match request {
+                    Some(_) if self.used => FailureKind::Unsent,
+                    Some(_) => FailureKind::Connect,
+                    None => FailureKind::of(error.error(), self.used),
+                };
+                let reason = format!("{}: {}", self.pool.address, describe(error.error()));
+                Err(Failure { kind, reason, request })
+            }
         }
     }
 
@@ -151,15 +150,4 @@ impl Connection {
             idle.push((Instant::now(), self.sender));
         }
     }
-}
-
-/// An error with its causes.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

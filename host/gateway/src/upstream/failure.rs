@@ -1,0 +1,75 @@
+//! Why an endpoint gave no answer, told so that one can decide whether to ask again.
+
+use std::error::Error;
+
+use http::Request;
+
+use crate::body::RequestBody;
+
+/// An attempt that ended without the head of a response.
+pub struct Failure {
+    pub kind: FailureKind,
+    /// For the log: which endpoint, and what happened.
+    pub reason: String,
+    /// The request as it was, where nothing of it is used up.
+    pub request: Option<Box<Request<RequestBody>>>,
+}
+
+/// What the endpoint may have seen of the request, and whose fault it is that there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// No connection: refused, unreachable, its name is not known, or closed as soon as it was made.
+    Connect,
+    /// No connection in time.
+    ConnectTimeout,
+    /// A connection, but no TLS on it.
+    #[allow(dead_code, reason = "for connections that are about to learn it")]
+    Tls,
+    /// The endpoint did not begin with the request: the connection was closed before it was sent, or
+    /// the endpoint says so (RFC 9113, sections 6.8 and 8.7). Safe to send again, whatever it is.
+    Unsent,
+    /// A kept connection was closed under the request, before anything came back: most likely it had
+    /// been idle for too long for the endpoint. Safe to send again if it is idempotent (RFC 9112,
+    /// section 9.3.1).
+    Stale,
+    /// The connection or the stream was closed or reset before the head of a response.
+    Reset,
+    /// What came back is no response, or one that can be read in two ways.
+    Malformed,
+    /// The request's own body broke off: the client's fault.
+    RequestBody,
+}
+
+impl Failure {
+    pub fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
+        Failure { kind, reason: reason.into(), request: None }
+    }
+}
+
+impl FailureKind {
+    /// What an error of hyper's means for a request that was on its way. `is_used` tells that the
+    /// connection had served before.
+    pub fn of(error: &hyper::Error, is_used: bool) -> Self {
+        if error.is_user() {
+            return FailureKind::RequestBody;
+        }
+        if error.is_parse() {
+            return FailureKind::Malformed;
+        }
+        if error.is_incomplete_message() && is_used {
+            return FailureKind::Stale;
+        }
+        FailureKind::Reset
+    }
+}
+
+/// An error with its causes.
+pub fn describe(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
