@@ -20,8 +20,8 @@ use crate::refusal::Fault;
 use balance::{Ask, Balancer};
 use failure::FailureKind;
 pub use lease::Lease;
-pub use pool::Pools;
 use pool::Pool;
+pub use pool::Pools;
 pub use shared::Shared;
 use shared::{Endpoint, EndpointSet};
 

@@ -75,9 +75,7 @@ impl Pool {
         }
         match tokio::time::timeout(limit, self.connect()).await {
             Ok(Ok(sender)) => Ok(Connection { pool: self.clone(), sender, used: false, upload: None }),
-            Ok(Err(reason)) => {
-                Err(Failure::new(FailureKind::Connect, format!("{}: {reason}", self.address)))
-            }
+            Ok(Err(reason)) => Err(Failure::new(FailureKind::Connect, format!("{}: {reason}", self.address))),
             Err(_) => {
                 let reason = format!("{} took no connection within {limit:?}", self.address);
                 Err(Failure::new(FailureKind::ConnectTimeout, reason))
