@@ -46,7 +46,7 @@ impl Condition {
     }
 }
 
-fn header_name(value: &Value<'_>) -> Option<HeaderName> {
+pub(crate) fn header_name(value: &Value<'_>) -> Option<HeaderName> {
     const EXPECTED: &str = "the name of a header, like \"x-beta\"";
     let text = value.text(EXPECTED)?;
     match HeaderName::from_bytes(text.as_bytes()) {

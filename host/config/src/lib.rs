@@ -64,7 +64,7 @@ pub use policy::{Attachment, OnError, Target};
 pub use route::Route;
 pub use settings::Settings;
 pub use suggest::did_you_mean;
-pub use upstream::{Endpoint, Upstream, UpstreamTimeouts};
+pub use upstream::{Balance, Endpoint, HashBy, Upstream, UpstreamTimeouts};
 
 /// What the file says, checked. It has no behaviour.
 #[derive(Debug, Clone)]

@@ -3,30 +3,55 @@
 use std::net::Ipv6Addr;
 
 use crate::host::host_name;
-use crate::value::Value;
+use crate::value::{Value, integer};
 use crate::{ConfigError, Place};
 
-/// One server, "http://host:port". The port is 80 when it is left out.
+use super::balance::table_of;
+
+/// One server, "http://host:port" or `{ url = "http://host:port", weight = 2, priority = 1 }`. The
+/// port is 80 when it is left out.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// A name or an IP address; an IPv6 address without its brackets.
     pub host: String,
     pub port: u16,
+    /// `weight`: how many requests it gets in comparison with others, 1 to 1000. Default 1.
+    pub weight: u32,
+    /// `priority`: which group it is in, 0 to 99; default 0. Requests go to the group with the lowest
+    /// number. When less than 5/7 of its endpoints are healthy, a part of them goes to the next group:
+    /// a group carries 1.4 times its healthy share (Envoy's overprovisioning), and no more than all.
+    pub priority: u32,
     /// Where it stands in the file.
     pub place: Place,
 }
 
 impl Endpoint {
     pub(super) fn read(value: &Value<'_>) -> Option<Endpoint> {
-        let text = value.text(EXPECTED)?;
-        match parse(&text) {
-            Ok((host, port)) => Some(Endpoint { host, port, place: value.place() }),
-            Err(wrong) => value.fail(wrong(value, &text)),
-        }
+        let (url, weight, priority) = match table_of(value) {
+            Some(section) => {
+                let url = section.required("url", url);
+                let weight = section.or("weight", integer(1..=1000), 1);
+                let priority = section.or("priority", integer(0..=99), 0);
+                section.finish();
+                (url, weight?, priority?)
+            }
+            None => (url(value), 1, 0),
+        };
+        let (host, port) = url?;
+        let (weight, priority) = (u32::try_from(weight).ok()?, u32::try_from(priority).ok()?);
+        Some(Endpoint { host, port, weight, priority, place: value.place() })
     }
 }
 
 const EXPECTED: &str = "an address like \"http://127.0.0.1:9001\" or \"http://users.internal\"";
+
+fn url(value: &Value<'_>) -> Option<(String, u16)> {
+    let text = value.text(EXPECTED)?;
+    match parse(&text) {
+        Ok(url) => Some(url),
+        Err(wrong) => value.fail(wrong(value, &text)),
+    }
+}
 
 type Wrong = fn(&Value<'_>, &str) -> ConfigError;
 

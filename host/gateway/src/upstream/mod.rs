@@ -1,7 +1,9 @@
 //! A named group of endpoints, as one worker sees it.
 
 mod balance;
+mod endpoint;
 mod failure;
+mod here;
 mod lease;
 mod pool;
 mod shared;
@@ -18,25 +20,19 @@ use crate::body::{RequestBody, ResponseBody, Upload};
 use crate::refusal::Fault;
 
 use balance::{Ask, Balancer};
+use endpoint::{Endpoint, EndpointId};
 use failure::FailureKind;
+use here::Here;
+pub use here::{Outcome, Picked};
 pub use lease::Lease;
-use pool::Pool;
 pub use pool::Pools;
 pub use shared::Shared;
-use shared::{Endpoint, EndpointSet};
 
 pub struct Upstream {
     shared: Arc<Shared>,
     balancer: Balancer,
     pools: Rc<Pools>,
     here: RefCell<Rc<Here>>,
-}
-
-/// The endpoints of a moment, each with this worker's connections to it.
-#[derive(Default)]
-struct Here {
-    set: Arc<EndpointSet>,
-    pools: Vec<Rc<Pool>>,
 }
 
 /// A request on its way to an upstream.
@@ -54,7 +50,8 @@ pub struct Answer {
 impl Upstream {
     /// `start` differs from worker to worker, so that they don't all begin with the same endpoint.
     pub fn new(shared: Arc<Shared>, pools: Rc<Pools>, start: usize) -> Self {
-        Upstream { shared, balancer: Balancer::new(start), pools, here: RefCell::default() }
+        let balancer = Balancer::new(&shared.terms.balance, start);
+        Upstream { shared, balancer, pools, here: RefCell::default() }
     }
 
     /// Sends a request to the endpoint that the balancer picks, or to the next one where that refuses
@@ -63,42 +60,42 @@ impl Upstream {
         let Outgoing { mut request, client } = outgoing;
         let timeout = &self.shared.terms.timeout;
         let upload = request.body().upload();
-        let here = self.here();
         let mut refused = None;
         let mut tried = Vec::new();
-        loop {
-            let ask = Ask { request: &request, client };
-            let Some(number) = self.balancer.pick(&ask, here.pools.len(), &tried) else { break };
-            let (Some(endpoint), Some(pool)) = (here.set.endpoints.get(number), here.pools.get(number))
-            else {
-                break;
-            };
-            tried.push(number);
+        while let Some(picked) = self.pick(&Ask { request: &request, client }, &tried) {
+            tried.push(picked.id());
             loop {
-                let connection = match pool.connection(timeout.connect).await {
+                let connection = match picked.pool().connection(timeout.connect).await {
                     Ok(connection) => connection,
-                    Err(failure) if failure.kind == FailureKind::ConnectTimeout => {
-                        return Err(Fault::upstream_slow(failure.reason));
-                    }
                     Err(failure) => {
+                        picked.report(Outcome::Failed);
+                        if failure.kind == FailureKind::ConnectTimeout {
+                            return Err(Fault::upstream_slow(failure.reason));
+                        }
                         refused = Some(failure.reason);
                         break;
                     }
                 };
-                match self.answer(connection.send(request), upload.as_deref(), endpoint).await? {
+                let sent = connection.send(request);
+                match self.answer(sent, upload.as_deref(), &picked).await? {
                     Ok((head, incoming, connection)) => {
-                        let lease = Lease { connection };
+                        picked.report(Outcome::Answered(head.status()));
+                        let lease = Lease { connection, picked };
                         return Ok(Answer { head, body: ResponseBody::new(incoming, lease, timeout.idle) });
                     }
                     Err(failure) => match failure.request {
                         // The connection was closed before anything was sent on it: the next one.
                         Some(unsent) if failure.kind == FailureKind::Unsent => request = *unsent,
                         Some(unsent) if failure.kind == FailureKind::Connect => {
+                            picked.report(Outcome::Failed);
                             request = *unsent;
                             refused = Some(failure.reason);
                             break;
                         }
-                        _ => return Err(Fault::upstream_broken(failure.reason)),
+                        _ => {
+                            picked.report(Outcome::Failed);
+                            return Err(Fault::upstream_broken(failure.reason));
+                        }
                     },
                 }
             }
@@ -112,7 +109,7 @@ impl Upstream {
         &self,
         sent: F,
         upload: Option<&Upload>,
-        endpoint: &Endpoint,
+        picked: &Picked,
     ) -> Result<F::Output, Fault> {
         let first_byte = self.shared.terms.timeout.first_byte;
         let mut sent = std::pin::pin!(sent);
@@ -125,19 +122,27 @@ impl Upstream {
                     Some(_) if upload.is_some_and(|upload| !upload.is_done() && upload.is_waiting()) => {
                         return Err(Fault::body_too_slow());
                     }
-                    _ => return Err(too_slow(endpoint, first_byte)),
+                    _ => {
+                        picked.report(Outcome::Failed);
+                        return Err(too_slow(picked.endpoint(), first_byte));
+                    }
                 },
             }
         }
+    }
+
+    /// The endpoint that a request goes to: none of those that were tried.
+    pub fn pick(&self, ask: &Ask<'_>, tried: &[EndpointId]) -> Option<Picked> {
+        let here = self.here();
+        let number = self.balancer.pick(ask, &here.set, tried)?;
+        here.picked(number)
     }
 
     /// The endpoints as they are now.
     fn here(&self) -> Rc<Here> {
         let mut here = self.here.borrow_mut();
         if !self.shared.is_current(&here.set) {
-            let set = self.shared.endpoints();
-            let pools = set.endpoints.iter().map(|endpoint| self.pools.get(&endpoint.address)).collect();
-            *here = Rc::new(Here { set, pools });
+            *here = Here::new(&self.shared, &self.pools);
         }
         here.clone()
     }

@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 
 use crate::body::{RequestBody, Upload};
 
+use super::endpoint::Address;
 use super::failure::{Failure, FailureKind, describe};
-use super::shared::Address;
 
 /// Idle connections that one worker keeps to one endpoint.
 const IDLE_EACH: usize = 256;

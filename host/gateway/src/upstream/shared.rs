@@ -1,11 +1,13 @@
 //! What all workers share of an upstream. It outlives reloads: an upstream of the same name finds the
 //! state of its endpoints again.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use limen_config::Upstream as Terms;
+
+use super::balance::{Member, Table};
+use super::endpoint::{Address, Endpoint};
 
 /// An upstream as the whole gateway sees it.
 pub struct Shared {
@@ -19,19 +21,8 @@ pub struct Shared {
 #[derive(Default)]
 pub struct EndpointSet {
     pub endpoints: Vec<Arc<Endpoint>>,
-}
-
-/// One address of an upstream, and how it is.
-pub struct Endpoint {
-    pub address: Address,
-}
-
-/// What makes an endpoint the same one over reloads.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Address {
-    /// A name or an IP address; an IPv6 address without its brackets.
-    pub host: String,
-    pub port: u16,
+    /// Which of them get requests, and how many.
+    pub(super) table: Table,
 }
 
 impl Shared {
@@ -43,9 +34,13 @@ impl Shared {
             let same = known.as_ref().and_then(|known| {
                 known.endpoints.iter().find(|endpoint| endpoint.address == address).cloned()
             });
-            same.unwrap_or_else(|| Arc::new(Endpoint { address }))
+            let endpoint_here = same.unwrap_or_else(|| Arc::new(Endpoint::new(address)));
+            Member { endpoint: endpoint_here, weight: endpoint.weight, priority: endpoint.priority }
         });
-        let set = EndpointSet { endpoints: endpoints.collect() };
+        let members: Vec<Member> = endpoints.collect();
+        let table = Table::new(terms, &members);
+        let set =
+            EndpointSet { endpoints: members.into_iter().map(|member| member.endpoint).collect(), table };
         Shared { terms: terms.clone(), endpoints: ArcSwap::from_pointee(set) }
     }
 
@@ -57,15 +52,5 @@ impl Shared {
     /// Whether these still are its endpoints.
     pub fn is_current(&self, set: &Arc<EndpointSet>) -> bool {
         Arc::ptr_eq(&self.endpoints.load(), set)
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
     }
 }
