@@ -40,8 +40,7 @@ pub enum HashBy {
     Path,
 }
 
-const EXPECTED: &str =
-    "\"round-robin\", \"least-requests\", \"random\" or `{ hash = ... }`, by header, cookie, query, client or path";
+const EXPECTED: &str = "\"round-robin\", \"least-requests\", \"random\" or `{ hash = ... }`, by header, cookie, query, client or path";
 const HASH: &str =
     "\"client\", \"path\", `{ header = \"...\" }`, `{ cookie = \"...\" }` or `{ query = \"...\" }`";
 
@@ -59,10 +58,11 @@ impl Balance {
             "random" => Balance::Random,
             "hash" => {
                 let error = value.error("a hash of what?").expected(EXPECTED);
-                return value.fail(error.hint("for one endpoint per client: balance = { hash = \"client\" }"));
+                return value
+                    .fail(error.hint("for one endpoint per client: balance = { hash = \"client\" }"));
             }
             _ => {
-                let near = did_you_mean(&written, ["round-robin", "least-requests", "random"].into_iter());
+                let near = did_you_mean(&written, ["round-robin", "least-requests", "random"]);
                 let error = value.error(format!("unknown value `{written}`")).expected(EXPECTED);
                 return value.fail(error.maybe_hint(near));
             }
@@ -78,7 +78,7 @@ impl HashBy {
                 "path" => Some(HashBy::Path),
                 written => {
                     let error = value.error(format!("unknown value `{written}`")).expected(HASH);
-                    value.fail(error.maybe_hint(did_you_mean(written, ["client", "path"].into_iter())))
+                    value.fail(error.maybe_hint(did_you_mean(written, ["client", "path"])))
                 }
             };
         };

@@ -19,7 +19,7 @@ impl Hash {
 
     pub fn pick(&self, ask: &Ask<'_>, set: &EndpointSet, tried: &[EndpointId]) -> Option<usize> {
         match self.of(ask) {
-            Some(hash) => set.from_ring(hash, tried),
+            Some(hash) => set.on_ring(hash, tried),
             None => random::pick(set, tried),
         }
     }

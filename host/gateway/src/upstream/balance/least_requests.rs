@@ -9,7 +9,7 @@ use crate::upstream::shared::EndpointSet;
 const DRAWS: usize = 4;
 
 pub fn pick(set: &EndpointSet, tried: &[EndpointId]) -> Option<usize> {
-    let draw = || set.from_slot(fastrand::usize(..), tried);
+    let draw = || set.at_slot(fastrand::usize(..), tried);
     let first = draw()?;
     let other = (0..DRAWS).filter_map(|_| draw()).find(|number| *number != first);
     Some(match other {

@@ -4,7 +4,7 @@ use crate::upstream::endpoint::EndpointId;
 use crate::upstream::shared::EndpointSet;
 
 pub fn pick(set: &EndpointSet, tried: &[EndpointId]) -> Option<usize> {
-    set.from_slot(fastrand::usize(..), tried)
+    set.at_slot(fastrand::usize(..), tried)
 }
 
 #[cfg(test)]

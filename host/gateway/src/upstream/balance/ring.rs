@@ -29,7 +29,7 @@ impl Ring {
     }
 
     /// The endpoints that a hash belongs to, the first one first; they come more than once.
-    pub fn from(&self, hash: u64) -> impl Iterator<Item = usize> {
+    pub fn of(&self, hash: u64) -> impl Iterator<Item = usize> {
         let (before, behind) = self.0.split_at(self.0.partition_point(|(point, _)| *point < hash));
         behind.iter().chain(before).map(|(_, number)| *number as usize)
     }
@@ -49,7 +49,7 @@ mod tests {
     }
 
     fn owners(ring: &Ring) -> Vec<usize> {
-        (0..100_000_u64).filter_map(|key| ring.from(xxh3_64_with_seed(b"key", key)).next()).collect()
+        (0..100_000_u64).filter_map(|key| ring.of(xxh3_64_with_seed(b"key", key)).next()).collect()
     }
 
     #[test]
@@ -76,6 +76,6 @@ mod tests {
     fn it_does_not_grow_without_end() {
         let many: Vec<_> = (0..300).map(|number| (number, 1000.0)).collect();
         assert!(ring(&many).0.len() <= 262_144);
-        assert_eq!(Ring::default().from(1).next(), None);
+        assert_eq!(Ring::default().of(1).next(), None);
     }
 }

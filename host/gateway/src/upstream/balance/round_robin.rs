@@ -16,7 +16,7 @@ impl RoundRobin {
     pub fn pick(&self, set: &EndpointSet, tried: &[EndpointId]) -> Option<usize> {
         let turn = self.0.get();
         self.0.set(turn.wrapping_add(1));
-        set.from_slot(turn, tried)
+        set.at_slot(turn, tried)
     }
 }
 

@@ -69,16 +69,16 @@ impl Table {
 
 impl EndpointSet {
     /// The endpoint of a slot, of however many there are, or the next one that was not tried.
-    pub fn from_slot(&self, slot: usize, tried: &[EndpointId]) -> Option<usize> {
+    pub fn at_slot(&self, slot: usize, tried: &[EndpointId]) -> Option<usize> {
         let Table { slots, spare, .. } = &self.table;
         let (before, behind) = slots.split_at_checked(slot.checked_rem(slots.len())?)?;
         self.first(behind.iter().chain(before).chain(spare).map(|number| *number as usize), tried)
     }
 
     /// The endpoint that a hash belongs to, or the next one that was not tried.
-    pub fn from_ring(&self, hash: u64, tried: &[EndpointId]) -> Option<usize> {
+    pub fn on_ring(&self, hash: u64, tried: &[EndpointId]) -> Option<usize> {
         let Table { ring, spare, .. } = &self.table;
-        self.first(ring.from(hash).chain(spare.iter().map(|number| *number as usize)), tried)
+        self.first(ring.of(hash).chain(spare.iter().map(|number| *number as usize)), tried)
     }
 
     fn first(&self, mut numbers: impl Iterator<Item = usize>, tried: &[EndpointId]) -> Option<usize> {
