@@ -41,6 +41,8 @@ pub struct Arriving {
 pub struct Upload {
     done: Cell<bool>,
     moved: Cell<Instant>,
+    /// Bytes that have come.
+    received: Cell<u64>,
     /// Whether it is the client that is waited for, and not the upstream that takes no more.
     waiting: Cell<bool>,
 }
@@ -99,6 +101,7 @@ impl RequestBody {
         let upload = Rc::new(Upload {
             done: Cell::new(false),
             moved: Cell::new(Instant::now()),
+            received: Cell::new(0),
             waiting: Cell::new(false),
         });
         RequestBody::Stream(Arriving { incoming: Some(incoming), upload, on_demand })
@@ -142,6 +145,11 @@ impl Upload {
     /// Whether the client is what everybody waits for.
     pub fn is_waiting(&self) -> bool {
         self.waiting.get()
+    }
+
+    /// How many bytes have come.
+    pub fn received(&self) -> u64 {
+        self.received.get()
     }
 
     /// When a piece was last passed on.
@@ -200,8 +208,13 @@ impl Body for Arriving {
         if frame.is_none() || incoming.is_end_stream() {
             upload.done.set(true);
         }
-        if let Some(Err(_)) = frame {
-            *whole = None;
+        match &frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                upload.received.set(upload.received.get() + length);
+            }
+            Some(Err(_)) => *whole = None,
+            None => {}
         }
         Poll::Ready(frame)
     }

@@ -6,6 +6,7 @@ use limen_policy::Exchange;
 
 use crate::body::{RequestBody, ResponseBody};
 use crate::head;
+use crate::observe::{Attempts, Watch};
 use crate::refusal::Fault;
 use crate::snapshot::Route;
 use crate::upstream::{Answer, Outgoing};
@@ -16,6 +17,7 @@ pub async fn forward(
     route: &Route,
     world: &World,
     exchange: &mut Exchange,
+    watch: Option<&Watch>,
     body: RequestBody,
 ) -> Result<(Response<()>, ResponseBody), Fault> {
     let upstream = world
@@ -40,7 +42,10 @@ pub async fn forward(
         let identity = HeaderValue::from_static("identity");
         request.headers_mut().insert(header::ACCEPT_ENCODING, identity);
     }
-    let outgoing = Outgoing { request, client: &exchange.client };
+    let attempts = watch
+        .zip(world.observers.as_ref())
+        .map(|(watch, observers)| Attempts::at(observers, watch, route.upstream));
+    let outgoing = Outgoing { request, client: &exchange.client, attempts };
     let Answer { mut head, body } = upstream.send(outgoing).await?;
     head::strip_hop_by_hop(head.headers_mut());
     // The upstream's own; to the client each connection speaks its own.

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::header;
@@ -17,7 +16,7 @@ use crate::body::{RequestBody, ResponseBody, StreamError};
 use crate::forward;
 use crate::head;
 use crate::listener::Connection;
-use crate::observe::access_log;
+use crate::observe::{End, Ended, Watch};
 use crate::pipeline::{Decision, Progress};
 use crate::refusal::{self, Fault};
 use crate::route::Found;
@@ -36,7 +35,7 @@ pub async fn handle(
     let is_head = head.method() == Method::HEAD;
 
     let found = head::settle(&mut head).and_then(|()| find(&world, connection.listener, &head));
-    let mut live = Live::begin(connection, world.clone(), head, found.as_ref().ok().copied());
+    let mut live = Live::begin(connection, world.clone(), head, &body, found.as_ref().ok().copied());
     let answer = match found {
         Ok(number) => match world.snapshot.routes.get(number) {
             Some(route) => through(route, &world, &mut live, body).await,
@@ -52,10 +51,10 @@ pub async fn handle(
 
 /// Through the policies of the route to its upstream, and back.
 async fn through(route: &Route, world: &World, live: &mut Live, mut body: RequestBody) -> ResponseBody {
-    let Live { exchange, progress, .. } = live;
+    let Live { exchange, progress, watch, .. } = live;
     let mut answer = match route.pipeline.on_request(progress, exchange, &mut body).await {
         Decision::Answered => local(exchange),
-        Decision::Forward => match forward::forward(route, world, exchange, body).await {
+        Decision::Forward => match forward::forward(route, world, exchange, watch.as_ref(), body).await {
             Ok((head, answer)) => {
                 exchange.response = head;
                 answer
@@ -84,10 +83,11 @@ pub struct Live {
     route: Option<usize>,
     exchange: Box<Exchange>,
     progress: Progress,
-    started: Instant,
+    /// None if neither metrics nor the access log want to know.
+    watch: Option<Watch>,
     sent: u64,
-    complete: bool,
-    /// The log has it, or is being told.
+    end: End,
+    /// Everybody knows, or is being told.
     told: bool,
 }
 
@@ -96,57 +96,67 @@ impl Live {
         connection: Rc<Connection>,
         world: Rc<World>,
         head: Request<()>,
+        body: &RequestBody,
         route: Option<usize>,
     ) -> Box<Self> {
         let facts = route.map(|number| world.facts(number)).unwrap_or_default();
         let id = connection.worker.next_id();
         let exchange = Box::new(Exchange::new(id, connection.client.clone(), facts, head));
-        let (progress, started) = (Progress::default(), Instant::now());
-        let (sent, complete, told) = (0, false, false);
-        Box::new(Live { connection, world, route, exchange, progress, started, sent, complete, told })
+        let watch =
+            world.observers.as_ref().map(|observers| Watch::begin(observers, &exchange, body.upload()));
+        let progress = Progress::default();
+        let (sent, end, told) = (0, End::default(), false);
+        Box::new(Live { connection, world, route, exchange, progress, watch, sent, end, told })
     }
 
     /// The response for the client, which carries the exchange to its end if anybody wants to see it.
     fn answer(mut self: Box<Self>, mut body: ResponseBody, to_head: bool) -> Response<AnswerBody> {
         head::leave_out_body(&mut self.exchange.response, &mut body, to_head);
         // What has no body is never asked for one.
-        self.complete = body.is_end_stream();
-        let head = if self.is_watched() {
-            // The log still wants to read it.
-            let mut head = Response::new(());
-            *head.status_mut() = self.exchange.response.status();
-            *head.headers_mut() = self.exchange.response.headers().clone();
-            head
-        } else {
-            std::mem::take(&mut self.exchange.response)
-        };
-        let live = self.is_watched().then_some(self);
+        if body.is_end_stream() {
+            self.end = End::Complete;
+        }
+        let head = std::mem::take(&mut self.exchange.response);
+        *self.exchange.response.status_mut() = head.status();
+        if self.policies_want_to_know() {
+            *self.exchange.response.headers_mut() = head.headers().clone();
+        }
+        let is_watched = self.watch.is_some() || self.policies_want_to_know();
+        let live = is_watched.then_some(self);
         head.map(|()| AnswerBody { body, live })
     }
 
-    fn is_watched(&self) -> bool {
-        self.world.snapshot.access_log || self.route().is_some_and(|route| route.pipeline.logs())
+    fn policies_want_to_know(&self) -> bool {
+        self.route().is_some_and(|route| route.pipeline.logs())
     }
 
     fn route(&self) -> Option<&Route> {
         self.world.snapshot.routes.get(self.route?)
     }
 
-    /// Tells the policies and the log how it ended.
+    /// Tells the policies how it ended, and then everybody else.
     async fn tell(mut self) {
         if let Some(route) = self.route.and_then(|number| self.world.snapshot.routes.get(number)) {
             route.pipeline.on_log(&mut self.progress, &mut self.exchange).await;
         }
-        if self.world.snapshot.access_log {
-            access_log::write(&self.exchange, self.started, self.sent, self.complete);
+        self.tell_observers();
+    }
+
+    fn tell_observers(&mut self) {
+        if let (Some(watch), Some(observers)) = (self.watch.take(), &self.world.observers) {
+            let Live { exchange, route, sent, end, .. } = self;
+            watch.end(observers, &Ended { exchange, route: *route, sent: *sent, end: *end });
         }
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        if self.told || !self.is_watched() || tokio::runtime::Handle::try_current().is_err() {
+        if self.told {
             return;
+        }
+        if !self.policies_want_to_know() || tokio::runtime::Handle::try_current().is_err() {
+            return self.tell_observers();
         }
         let ended = Live {
             connection: self.connection.clone(),
@@ -154,6 +164,7 @@ impl Drop for Live {
             route: self.route,
             exchange: std::mem::take(&mut self.exchange),
             progress: std::mem::take(&mut self.progress),
+            watch: self.watch.take(),
             told: true,
             ..*self
         };
@@ -189,10 +200,10 @@ impl Body for AnswerBody {
             if let Some(Ok(frame)) = &frame {
                 live.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
             }
-            live.complete = match &frame {
-                Some(Ok(_)) => body.is_end_stream(),
-                Some(Err(_)) => false,
-                None => true,
+            live.end = match &frame {
+                Some(Ok(_)) if !body.is_end_stream() => End::Client,
+                Some(Ok(_)) | None => End::Complete,
+                Some(Err(_)) => End::Upstream,
             };
         }
         Poll::Ready(frame)

@@ -166,7 +166,7 @@ impl Pipeline {
             Ok(Verdict::Reply) => {
                 exchange.discard();
                 let Reply { head, body } = exchange.reply.take().unwrap_or_default();
-                exchange.answer_locally(head, Bytes::from(body));
+                exchange.answer_locally(head, Bytes::from(body), "policy_reply");
                 Some(Verdict::Reply)
             }
             Ok(verdict) => {

@@ -13,6 +13,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Fault {
     pub blame: Blame,
     pub status: StatusCode,
+    /// One word of a fixed list, for the access log and metrics.
+    pub code: &'static str,
     /// For the client: never anything of the inside.
     detail: &'static str,
     /// For the log: everything.
@@ -29,59 +31,89 @@ pub enum Blame {
 }
 
 impl Fault {
-    fn new(blame: Blame, status: StatusCode, detail: &'static str, reason: impl Into<String>) -> Self {
-        Fault { blame, status, detail, reason: reason.into(), allow: None }
+    fn new(
+        blame: Blame,
+        status: StatusCode,
+        code: &'static str,
+        detail: &'static str,
+        reason: impl Into<String>,
+    ) -> Self {
+        Fault { blame, status, code, detail, reason: reason.into(), allow: None }
     }
 
     pub fn no_route() -> Self {
-        Self::new(Blame::Client, StatusCode::NOT_FOUND, "No route matches this request.", "no route matches")
+        Self::new(
+            Blame::Client,
+            StatusCode::NOT_FOUND,
+            "no_route",
+            "No route matches this request.",
+            "no route matches",
+        )
     }
 
     pub fn method_not_allowed(allow: String) -> Self {
         let reason = format!("the routes here allow {allow}");
         let status = StatusCode::METHOD_NOT_ALLOWED;
-        let mut fault = Self::new(Blame::Client, status, "This method is not allowed here.", reason);
+        let mut fault = Self::new(
+            Blame::Client,
+            status,
+            "method_not_allowed",
+            "This method is not allowed here.",
+            reason,
+        );
         fault.allow = Some(allow);
         fault
     }
 
     pub fn bad_request(detail: &'static str) -> Self {
-        Self::new(Blame::Client, StatusCode::BAD_REQUEST, detail, detail)
+        Self::new(Blame::Client, StatusCode::BAD_REQUEST, "bad_request", detail, detail)
     }
 
     pub fn body_too_large(limit: u64) -> Self {
         let reason = format!("the request body is longer than the {limit} bytes that a policy reads");
-        Self::new(Blame::Client, StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large.", reason)
+        Self::new(
+            Blame::Client,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "The request body is too large.",
+            reason,
+        )
     }
 
     pub fn body_too_slow() -> Self {
         let detail = "The request body did not arrive in time.";
-        Self::new(Blame::Client, StatusCode::REQUEST_TIMEOUT, detail, "the request body stalled")
+        Self::new(
+            Blame::Client,
+            StatusCode::REQUEST_TIMEOUT,
+            "body_too_slow",
+            detail,
+            "the request body stalled",
+        )
     }
 
     pub fn body_cut_off(reason: impl Into<String>) -> Self {
         let detail = "The request body ended early.";
-        Self::new(Blame::Client, StatusCode::BAD_REQUEST, detail, reason)
+        Self::new(Blame::Client, StatusCode::BAD_REQUEST, "body_cut_off", detail, reason)
     }
 
     /// A policy failed, and its `on_error` says to refuse with this status.
     pub fn policy(status: StatusCode, reason: impl Into<String>) -> Self {
-        Self::new(Blame::Plugin, status, "A policy of this route could not decide.", reason)
+        Self::new(Blame::Plugin, status, "policy_failed", "A policy of this route could not decide.", reason)
     }
 
     pub fn upstream_unreachable(reason: impl Into<String>) -> Self {
         let detail = "The upstream could not be reached.";
-        Self::new(Blame::Upstream, StatusCode::BAD_GATEWAY, detail, reason)
+        Self::new(Blame::Upstream, StatusCode::BAD_GATEWAY, "upstream_unreachable", detail, reason)
     }
 
     pub fn upstream_broken(reason: impl Into<String>) -> Self {
         let detail = "The upstream did not answer as it should.";
-        Self::new(Blame::Upstream, StatusCode::BAD_GATEWAY, detail, reason)
+        Self::new(Blame::Upstream, StatusCode::BAD_GATEWAY, "upstream_broken", detail, reason)
     }
 
     pub fn upstream_slow(reason: impl Into<String>) -> Self {
         let detail = "The upstream did not answer in time.";
-        Self::new(Blame::Upstream, StatusCode::GATEWAY_TIMEOUT, detail, reason)
+        Self::new(Blame::Upstream, StatusCode::GATEWAY_TIMEOUT, "upstream_slow", detail, reason)
     }
 }
 
@@ -89,7 +121,7 @@ impl Fault {
 pub fn respond(fault: Fault, exchange: &mut Exchange) {
     log(&fault, exchange);
     let (head, body) = problem(&fault, exchange.id);
-    exchange.answer_locally(head, body);
+    exchange.answer_locally(head, body, fault.code);
 }
 
 /// The problem+json (RFC 9457) that the client reads.

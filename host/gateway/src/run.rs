@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::listener::socket;
+use crate::observe::metrics::Metrics;
 use crate::reload::{self, Reason, Reloader};
 use crate::{StartError, build, observe, worker};
 
@@ -26,6 +27,7 @@ pub fn run(file: &Path) -> Result<(), StartError> {
     let sockets = bind(&config, workers)?;
 
     let plugins = snapshot.versions();
+    let metrics = Arc::<Metrics>::default();
     let (publish, snapshots) = watch::channel(Arc::new(snapshot));
     let (drain, draining) = watch::channel(false);
     let (reloader, ask) = Reloader::new(&config, seen, registry, publish);
@@ -39,6 +41,7 @@ pub fn run(file: &Path) -> Result<(), StartError> {
             snapshots: snapshots.clone(),
             drain: draining.clone(),
             drain_limit: config.gateway.drain,
+            metrics: metrics.clone(),
         };
         spawn(&format!("limen-worker-{number}"), move || worker::run(start))
     });

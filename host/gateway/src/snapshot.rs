@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     pub upstreams: Vec<Arc<upstream::Shared>>,
     pub access_log: bool,
+    /// Whether anybody can read metrics.
+    pub metrics: bool,
     /// Which version of each plugin this is: kept for the next build, should its file be broken then.
     plugins: BTreeMap<String, Arc<Plugin>>,
 }
@@ -33,6 +35,8 @@ pub struct Listener {
 
 pub struct Route {
     pub facts: RouteFacts,
+    /// Its pattern, as metrics and traces show it.
+    pub path: String,
     pub pipeline: Pipeline,
     /// The number of its upstream.
     pub upstream: usize,
@@ -122,6 +126,7 @@ impl Snapshot {
             Route {
                 pipeline: Pipeline::new(attached.collect()),
                 facts: facts(route),
+                path: route.path.to_string(),
                 upstream: numbers.get(route.upstream.as_str()).copied().unwrap_or(usize::MAX),
             }
         });
@@ -130,6 +135,7 @@ impl Snapshot {
             listeners: built_listeners,
             upstreams: built_upstreams,
             access_log: log.access,
+            metrics: true,
             plugins: live,
         };
         Ok((snapshot, kept_back))

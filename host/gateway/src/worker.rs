@@ -16,6 +16,8 @@ use limen_policy::{RequestId, RouteFacts};
 use tokio::sync::{mpsc, watch};
 
 use crate::listener;
+use crate::observe::Observers;
+use crate::observe::metrics::{Metrics, WorkerMeters};
 use crate::snapshot::Snapshot;
 use crate::upstream::{Pools, Upstream};
 
@@ -29,11 +31,14 @@ pub struct Worker {
     requests: Cell<u64>,
     world: RefCell<Rc<World>>,
     pools: Rc<Pools>,
+    meters: Arc<WorkerMeters>,
 }
 
 /// A snapshot as one worker sees it. A request keeps the world it began in.
 pub struct World {
     pub snapshot: Arc<Snapshot>,
+    /// Who watches the exchanges; none costs nothing.
+    pub observers: Option<Observers>,
     upstreams: Vec<Upstream>,
     /// Made at a route's first request here: every exchange counts references to its own copy, and
     /// not to one that all workers share.
@@ -49,6 +54,7 @@ pub struct Start {
     pub drain: watch::Receiver<bool>,
     /// How long requests under way have once the gateway drains.
     pub drain_limit: Duration,
+    pub metrics: Arc<Metrics>,
 }
 
 /// Tells a connection that the gateway drains. As long as one is held, its worker waits.
@@ -76,7 +82,7 @@ pub fn run(start: Start) -> io::Result<()> {
 
 impl Worker {
     async fn work(start: Start) -> io::Result<()> {
-        let Start { number, sockets, mut snapshots, drain, drain_limit } = start;
+        let Start { number, sockets, mut snapshots, drain, drain_limit, metrics } = start;
         let first = snapshots.borrow_and_update().clone();
         let worker = Rc::new_cyclic(|_| Worker {
             number,
@@ -84,6 +90,7 @@ impl Worker {
             requests: Cell::new(0),
             world: RefCell::new(Rc::new(World::blank(first.clone()))),
             pools: Rc::default(),
+            meters: metrics.worker(),
         });
         worker.enter(first);
 
@@ -139,7 +146,8 @@ impl Worker {
             .map(|shared| Upstream::new(shared.clone(), self.pools.clone(), self.number));
         let upstreams = upstreams.collect();
         let facts = snapshot.routes.iter().map(|_| OnceCell::new()).collect();
-        *self.world.borrow_mut() = Rc::new(World { snapshot, upstreams, facts });
+        let observers = Observers::new(&snapshot, &self.meters);
+        *self.world.borrow_mut() = Rc::new(World { snapshot, observers, upstreams, facts });
         self.pools.prune();
     }
 
@@ -153,7 +161,7 @@ impl Worker {
 
 impl World {
     fn blank(snapshot: Arc<Snapshot>) -> Self {
-        World { snapshot, upstreams: Vec::new(), facts: Vec::new() }
+        World { snapshot, observers: None, upstreams: Vec::new(), facts: Vec::new() }
     }
 
     /// The upstream of this number.

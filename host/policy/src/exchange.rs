@@ -28,6 +28,8 @@ pub struct Exchange {
     pub response_body: Option<Bytes>,
     /// Whether the response is the gateway's or a policy's own.
     pub response_is_local: bool,
+    /// Why it is, as one word of a fixed list; empty if it is the upstream's.
+    pub reason: &'static str,
     /// A response that the policy being asked has staged.
     pub reply: Option<Reply>,
     pub bag: Bag,
@@ -171,10 +173,11 @@ impl Exchange {
     }
 
     /// Puts another response in place of the one there, as the gateway's own.
-    pub fn answer_locally(&mut self, head: Response<()>, body: Bytes) {
+    pub fn answer_locally(&mut self, head: Response<()>, body: Bytes, reason: &'static str) {
         self.response = head;
         self.response_body = Some(body);
         self.response_is_local = true;
+        self.reason = reason;
     }
 }
 

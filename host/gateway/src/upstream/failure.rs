@@ -47,6 +47,20 @@ impl Failure {
 }
 
 impl FailureKind {
+    /// What metrics and traces call it (`error.type`).
+    pub fn name(self) -> &'static str {
+        match self {
+            FailureKind::Connect => "connect",
+            FailureKind::ConnectTimeout => "connect_timeout",
+            FailureKind::Tls => "tls",
+            FailureKind::Unsent => "unsent",
+            FailureKind::Stale => "stale_connection",
+            FailureKind::Reset => "reset",
+            FailureKind::Malformed => "malformed",
+            FailureKind::RequestBody => "request_body",
+        }
+    }
+
     /// What an error of hyper's means for a request that was on its way. `is_used` tells that the
     /// connection had served before.
     pub fn of(error: &hyper::Error, is_used: bool) -> Self {

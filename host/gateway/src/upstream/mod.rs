@@ -17,10 +17,12 @@ use http::{Request, Response};
 use limen_policy::Client;
 
 use crate::body::{RequestBody, ResponseBody, Upload};
+use crate::observe::{Attempt, Attempts};
 use crate::refusal::Fault;
 
 use balance::{Ask, Balancer};
-use endpoint::{Endpoint, EndpointId};
+pub use endpoint::Endpoint;
+use endpoint::EndpointId;
 use failure::FailureKind;
 use here::Here;
 pub use here::{Outcome, Picked};
@@ -39,6 +41,8 @@ pub struct Upstream {
 pub struct Outgoing<'a> {
     pub request: Request<RequestBody>,
     pub client: &'a Client,
+    /// Where its attempts are noted; none if nobody wants to know.
+    pub attempts: Option<Attempts<'a>>,
 }
 
 /// What an upstream answered.
@@ -57,7 +61,7 @@ impl Upstream {
     /// Sends a request to the endpoint that the balancer picks, or to the next one where that refuses
     /// the connection. (One that does not even refuse costs the whole time limit, and no more than one.)
     pub async fn send(&self, outgoing: Outgoing<'_>) -> Result<Answer, Fault> {
-        let Outgoing { mut request, client } = outgoing;
+        let Outgoing { mut request, client, attempts } = outgoing;
         let timeout = &self.shared.terms.timeout;
         let upload = request.body().upload();
         let mut refused = None;
@@ -65,9 +69,11 @@ impl Upstream {
         while let Some(picked) = self.pick(&Ask { request: &request, client }, &tried) {
             tried.push(picked.id());
             loop {
+                let attempt = attempts.map(|at| at.begin(picked.endpoint(), request.headers_mut()));
                 let connection = match picked.pool().connection(timeout.connect).await {
                     Ok(connection) => connection,
                     Err(failure) => {
+                        Attempt::fail(attempt, failure.kind.name());
                         picked.report(Outcome::Failed);
                         if failure.kind == FailureKind::ConnectTimeout {
                             return Err(Fault::upstream_slow(failure.reason));
@@ -77,26 +83,37 @@ impl Upstream {
                     }
                 };
                 let sent = connection.send(request);
-                match self.answer(sent, upload.as_deref(), &picked).await? {
+                let answer = match self.answer(sent, upload.as_deref(), &picked).await {
+                    Ok(answer) => answer,
+                    Err(fault) => {
+                        Attempt::fail(attempt, fault.code);
+                        return Err(fault);
+                    }
+                };
+                match answer {
                     Ok((head, incoming, connection)) => {
+                        Attempt::answer(attempt, head.status());
                         picked.report(Outcome::Answered(head.status()));
                         let lease = Lease { connection, picked };
                         return Ok(Answer { head, body: ResponseBody::new(incoming, lease, timeout.idle) });
                     }
-                    Err(failure) => match failure.request {
-                        // The connection was closed before anything was sent on it: the next one.
-                        Some(unsent) if failure.kind == FailureKind::Unsent => request = *unsent,
-                        Some(unsent) if failure.kind == FailureKind::Connect => {
-                            picked.report(Outcome::Failed);
-                            request = *unsent;
-                            refused = Some(failure.reason);
-                            break;
+                    Err(failure) => {
+                        Attempt::fail(attempt, failure.kind.name());
+                        match failure.request {
+                            // The connection was closed before anything was sent on it: the next one.
+                            Some(unsent) if failure.kind == FailureKind::Unsent => request = *unsent,
+                            Some(unsent) if failure.kind == FailureKind::Connect => {
+                                picked.report(Outcome::Failed);
+                                request = *unsent;
+                                refused = Some(failure.reason);
+                                break;
+                            }
+                            _ => {
+                                picked.report(Outcome::Failed);
+                                return Err(Fault::upstream_broken(failure.reason));
+                            }
                         }
-                        _ => {
-                            picked.report(Outcome::Failed);
-                            return Err(Fault::upstream_broken(failure.reason));
-                        }
-                    },
+                    }
                 }
             }
         }

@@ -1,0 +1,148 @@
+//! A scrape: the workers added up, and what the rooms have counted themselves.
+
+use std::collections::BTreeMap;
+
+use super::cell::{DURATIONS, SIZES, Total};
+use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
+use super::text::{Format, LabelSet, Text};
+use super::{Metrics, lock};
+use crate::snapshot::Snapshot;
+
+const NANOS: f64 = 1e9;
+
+/// All metrics, as text.
+pub fn render(metrics: &Metrics, snapshot: &Snapshot, format: Format) -> String {
+    let mut text = Text::new(format);
+    server(metrics, &mut text);
+    client(metrics, &mut text);
+    about(snapshot, &mut text);
+    text.finish()
+}
+
+#[derive(Default)]
+struct ServerTotal {
+    duration: Total<{ DURATIONS.len() }>,
+    request_size: Total<{ SIZES.len() }>,
+    response_size: Total<{ SIZES.len() }>,
+}
+
+/// Exchanges with clients.
+fn server(metrics: &Metrics, text: &mut Text) {
+    let mut totals = BTreeMap::<_, ServerTotal>::new();
+    let mut active = BTreeMap::<_, u64>::new();
+    for worker in lock(&metrics.workers).iter() {
+        for (name, meters) in &lock(&worker.named).routes {
+            for (labels, series) in meters.iter() {
+                totals.entry((name.clone(), labels)).or_default().add(series);
+            }
+        }
+        for (method, scheme) in methods_and_schemes() {
+            let of_worker = worker.active(method, scheme).map_or(0, |active| active.get());
+            let all = active.entry((method, scheme)).or_default();
+            *all = all.wrapping_add(of_worker);
+        }
+    }
+    let totals: Vec<_> = totals
+        .into_iter()
+        .map(|((route, labels), total)| {
+            let set = LabelSet::default().with("limen_route", &route.name).with("http_route", &route.path);
+            (with(set, labels), total)
+        })
+        .collect();
+    text.histograms(
+        "http_server_request_duration_seconds",
+        "Time from a request's head to the end of its response.",
+        &DURATIONS,
+        NANOS,
+        totals.iter().map(|(set, total)| (set, &total.duration)),
+    );
+    text.histograms(
+        "http_server_request_body_size_bytes",
+        "Bytes of request bodies, as they arrived.",
+        &SIZES,
+        1.0,
+        totals.iter().map(|(set, total)| (set, &total.request_size)),
+    );
+    text.histograms(
+        "http_server_response_body_size_bytes",
+        "Bytes of response bodies, as they were sent.",
+        &SIZES,
+        1.0,
+        totals.iter().map(|(set, total)| (set, &total.response_size)),
+    );
+    let active: Vec<_> = active
+        .into_iter()
+        .filter(|((method, _), active)| *active > 0 || *method == KnownMethod::Get)
+        .map(|((method, scheme), active)| {
+            let set = LabelSet::default().with("http_request_method", method.name());
+            (set.with("url_scheme", scheme.name()), active as f64)
+        })
+        .collect();
+    text.gauges(
+        "http_server_active_requests",
+        "Exchanges under way.",
+        active.iter().map(|(set, active)| (set, *active)),
+    );
+}
+
+/// Attempts at upstreams.
+fn client(metrics: &Metrics, text: &mut Text) {
+    let mut totals = BTreeMap::<_, Total<{ DURATIONS.len() }>>::new();
+    for worker in lock(&metrics.workers).iter() {
+        for (name, meters) in &lock(&worker.named).upstreams {
+            for (labels, series) in meters.iter() {
+                series.duration.add_to(totals.entry((name.clone(), labels)).or_default());
+            }
+        }
+    }
+    let totals: Vec<_> = totals
+        .into_iter()
+        .map(|((upstream, labels), total)| {
+            (with(LabelSet::default().with("limen_upstream", upstream), labels), total)
+        })
+        .collect();
+    text.histograms(
+        "http_client_request_duration_seconds",
+        "Time from an attempt at an upstream to the head of its response, or to its failure.",
+        &DURATIONS,
+        NANOS,
+        totals.iter().map(|(set, total)| (set, total)),
+    );
+}
+
+/// The process and what it runs.
+fn about(snapshot: &Snapshot, text: &mut Text) {
+    let build = LabelSet::default().with("version", env!("CARGO_PKG_VERSION"));
+    text.gauges("limen_build_info", "Which version this is.", [(&build, 1.0)]);
+    let none = LabelSet::default();
+    text.gauges("limen_routes", "Routes of the configuration.", [(&none, snapshot.routes.len() as f64)]);
+}
+
+fn with(set: LabelSet, labels: Labels) -> LabelSet {
+    let Labels { method, status, scheme, error, reason, overflow } = labels;
+    if overflow {
+        return set.with("otel_metric_overflow", true);
+    }
+    let set = set.with("http_request_method", method.name()).with("url_scheme", scheme.name());
+    let set = match status {
+        Some(status) => set.with("http_response_status_code", status.as_u16()),
+        None => set,
+    };
+    let set = match (error, status) {
+        ("", Some(status)) if status.is_server_error() => set.with("error_type", status.as_u16()),
+        (error, _) => set.with("error_type", error),
+    };
+    set.with("limen_reason", reason)
+}
+
+fn methods_and_schemes() -> impl Iterator<Item = (KnownMethod, Scheme)> {
+    KnownMethod::ALL.into_iter().flat_map(|method| Scheme::ALL.map(|scheme| (method, scheme)))
+}
+
+impl ServerTotal {
+    fn add(&mut self, series: &ServerSeries) {
+        series.duration.add_to(&mut self.duration);
+        series.request_size.add_to(&mut self.request_size);
+        series.response_size.add_to(&mut self.response_size);
+    }
+}
