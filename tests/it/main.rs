@@ -22,6 +22,7 @@ mod neighbours;
 mod plugins;
 
 mod config;
+mod lifecycle;
 mod swap;
 
 mod examples;

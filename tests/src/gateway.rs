@@ -19,7 +19,6 @@ pub struct Gateway {
     log: watch::Receiver<Vec<String>>,
     /// Lines before this one are of no interest any more.
     log_start: AtomicUsize,
-    listeners: Vec<Listener>,
 }
 
 /// What the gateway said about one of its listeners.
@@ -43,7 +42,7 @@ impl Gateway {
 
     /// The URL of `path` on the first listener.
     pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.listeners[0].url)
+        format!("{}{path}", self.listeners().first().expect("a listener").url)
     }
 
     /// The URL of `path` on the listener with this name.
@@ -52,14 +51,21 @@ impl Gateway {
     }
 
     /// The address, such as `127.0.0.1:41231`, of the listener with this name.
-    pub fn addr(&self, listener: &str) -> &str {
-        self.listener(listener).url.split_once("://").unwrap().1
+    pub fn addr(&self, listener: &str) -> String {
+        self.listener(listener).url.split_once("://").unwrap().1.to_owned()
     }
 
-    fn listener(&self, name: &str) -> &Listener {
-        let names = || self.listeners.iter().map(|it| &*it.name).collect::<Vec<_>>().join(", ");
-        let found = self.listeners.iter().find(|it| it.name == name);
-        found.unwrap_or_else(|| panic!("no listener is called {name}; there are: {}", names()))
+    /// The one that it opened last.
+    fn listener(&self, name: &str) -> Listener {
+        let all = self.listeners();
+        let names = all.iter().map(|it| &*it.name).collect::<Vec<_>>().join(", ");
+        let found = all.into_iter().rfind(|it| it.name == name);
+        found.unwrap_or_else(|| panic!("no listener is called {name}; there are: {names}"))
+    }
+
+    /// All that it has opened since it started.
+    fn listeners(&self) -> Vec<Listener> {
+        self.log.borrow().iter().filter_map(|line| Listener::announced(line)).collect()
     }
 
     /// A file of the gateway's folder, in which its config is.
@@ -207,11 +213,9 @@ impl Setup {
     pub async fn start(self) -> Gateway {
         let mut child = self.command(&["run", CONFIG]).spawn().unwrap();
         let log = follow(&mut child);
-        let (log_start, listeners) = (AtomicUsize::new(0), vec![]);
-        let mut gateway = Gateway { dir: self.dir, child, log, log_start, listeners };
+        let gateway = Gateway { dir: self.dir, child, log, log_start: AtomicUsize::new(0) };
         gateway.wait_for_line("limen to say `ready`", |line| line == "ready").await;
-        gateway.listeners = gateway.log().iter().filter_map(|line| Listener::announced(line)).collect();
-        assert!(!gateway.listeners.is_empty(), "limen is ready, but said nowhere `listening on`");
+        assert!(!gateway.listeners().is_empty(), "limen is ready, but said nowhere `listening on`");
         gateway
     }
 
@@ -231,8 +235,7 @@ impl Setup {
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         // A gateway that stays up instead of ending must not outlive the test: dropped, it is killed.
         let (_, log) = watch::channel(vec![]);
-        let (log_start, listeners) = (AtomicUsize::new(0), vec![]);
-        let mut gateway = Gateway { dir: self.dir, child, log, log_start, listeners };
+        let mut gateway = Gateway { dir: self.dir, child, log, log_start: AtomicUsize::new(0) };
         let (stdout, stderr) = (read(stdout), read(stderr));
         let stdout = within("limen to end", stdout).await.unwrap();
         let stderr = within("limen to end", stderr).await.unwrap();

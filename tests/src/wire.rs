@@ -7,9 +7,9 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::eventually::within;
 
 /// Sends these bytes and reads until the other side closes.
-pub async fn exchange(address: &str, bytes: impl AsRef<[u8]>) -> String {
+pub async fn exchange(address: impl AsRef<str>, bytes: impl AsRef<[u8]>) -> String {
     let talking = async {
-        let mut socket = TcpStream::connect(address).await.unwrap();
+        let mut socket = TcpStream::connect(address.as_ref()).await.unwrap();
         socket.write_all(bytes.as_ref()).await.unwrap();
         let mut answer = vec![];
         // A reset after the answer is an end as well.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
@@ -17,11 +18,13 @@ pub struct ConfigError {
     pub expected: Option<String>,
     /// What the user may want to do: "did you mean `methods`?".
     pub hint: Option<String>,
+    /// The file that could not be read, if that is the mistake: it may appear.
+    pub unreadable: Option<PathBuf>,
 }
 
 impl ConfigError {
     pub fn new(place: Place, message: impl Into<String>) -> ConfigError {
-        ConfigError { place, message: message.into(), expected: None, hint: None }
+        ConfigError { place, message: message.into(), expected: None, hint: None, unreadable: None }
     }
 
     #[must_use]
@@ -33,6 +36,13 @@ impl ConfigError {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> ConfigError {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// A mistake that may be none once this file can be read.
+    #[must_use]
+    pub fn unreadable(mut self, file: impl Into<PathBuf>) -> ConfigError {
+        self.unreadable = Some(file.into());
         self
     }
 

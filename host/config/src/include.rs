@@ -165,6 +165,7 @@ fn files(value: &Value<'_>) -> Option<Meant> {
                 value
                     .error(message)
                     .expected("a folder relative to the main file")
+                    .unreadable(folder)
                     .hint("a `*` that matches nothing is fine in a folder that exists"),
             )
         }

@@ -50,7 +50,7 @@ impl Text {
                 file.clone(),
                 format!("cannot read `{}`: {}", path.display(), io_phrase(&why)),
             );
-            Box::new(error.expected("a readable TOML file"))
+            Box::new(error.expected("a readable TOML file").unreadable(path))
         })?;
         if bytes.len() as u64 > LARGEST {
             let error =

@@ -266,7 +266,7 @@ fn file(value: &Value<'_>) -> Option<(PathBuf, Option<ConfigError>)> {
     });
     let unreadable = opened.err().map(|why| {
         let message = format!("cannot read `{}`: {}", path.display(), io_phrase(&why));
-        value.error(message).expected(EXPECTED)
+        value.error(message).expected(EXPECTED).unreadable(&path)
     });
     Some((path, unreadable))
 }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header;
-use http::{Method, Request, Response};
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use limen_policy::Exchange;
@@ -23,18 +23,21 @@ use crate::route::Found;
 use crate::snapshot::Route;
 use crate::worker::World;
 
+/// The client's next request needs another connection (RFC 9112, 9.6).
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
 /// Answers a request. A failure is already a response.
 pub async fn handle(
     connection: Rc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
-    let world = connection.worker.world();
+    let (world, listener) = connection.world();
     let (parts, incoming) = request.into_parts();
     let body = RequestBody::new(incoming, parts.headers.contains_key(header::EXPECT));
     let mut head = Request::from_parts(parts, ());
     let is_head = head.method() == Method::HEAD;
 
-    let found = head::settle(&mut head).and_then(|()| find(&world, connection.listener, &head));
+    let found = head::settle(&mut head).and_then(|()| find(&world, listener, &head));
     let mut live = Live::begin(connection, world.clone(), head, &body, found.as_ref().ok().copied());
     let answer = match found {
         Ok(number) => match world.snapshot.routes.get(number) {
@@ -116,7 +119,10 @@ impl Live {
         if body.is_end_stream() {
             self.end = End::Complete;
         }
-        let head = std::mem::take(&mut self.exchange.response);
+        let mut head = std::mem::take(&mut self.exchange.response);
+        if self.connection.door.is_leaving() && self.exchange.request.version() < Version::HTTP_2 {
+            head.headers_mut().insert(header::CONNECTION, CLOSE);
+        }
         *self.exchange.response.status_mut() = head.status();
         if self.policies_want_to_know() {
             *self.exchange.response.headers_mut() = head.headers().clone();

@@ -3,10 +3,11 @@
 //! ```text
 //! run       load_config > Snapshot::build > bind > Worker per core > drain
 //! request   listener > gateway::handle > route > pipeline > upstream > pipeline > client
-//! reload    watch > load_config > Snapshot::build(previous) > every worker
+//! reload    watch > load_config > Snapshot::build(previous) > bind > every worker
 //! ```
 
 mod body;
+mod edition;
 mod forward;
 mod gateway;
 mod head;
@@ -19,6 +20,7 @@ mod route;
 pub mod run;
 mod settings;
 mod snapshot;
+mod thread;
 mod upstream;
 mod worker;
 

@@ -2,12 +2,14 @@
 //!
 //! What a request touches belongs to its worker. Workers share only what is read often and written
 //! seldom: the snapshot.
+//!
+//! A panic costs the connection that it happened on (HTTP/2: the stream), as the task of that is all
+//! that it unwinds; one outside of them ends the process, see [`crate::thread`].
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,10 @@ use std::time::Duration;
 use limen_policy::{RequestId, RouteFacts};
 use tokio::sync::{mpsc, watch};
 
+use crate::edition::{Edition, Stage};
 use crate::listener;
+use crate::listener::door::{Door, Phase, Queue};
+use crate::listener::socket::Sockets;
 use crate::observe::Observers;
 use crate::observe::metrics::{Metrics, WorkerMeters};
 use crate::snapshot::Snapshot;
@@ -30,6 +35,8 @@ pub struct Worker {
     seed: u64,
     requests: Cell<u64>,
     world: RefCell<Rc<World>>,
+    /// The listeners of the present world, in its order.
+    doors: RefCell<Vec<(Arc<Sockets>, Rc<Door>)>>,
     pools: Rc<Pools>,
     meters: Arc<WorkerMeters>,
 }
@@ -48,28 +55,16 @@ pub struct World {
 /// What a worker is started with.
 pub struct Start {
     pub number: usize,
-    /// One socket per listener of the configuration.
-    pub sockets: Vec<TcpListener>,
-    pub snapshots: watch::Receiver<Arc<Snapshot>>,
-    pub drain: watch::Receiver<bool>,
-    /// How long requests under way have once the gateway drains.
-    pub drain_limit: Duration,
     pub metrics: Arc<Metrics>,
+    pub editions: watch::Receiver<Edition>,
+    /// Told once it accepts connections.
+    pub ready: std::sync::mpsc::Sender<()>,
 }
 
-/// Tells a connection that the gateway drains. As long as one is held, its worker waits.
+/// As long as one is held, its worker waits before it ends.
 #[derive(Clone)]
-pub struct Drain {
-    signal: watch::Receiver<bool>,
-    _alive: mpsc::Sender<Infallible>,
-}
-
-impl Drain {
-    /// Ends when draining has begun.
-    pub async fn started(&mut self) {
-        // The sender is gone only when the process is about to be.
-        let _ = self.signal.wait_for(|draining| *draining).await;
-    }
+pub struct Alive {
+    _sender: mpsc::Sender<Infallible>,
 }
 
 /// Runs a worker on the current thread until it has drained.
@@ -82,39 +77,36 @@ pub fn run(start: Start) -> io::Result<()> {
 
 impl Worker {
     async fn work(start: Start) -> io::Result<()> {
-        let Start { number, sockets, mut snapshots, drain, drain_limit, metrics } = start;
-        let first = snapshots.borrow_and_update().clone();
+        let Start { number, metrics, mut editions, ready } = start;
+        let mut edition = editions.borrow_and_update().clone();
         let worker = Rc::new_cyclic(|_| Worker {
             number,
             seed: RandomState::new().hash_one(number),
             requests: Cell::new(0),
-            world: RefCell::new(Rc::new(World::blank(first.clone()))),
+            world: RefCell::new(Rc::new(World::blank(edition.snapshot.clone()))),
+            doors: RefCell::default(),
             pools: Rc::default(),
             meters: metrics.worker(),
         });
-        worker.enter(first);
-
-        let (alive, mut all_gone) = mpsc::channel(1);
-        let drain = Drain { signal: drain, _alive: alive };
-        for (number, socket) in sockets.into_iter().enumerate() {
-            let socket = tokio::net::TcpListener::from_std(socket)?;
-            tokio::task::spawn_local(listener::accept(worker.clone(), socket, number, drain.clone()));
-        }
-        let updates = tokio::task::spawn_local(worker.clone().follow(snapshots));
+        let (sender, mut all_gone) = mpsc::channel(1);
+        let alive = Alive { _sender: sender };
+        worker.enter(&edition, &alive)?;
         let pruning = tokio::task::spawn_local(worker.clone().prune());
+        // Nobody listens any more if another worker could not start.
+        let _ = ready.send(());
+        drop(ready);
 
-        let mut draining = drain.clone();
-        drop(drain);
-        draining.started().await;
-        drop(draining);
-        // Each acceptor and connection holds the sender of this channel.
-        if tokio::time::timeout(drain_limit, all_gone.recv()).await.is_err() {
-            tracing::warn!(
-                worker = number,
-                "connections were still open after {drain_limit:?}: closing them"
-            );
+        while !edition.stage.is_draining() && editions.changed().await.is_ok() {
+            edition = editions.borrow_and_update().clone();
+            worker.enter(&edition, &alive)?;
         }
-        updates.abort();
+
+        drop(alive);
+        // Each acceptor and connection holds the sender of this channel.
+        let limit = edition.config.gateway.drain;
+        if tokio::time::timeout(limit, all_gone.recv()).await.is_err() {
+            tracing::warn!(worker = number, "connections were still open after {limit:?}: closing them");
+        }
         pruning.abort();
         Ok(())
     }
@@ -130,16 +122,10 @@ impl Worker {
         RequestId { worker: self.seed, number }
     }
 
-    /// Enters each new snapshot when it is there.
-    async fn follow(self: Rc<Self>, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
-        while snapshots.changed().await.is_ok() {
-            let snapshot = snapshots.borrow_and_update().clone();
-            self.enter(snapshot);
-        }
-    }
-
-    /// Makes a world of a snapshot. Connections to endpoints that it still names are kept.
-    fn enter(&self, snapshot: Arc<Snapshot>) {
+    /// Makes an edition the present: its snapshot a world, its sockets doors. Connections to endpoints
+    /// that it still names are kept, and so are those that came in by a listener that it still has.
+    fn enter(self: &Rc<Self>, edition: &Edition, alive: &Alive) -> io::Result<()> {
+        let snapshot = edition.snapshot.clone();
         let upstreams = snapshot
             .upstreams
             .iter()
@@ -147,8 +133,49 @@ impl Worker {
         let upstreams = upstreams.collect();
         let facts = snapshot.routes.iter().map(|_| OnceCell::new()).collect();
         let observers = Observers::new(&snapshot, &self.meters);
-        *self.world.borrow_mut() = Rc::new(World { snapshot, observers, upstreams, facts });
+        let world = World { snapshot, observers, upstreams, facts };
+        let before = self.world.replace(Rc::new(world));
         self.pools.prune();
+        self.open_doors(edition, &before, alive)
+    }
+
+    fn open_doors(self: &Rc<Self>, edition: &Edition, before: &Rc<World>, alive: &Alive) -> io::Result<()> {
+        let mut known = self.doors.take();
+        let mut doors = Vec::new();
+        for (number, sockets) in edition.sockets.iter().enumerate() {
+            let same = known.iter().position(|(known, _)| Arc::ptr_eq(known, sockets));
+            let door = match same {
+                Some(place) => known.swap_remove(place).1,
+                None => self.open(sockets, alive)?,
+            };
+            door.moved(number);
+            if edition.stage == Stage::Leaving {
+                door.enter(Phase::Leaving);
+            }
+            doors.push((sockets.clone(), door));
+        }
+        *self.doors.borrow_mut() = doors;
+        for (_, door) in known {
+            door.gone_from(before.clone());
+            let queue = if edition.stage == Stage::TakenOver { Queue::Theirs } else { Queue::Ours };
+            door.enter(Phase::Closing(queue));
+            let limit = edition.config.gateway.drain;
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(limit).await;
+                door.enter(Phase::Over);
+            });
+        }
+        Ok(())
+    }
+
+    /// Begins to accept from this worker's share of a listener.
+    fn open(self: &Rc<Self>, sockets: &Sockets, alive: &Alive) -> io::Result<Rc<Door>> {
+        let door = Door::new();
+        for socket in sockets.take(self.number) {
+            let socket = tokio::net::TcpListener::from_std(socket)?;
+            tokio::task::spawn_local(listener::accept(self.clone(), socket, door.clone(), alive.clone()));
+        }
+        Ok(door)
     }
 
     async fn prune(self: Rc<Self>) {

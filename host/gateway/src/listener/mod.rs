@@ -1,11 +1,13 @@
 //! From a bound address to requests: accept, TLS, HTTP/1.1 or HTTP/2.
 
+pub mod door;
 pub mod socket;
 pub mod tls;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::rt::{Read, Write};
@@ -16,7 +18,8 @@ use limen_policy::{Client, TlsFacts};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::gateway;
-use crate::worker::{Drain, Worker};
+use crate::worker::{Alive, Worker, World};
+use door::{Door, Phase, Queue};
 
 /// A client that has not finished its TLS handshake by then is let go.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -28,72 +31,103 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_LIMIT: Duration = Duration::from_secs(20);
 /// Requests that one HTTP/2 connection may have under way.
 const MAX_STREAMS: u32 = 128;
+/// How long an idle HTTP/1.1 connection stays open when its listener closes. What a client sends while
+/// we close is lost, and HTTP/1.1 can't announce it but in an answer (HTTP/2 can, by GOAWAY): within
+/// this time the next request gets one, with `Connection: close`. (As `option idle-close-on-response`
+/// of HAProxy does.)
+const LAST_REQUEST: Duration = Duration::from_secs(2);
+/// Of the connections that the kernel has queued when a listener closes, so many are still served.
+const LAST_ACCEPTED: usize = 4096;
 
 /// A connection, as its requests know it.
 pub struct Connection {
     pub worker: Rc<Worker>,
-    /// The number of the listener it came in by.
-    pub listener: usize,
+    /// The listener that it came in by.
+    pub door: Rc<Door>,
     pub client: Client,
     /// As long as this is held, the worker waits before it ends.
-    _drain: Drain,
+    _alive: Alive,
 }
 
-/// Takes connections until the worker drains.
-pub async fn accept(worker: Rc<Worker>, listener: TcpListener, number: usize, mut drain: Drain) {
+impl Connection {
+    /// The world that a request which begins now lives in, and the number of its listener there: the
+    /// worker's own, or where that has lost the listener the last one that had it.
+    pub fn world(&self) -> (Rc<World>, usize) {
+        world(&self.worker, &self.door)
+    }
+}
+
+fn world(worker: &Worker, door: &Door) -> (Rc<World>, usize) {
+    (door.last_world().cloned().unwrap_or_else(|| worker.world()), door.number())
+}
+
+/// Takes connections until the listener closes.
+pub async fn accept(worker: Rc<Worker>, listener: TcpListener, door: Rc<Door>, alive: Alive) {
+    let take = |(stream, address)| {
+        tokio::task::spawn_local(serve(worker.clone(), stream, address, door.clone(), alive.clone()));
+    };
+    let mut closing = std::pin::pin!(door.closing());
     loop {
         tokio::select! {
-            biased;
+            () = closing.as_mut() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => {
-                    tokio::task::spawn_local(serve(worker.clone(), stream, address, number, drain.clone()));
-                }
+                Ok(accepted) => take(accepted),
                 // Out of descriptors, most likely: those that end make room.
                 Err(error) => {
                     tracing::warn!("could not accept a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
-            () = drain.started() => return,
         }
+    }
+    if door.phase() == Phase::Closing(Queue::Ours) {
+        let queued = std::future::poll_fn(|context| {
+            let mut left = LAST_ACCEPTED;
+            while let Poll::Ready(Ok(accepted)) = listener.poll_accept(context)
+                && left > 0
+            {
+                take(accepted);
+                left -= 1;
+            }
+            Poll::Ready(())
+        });
+        tokio::task::unconstrained(queued).await;
     }
 }
 
 /// One connection from its first byte to its last.
-async fn serve(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, number: usize, drain: Drain) {
+async fn serve(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, door: Rc<Door>, alive: Alive) {
     // It only delays small answers: a socket that is closing already has no use for it.
     let _ = stream.set_nodelay(true);
-    let acceptor = match worker.world().snapshot.listeners.get(number) {
+    let (world, number) = world(&worker, &door);
+    let acceptor = match world.snapshot.listeners.get(number) {
         Some(listener) => listener.tls.clone(),
         None => return,
     };
+    drop(world);
     let connection = |tls| {
         let client = Client { address, tls };
-        Rc::new(Connection { worker: worker.clone(), listener: number, client, _drain: drain.clone() })
+        Rc::new(Connection { worker, door: door.clone(), client, _alive: alive })
     };
     let Some(acceptor) = acceptor else {
-        let mut draining = drain.clone();
         // Nothing further in has a limit for a client that never says anything.
         tokio::select! {
             first = tokio::time::timeout(HEAD_LIMIT, stream.readable()) => match first {
                 Ok(Ok(())) => {}
                 _ => return,
             },
-            () = draining.started() => return,
+            () = last_request(&door) => return,
         }
-        drop(draining);
-        return http(TokioIo::new(stream), connection(None), drain).await;
+        return http(TokioIo::new(stream), connection(None)).await;
     };
-    let mut draining = drain.clone();
     let handshake = tokio::select! {
         handshake = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)) => handshake,
-        () = draining.started() => return,
+        () = door.over() => return,
     };
-    drop(draining);
     match handshake {
         Ok(Ok(stream)) => {
             let facts: TlsFacts = tls::facts(stream.get_ref().1);
-            http(TokioIo::new(stream), connection(Some(Arc::new(facts))), drain).await;
+            http(TokioIo::new(stream), connection(Some(Arc::new(facts)))).await;
         }
         Ok(Err(error)) => tracing::debug!(client = %address, "TLS handshake failed: {error}"),
         Err(_) => tracing::debug!(client = %address, "no TLS handshake within {HANDSHAKE_LIMIT:?}"),
@@ -102,21 +136,34 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, numbe
 
 /// Serves HTTP/1.1 or HTTP/2, whichever the client begins with. (What ALPN agreed on is what it
 /// begins with.)
-async fn http<I: Read + Write + Unpin + 'static>(io: I, connection: Rc<Connection>, mut drain: Drain) {
-    let client = connection.client.address;
+async fn http<I: Read + Write + Unpin + 'static>(io: I, connection: Rc<Connection>) {
+    let (client, door) = (connection.client.address, connection.door.clone());
     let service = service_fn(move |request| gateway::handle(connection.clone(), request));
     let server = server();
     let mut serving = std::pin::pin!(server.serve_connection(io, service));
     let result = tokio::select! {
-        result = serving.as_mut() => result,
-        () = drain.started() => {
+        result = serving.as_mut() => Some(result),
+        () = last_request(&door) => None,
+    };
+    let result = match result {
+        Some(result) => result,
+        None => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            tokio::select! {
+                result = serving => result,
+                () = door.over() => return,
+            }
         }
     };
     if let Err(error) = result {
         tracing::debug!(%client, "connection ended: {error}");
     }
+}
+
+/// Ends when a connection that is idle has to close.
+async fn last_request(door: &Door) {
+    door.closing().await;
+    tokio::time::sleep(LAST_REQUEST).await;
 }
 
 fn server() -> auto::Builder<Local> {

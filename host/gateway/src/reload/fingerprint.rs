@@ -1,0 +1,74 @@
+//! How files look, so that a change of them is seen.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use limen_config::{Config, Errors};
+
+/// How the files of a configuration looked when they were last read.
+pub struct Fingerprint(Vec<(PathBuf, Option<Look>)>);
+
+#[derive(PartialEq, Eq)]
+struct Look {
+    modified: SystemTime,
+    length: u64,
+    /// Replacing a file makes another one of it.
+    identity: u64,
+    is_folder: bool,
+}
+
+impl Fingerprint {
+    /// All files that a configuration is made of: its own, components, certificates and keys. (A file
+    /// that a pattern of `include` will match is seen by its folder's own look.)
+    pub fn of(config: &Config) -> Self {
+        let components = config.plugins.values().map(|plugin| &plugin.component);
+        let pairs = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let pairs = pairs.flat_map(|tls| &tls.certificates).flat_map(|pair| [&pair.cert, &pair.key]);
+        let files = config.files.iter().chain(&config.folders).chain(components).chain(pairs).cloned();
+        Fingerprint(files.map(look).collect())
+    }
+
+    /// The same files as they look now.
+    pub fn again(&self) -> Self {
+        Fingerprint(self.0.iter().map(|(file, _)| look(file.clone())).collect())
+    }
+
+    /// Files that a refused configuration names and that could not be read are looked for, too: with
+    /// them it may be a good one.
+    pub fn add_missing(&mut self, errors: &Errors) {
+        for file in errors.iter().filter_map(|error| error.unreadable.as_ref()) {
+            if !self.0.iter().any(|(known, _)| known == file) {
+                self.0.push(look(file.clone()));
+            }
+        }
+    }
+
+    pub fn is_outdated(&self) -> bool {
+        self.0.iter().any(|(file, seen)| look(file.clone()).1 != *seen)
+    }
+
+    /// The folders that have to be watched to see a change.
+    pub fn folders(&self) -> BTreeSet<PathBuf> {
+        let folders = self.0.iter().filter_map(|(file, look)| match look {
+            Some(Look { is_folder: true, .. }) => Some(file.as_path()),
+            _ => file.parent(),
+        });
+        let here = Path::new(".");
+        folders.map(|folder| if folder.as_os_str().is_empty() { here } else { folder }.to_owned()).collect()
+    }
+}
+
+fn look(file: PathBuf) -> (PathBuf, Option<Look>) {
+    use std::os::unix::fs::MetadataExt;
+    let here = if file.as_os_str().is_empty() { Path::new(".") } else { &file };
+    let look = std::fs::metadata(here).ok().and_then(|found| {
+        Some(Look {
+            modified: found.modified().ok()?,
+            length: found.len(),
+            identity: found.ino(),
+            is_folder: found.is_dir(),
+        })
+    });
+    (file, look)
+}

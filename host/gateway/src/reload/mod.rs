@@ -1,0 +1,185 @@
+//! Watch, load, build, swap; on any error keep what runs and say why.
+
+mod fingerprint;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use limen_config::{Config, Errors};
+use limen_wasm::Registry;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+
+use crate::edition::Editions;
+use crate::listener::socket::{self, Sockets};
+use crate::run::say;
+use crate::snapshot::{KeptBack, Snapshot};
+pub use fingerprint::Fingerprint;
+
+/// Changes that come this close together are one: a compiler writes its file in pieces.
+const QUIET: Duration = Duration::from_millis(50);
+/// ... but what goes on changing is looked at this often all the same.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The files are looked at this often without any event, too: network file systems send none, and
+/// nor does a folder that was removed and made again, which nobody watches yet.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why the configuration is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Something in a watched folder changed; whether it concerns us is looked up.
+    FilesChanged,
+    /// The operator asked for it.
+    Asked,
+}
+
+/// Keeps the running edition up to date with the files it was made of.
+pub struct Reloader {
+    file: PathBuf,
+    registry: Registry,
+    editions: Editions,
+    workers: usize,
+    seen: Fingerprint,
+    folders: BTreeSet<PathBuf>,
+    watcher: Option<RecommendedWatcher>,
+    asks: Receiver<Reason>,
+}
+
+impl Reloader {
+    /// Watches the files, which were `seen` before the first edition was made of them. What is sent on
+    /// the returned channel asks for a reload.
+    pub fn new(
+        seen: Fingerprint,
+        registry: Registry,
+        editions: Editions,
+        workers: usize,
+    ) -> (Self, Sender<Reason>) {
+        let (ask, asks) = channel();
+        let changed = ask.clone();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading a file is an event too, and we read them.
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                // The reloader is gone only at the end of the process.
+                let _ = changed.send(Reason::FilesChanged);
+            }
+        });
+        let watcher = watcher
+            .inspect_err(|error| tracing::warn!("can't watch files, they are looked at instead: {error}"))
+            .ok();
+        let file = editions.current().config.file.clone();
+        let folders = BTreeSet::new();
+        let mut reloader = Reloader { file, registry, editions, workers, folders, seen, watcher, asks };
+        reloader.watch_folders();
+        (reloader, ask)
+    }
+
+    /// Reloads whenever it is asked to or the files change. Does not end.
+    pub fn run(mut self) {
+        // What changed while the first snapshot was being built, nobody was watching yet.
+        let mut reason = Reason::FilesChanged;
+        loop {
+            if reason == Reason::Asked || self.seen.is_outdated() {
+                self.reload();
+            }
+            reason = match self.asks.recv_timeout(LOOK_EVERY) {
+                Ok(first) => self.settle(first),
+                Err(RecvTimeoutError::Timeout) if self.seen.is_outdated() => {
+                    self.settle(Reason::FilesChanged)
+                }
+                Err(RecvTimeoutError::Timeout) => Reason::FilesChanged,
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Waits until the changes pause.
+    fn settle(&self, mut reason: Reason) -> Reason {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            match self.asks.recv_timeout(QUIET) {
+                Ok(Reason::Asked) => reason = Reason::Asked,
+                Ok(Reason::FilesChanged) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        reason
+    }
+
+    fn reload(&mut self) {
+        let started = Instant::now();
+        self.seen = self.seen.again();
+        let outcome = load(&self.file).and_then(|(config, seen)| {
+            self.seen = seen;
+            self.apply(config)
+        });
+        match outcome {
+            Ok(()) => {
+                let (edition, ms) = (self.editions.current(), started.elapsed().as_millis() as u64);
+                let (routes, plugins) = (edition.snapshot.routes.len(), edition.snapshot.versions());
+                tracing::info!(routes, plugins, ms, "the configuration is live");
+            }
+            Err(errors) => {
+                self.seen.add_missing(&errors);
+                tracing::error!("the new configuration is refused, the running one serves on:\n{errors}");
+            }
+        }
+        self.watch_folders();
+    }
+
+    /// Makes a configuration the next edition. Until all of it is known to be good nothing changes.
+    fn apply(&self, config: Config) -> Result<(), Errors> {
+        let running = self.editions.current();
+        let (snapshot, kept_back) = Snapshot::build(&config, Some(&running.snapshot), &self.registry)?;
+        let sockets =
+            socket::open(&config.listeners, self.workers, &running.sockets, &mut Vec::new())?;
+        for KeptBack { plugin, live, because } in kept_back {
+            tracing::error!(
+                plugin,
+                live,
+                "the new version can't be used, the last good one serves on: {because}"
+            );
+        }
+        announce(&config, &sockets, &running.sockets);
+        self.editions.publish(config, snapshot, sockets);
+        Ok(())
+    }
+
+    /// Watches the folders of all files: editors and builds replace files more often than they
+    /// write into them.
+    fn watch_folders(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let folders = self.seen.folders();
+        for gone in self.folders.difference(&folders) {
+            // It may be gone from the disk as well.
+            let _ = watcher.unwatch(gone);
+        }
+        // Those that are watched as well: what has that name now may be another folder.
+        for folder in &folders {
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                tracing::debug!("can't watch {}: {error}", folder.display());
+            }
+        }
+        self.folders = folders;
+    }
+}
+
+/// A configuration, and how its files looked before they were read: what changes after that is seen
+/// as a change. Which files there are to look at is known only from reading them once.
+pub fn load(file: &Path) -> Result<(Config, Fingerprint), Errors> {
+    let seen = Fingerprint::of(&crate::load_config(file)?);
+    Ok((crate::load_config(file)?, seen))
+}
+
+/// Says where the listeners are that were not `running` before, and which of those are gone.
+pub fn announce(config: &Config, sockets: &[Arc<Sockets>], running: &[Arc<Sockets>]) {
+    let is_in = |all: &[Arc<Sockets>], one: &Arc<Sockets>| all.iter().any(|other| Arc::ptr_eq(one, other));
+    for gone in running.iter().filter(|old| !is_in(sockets, old)) {
+        tracing::info!("no longer listening on {} ({})", gone.address, gone.name);
+    }
+    for (listener, new) in config.listeners.iter().zip(sockets).filter(|(_, new)| !is_in(running, new)) {
+        let scheme = if listener.tls.is_some() { "https" } else { "http" };
+        say(&format!("listening on {scheme}://{} ({})", new.address, listener.name));
+    }
+}

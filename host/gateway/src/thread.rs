@@ -1,0 +1,39 @@
+//! Our own threads: each has a name, and none of them dies unnoticed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+
+use crate::StartError;
+
+/// The exit status of a gateway of which a thread panicked, as of any Rust program that panics.
+const PANICKED: i32 = 101;
+
+/// Starts a thread that the gateway can't do without. A panic that reaches its bottom ends the process,
+/// loudly: a gateway without one of its workers would leave the connections hanging that the kernel
+/// goes on queueing for it, and whoever started us knows how to start us again.
+pub fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, StartError> {
+    let own_name = name.to_owned();
+    let body = move || match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(result) => result,
+        Err(_) => {
+            tracing::error!("the thread {own_name} panicked, which is a bug in limen: the gateway ends");
+            std::process::exit(PANICKED)
+        }
+    };
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    thread.map_err(|error| StartError::Machine(format!("can't start the thread {name}: {error}")))
+}
+
+/// Makes panics lines of the log, with their place. What they cost beside that is said where they are
+/// caught.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let what = panic.payload_as_str().unwrap_or("something that is no text");
+        tracing::error!(thread = thread.name(), place, "panicked, which is a bug in limen: {what}");
+    }));
+}
