@@ -40,8 +40,10 @@ async fn listeners_come_and_go_by_reload_and_others_notice_nothing() {
         // Who has a connection is told to open another one, and does not find one.
         let last = stays.get("/").send().await;
         assert_eq!((last.status.as_u16(), last.header("connection")), (200, Some("close")));
-        eventually("the removed listener to be closed", async || client.connect(&url).await.is_err().then_some(()))
-            .await;
+        eventually("the removed listener to be closed", async || {
+            client.connect(&url).await.is_err().then_some(())
+        })
+        .await;
         load.wait_for_more(20).await;
     }
     load.stop().assert_no_failures();

@@ -132,8 +132,7 @@ impl Reloader {
     fn apply(&self, config: Config) -> Result<(), Errors> {
         let running = self.editions.current();
         let (snapshot, kept_back) = Snapshot::build(&config, Some(&running.snapshot), &self.registry)?;
-        let sockets =
-            socket::open(&config.listeners, self.workers, &running.sockets, &mut Vec::new())?;
+        let sockets = socket::open(&config.listeners, self.workers, &running.sockets, &mut Vec::new())?;
         for KeptBack { plugin, live, because } in kept_back {
             tracing::error!(
                 plugin,
