@@ -15,6 +15,7 @@ mod smoke;
 
 mod bodies;
 mod proxy;
+mod routing;
 
 mod isolates;
 mod naughty;

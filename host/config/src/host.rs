@@ -22,7 +22,7 @@ impl Host {
         let text = value.text(EXPECTED)?;
         let host = match text.strip_prefix("*.") {
             Some(suffix) => host_name(suffix).map(|suffix| Host::Wildcard(format!(".{suffix}"))),
-            None => host_name(&text).or_else(|| bracketed(&text)).map(Host::Exact),
+            None => Host::name(&text).map(Host::Exact),
         };
         if host.is_some() {
             return host;
@@ -43,6 +43,13 @@ impl Host {
                 .expected(EXPECTED)
                 .maybe_hint(hint.map(str::to_owned)),
         )
+    }
+}
+
+impl Host {
+    /// One host, by name or address, in lower case.
+    pub(crate) fn name(text: &str) -> Option<String> {
+        host_name(text).or_else(|| bracketed(text))
     }
 }
 

@@ -27,12 +27,19 @@ mod upstream;
 
 mod route;
 
-mod condition;
 mod host;
 mod path;
 
+mod condition;
+
+mod action;
+
+mod network;
+mod pattern;
+
 mod check;
 mod scope;
+mod twice;
 
 mod include;
 
@@ -50,14 +57,19 @@ mod place;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use condition::{Condition, HeaderTest};
+pub use action::{
+    Action, FixedBody, Forward, Origin, Piece, Redirect, RedirectQuery, Respond, Rewrite, Split, SplitBy, Template,
+    Weighted,
+};
+pub use condition::{Condition, Test};
 pub use error::{ConfigError, Errors};
 pub use gateway::Gateway;
 pub use host::Host;
 pub use limits::PluginLimits;
 pub use listener::{Certificate, Listener, Tls};
 pub use log::{Level, Log, LogFormat};
-pub use path::{PathPattern, Segment};
+pub use path::{PathPattern, PathRegex, RoutePath, Segment};
+pub use pattern::Pattern;
 pub use place::Place;
 pub use plugin::{Grants, IsolateMode, Plugin};
 pub use policy::{Attachment, OnError, Target};

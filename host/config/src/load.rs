@@ -10,6 +10,7 @@ use crate::policy::Policy;
 use crate::route::Defaults;
 use crate::scope::{Named, Scope, Unique};
 use crate::section::Sink;
+use crate::twice::Asked;
 use crate::source::{Document, Text};
 use crate::{Config, ConfigError, Errors, Gateway, Log, Natives, Place, Plugin, Route, Upstream, check};
 
@@ -72,6 +73,7 @@ fn read(
     let upstreams = files.named("upstream", Upstream::read);
 
     let routes = Unique::new("route");
+    let asked = Asked::default();
     let none = Named::none("policy");
     let mut scope = Scope {
         natives: natives.0,
@@ -83,6 +85,7 @@ fn read(
         policy_names: &[],
         in_policy: true,
         routes: &routes,
+        asked: &asked,
         defaults: &[],
         default_names: &[],
         complete: complete.names && !files.is_lossy(),
@@ -104,7 +107,6 @@ fn read(
         check::at_least_one("listener", listeners.len(), &main.source.path, sink);
         check::at_least_one("route", routes_read.len(), &main.source.path, sink);
     }
-    check::no_route_twice(&routes_read, sink);
 
     let listeners: Vec<Listener> = listeners.iter().cloned().collect::<Option<_>>()?;
     let mut routes_read: Vec<Route> = routes_read.into_iter().collect::<Option<_>>()?;

@@ -6,12 +6,24 @@ use crate::policy::left_out;
 use crate::scope::Scope;
 use crate::section::{Section, section};
 use crate::suggest::distance;
+use crate::twice::Asking;
 use crate::value::{Value, list, some, table};
-use crate::{Attachment, Condition, Host, PathPattern, Place};
+use crate::{Action, Attachment, Condition, Host, Place, RoutePath};
 
 section! {
-    /// `[[route]]`: which requests go where, and through which policies. The most specific one is
-    /// taken, wherever it stands.
+    /// `[[route]]`: which requests go where, and through which policies. The most specific one that
+    /// fits is taken, wherever it stands. More specific is, in this order:
+    ///
+    /// - an exact `host` before a wildcard, the longer of two wildcards, any host last;
+    /// - a `path`, compared segment by segment from the left: plain text before a regular expression
+    ///   before a parameter before `/**`. A regular expression stands where its plain beginning ends;
+    ///   of two, the one with the longer beginning goes first;
+    /// - more conditions in `when` before fewer;
+    /// - a route with `methods` before one without;
+    /// - the one that stands first in the file (of regular expressions on one beginning as well).
+    ///
+    /// A route whose conditions or methods don't fit hides no less specific one, also of a less
+    /// specific host. Two routes of which one could never be taken are refused.
     pub struct Route(section, scope: &Scope<'_>) {
         /// `name`: what the log and metrics call it, unique. Default: its host and path, with a
         /// number after it where that is taken.
@@ -25,8 +37,10 @@ section! {
         /// `host`: "api.example.com", or "*.example.com" for all names below it. Left out: any.
         pub host: Host = section.or("host", Host::read, Host::Any),
 
-        /// `path`: "/v1/users/{id}", or "/v1/**" for /v1, /v1/ and all below. Default "/**".
-        pub path: PathPattern = section.or("path", PathPattern::read, PathPattern::everything()),
+        /// `path`: "/v1/users/{id}", where `{id}` is one segment that is not empty and a parameter for
+        /// policies; or "/v1/**" for /v1, /v1/ and all below; or `{ regex = "/v1/users/(?<id>[0-9]+)" }`.
+        /// Default "/**".
+        pub path: RoutePath = section.or("path", RoutePath::read, RoutePath::everything()),
 
         /// `methods`: like ["GET", "PUT"]. Left out: every method.
         pub methods: Option<Vec<Method>> = section.optional("methods", methods),
@@ -39,11 +53,29 @@ section! {
         /// ones that `without` names.
         pub policies: Vec<Attachment> = policies(section, scope),
 
-        /// `upstream` (required): the name of the upstream that answers.
-        pub upstream: String = section.required("upstream", |value| scope.upstream(value)),
+        /// `upstream`: the name of the upstream that answers, or several with weights:
+        /// `[{ to = "users", weight = 95 }, { to = "users-next", weight = 5 }]`. With `split_by` a
+        /// client is always sent to the same one, and when weights change, only as many move as must:
+        /// `{ header = "x-user" }`, `{ cookie = "session" }` or "client", its address. A request
+        /// without that header or cookie, and each without `split_by`, goes where chance says. Or
+        /// `redirect`, or `respond`: exactly one of the three. With `upstream`, `rewrite` changes
+        /// what it is asked for.
+        pub action: Action = Action::read(section, path.as_ref(), scope),
 
         /// Where it stands in the file.
-        pub place: Place = Some(section.place()),
+        pub place: Place = {
+            if section.is_understood()
+                && let (Some(listeners), Some(host), Some(path), Some(methods), Some(when)) =
+                (&listeners, &host, &path, &methods, &when)
+            {
+                let name = name.clone().filter(|name| !name.is_empty());
+                let name = name.unwrap_or_else(|| format!("{host}{path}"));
+                let (listeners, methods, when) = (listeners.clone(), methods.clone(), when.clone());
+                let route = Asking { name, listeners, methods, when, place: section.place() };
+                scope.asked.once(host, path, route, section);
+            }
+            Some(section.place())
+        },
     }
 }
 

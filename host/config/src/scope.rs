@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::policy::Policy;
+use crate::twice::Asked;
 use crate::suggest::{did_you_mean, one_of};
 use crate::value::Value;
 use crate::{Attachment, Listener, Place, Target};
@@ -82,6 +83,7 @@ pub(crate) struct Scope<'a> {
     /// While the policies themselves are read: they can't use one another.
     pub(crate) in_policy: bool,
     pub(crate) routes: &'a Unique,
+    pub(crate) asked: &'a Asked,
     pub(crate) defaults: &'a [Attachment],
     pub(crate) default_names: &'a [String],
     /// No part of any file is lost in broken TOML: what is not there does not exist.

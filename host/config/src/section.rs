@@ -274,6 +274,18 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// Whether every key was asked for by now: one that nobody knows may have meant any of them.
+    pub(crate) fn is_understood(&self) -> bool {
+        let known = self.known.borrow();
+        self.table.iter().all(|(name, _)| known.contains(&name.get_ref().as_ref()))
+    }
+
+    /// As `fail`, with a hint.
+    pub(crate) fn fail_with<T>(&self, message: &str, expected: &str, hint: String) -> Option<T> {
+        self.sink.push(ConfigError::new(self.place(), message).expected(expected).hint(hint));
+        None
+    }
+
     pub(crate) fn source(&self) -> &'a Source {
         self.source
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
 use limen_config::{
-    Condition, Config, HeaderTest, Host, IsolateMode, Level, LogFormat, Natives, OnError, Segment, Target,
+    Action, Condition, Config, FixedBody, Host, IsolateMode, Level, LogFormat, Natives, OnError, PathPattern, Piece,
+    RedirectQuery, RoutePath, Segment, SplitBy, Target, Test,
 };
 use serde_json::json;
 
@@ -38,7 +39,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(route.name, "/**");
     assert_eq!(route.listeners, [0]);
     assert_eq!(route.host, Host::Any);
-    assert!(route.path.rest && route.path.segments.is_empty());
+    assert!(pattern(&route.path).rest && pattern(&route.path).segments.is_empty());
     assert!(route.methods.is_none() && route.when.is_empty() && route.policies.is_empty());
 
     let config = load("complete");
@@ -105,22 +106,77 @@ fn routes() {
     assert_eq!(route.listeners, [2, 1]);
     assert_eq!(route.host, Host::Exact("api.example.com".to_owned()));
     let literal = |text: &str| Segment::Literal(text.to_owned());
-    assert_eq!(route.path.segments, [literal("v1"), literal("users"), Segment::Parameter("id".to_owned())]);
+    assert_eq!(pattern(&route.path).segments, [literal("v1"), literal("users"), Segment::Parameter("id".to_owned())]);
     assert_eq!(route.methods, Some(vec![Method::GET, Method::PUT]));
-    let condition = |header, test| Condition { header: HeaderName::from_static(header), test };
+    let condition = |header, test| Condition::Header(HeaderName::from_static(header), test);
     assert_eq!(
         route.when,
         [
-            condition("x-beta", HeaderTest::Equals("1".to_owned())),
-            condition("x-a", HeaderTest::Prefix("b".to_owned())),
-            condition("x-old", HeaderTest::Present(false)),
+            condition("x-beta", Test::Equals("1".to_owned())),
+            condition("x-a", Test::Prefix("b".to_owned())),
+            condition("x-old", Test::Present(false)),
         ]
     );
     assert_eq!(config.routes[1].host, Host::Wildcard(".example.com".to_owned()));
-    assert_eq!(config.routes[1].path.segments, [literal("v1"), literal("")]);
+    assert_eq!(pattern(&config.routes[1].path).segments, [literal("v1"), literal("")]);
     assert_eq!(config.routes[1].listeners, [0, 1, 2]);
-    assert_eq!(config.routes[3].upstream, "orders");
+    assert_eq!(config.routes[3].action.upstream(), Some("orders"));
     assert_eq!(config.routes[3].place.to_string(), "tests/ui/good/teams/orders.toml:8:1");
+}
+
+fn pattern(path: &RoutePath) -> &PathPattern {
+    match path {
+        RoutePath::Pattern(pattern) => pattern,
+        RoutePath::Regex(regex) => panic!("{regex:?}"),
+    }
+}
+
+#[test]
+fn what_routes_do() {
+    let config = load("routes");
+    let [split, canary, regex, rewrite, redirect, https, respond, file] = config.routes.as_slice() else {
+        panic!("{}", config.routes.len())
+    };
+    let forward = |route: &limen_config::Route| match &route.action {
+        Action::Forward(forward) => forward.clone(),
+        other => panic!("{other:?}"),
+    };
+    let targets = forward(split).split.targets;
+    let weights: Vec<_> = targets.iter().map(|target| (target.to.as_str(), target.weight)).collect();
+    assert_eq!(weights, [("users", 95), ("users-next", 5), ("orders", 0)]);
+    assert_eq!(forward(split).split.by, SplitBy::Cookie("session".to_owned()));
+    assert_eq!(split.action.upstream(), None);
+
+    assert_eq!(forward(canary).split.by, SplitBy::Chance);
+    let whens: Vec<_> = canary.when.iter().map(|it| format!("{it:?}")).collect();
+    assert_eq!(whens.len(), 4);
+    assert!(matches!(&canary.when[0], Condition::Query(name, Test::Present(true)) if name == "next"));
+    assert!(matches!(&canary.when[1], Condition::Cookie(name, Test::Regex(it)) if name == "tester" && it.matches(b"a7")));
+    assert!(matches!(&canary.when[2], Condition::Client(networks) if networks.len() == 2));
+    assert!(matches!(&canary.when[3], Condition::Not(inner) if matches!(**inner, Condition::Header(..))));
+
+    assert_eq!(regex.name, "~/v1/(?<kind>users|orders)/[0-9]+");
+    assert!(matches!(&regex.path, RoutePath::Regex(it) if it.pattern.literal_prefix() == "/v1/"));
+    let rewritten = forward(regex).rewrite.unwrap();
+    let literal = |text: &str| Piece::Literal(text.to_owned());
+    assert_eq!(rewritten.path.unwrap().pieces, [literal("/internal/"), Piece::Parameter("kind".to_owned())]);
+    assert_eq!(rewritten.host.unwrap(), "users.internal:8080");
+    assert_eq!(forward(rewrite).rewrite.unwrap().path.unwrap().pieces, [literal("/v2"), Piece::Rest]);
+
+    let Action::Redirect(to) = &redirect.action else { panic!("{:?}", redirect.action) };
+    assert_eq!((to.status, to.query), (StatusCode::PERMANENT_REDIRECT, RedirectQuery::Keep));
+    assert_eq!(to.to.pieces, [literal("/new/"), Piece::Parameter("id".to_owned()), Piece::Rest]);
+    assert_eq!(to.to.origin, None);
+    let Action::Redirect(to) = &https.action else { panic!("{:?}", https.action) };
+    let origin = to.to.origin.as_ref().unwrap();
+    assert_eq!((origin.scheme, &origin.host, origin.port.as_str()), ("https://", &None, ":8443"));
+    assert_eq!((&to.to.pieces, to.status), (&vec![Piece::Path], StatusCode::MOVED_PERMANENTLY));
+    assert_eq!(to.query, RedirectQuery::Drop);
+
+    let Action::Respond(fixed) = &respond.action else { panic!("{:?}", respond.action) };
+    assert_eq!((fixed.status, &fixed.body), (StatusCode::SERVICE_UNAVAILABLE, &FixedBody::Text("back soon".to_owned())));
+    assert_eq!(fixed.headers[0].0, "retry-after");
+    assert_eq!(file.action.file().unwrap(), Path::new("tests/ui/good/../files/certs/api.pem"));
 }
 
 #[test]

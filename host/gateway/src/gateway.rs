@@ -19,7 +19,7 @@ use crate::listener::Connection;
 use crate::observe::{End, Ended, Watch};
 use crate::pipeline::{Decision, Progress};
 use crate::refusal::{self, Fault};
-use crate::route::Found;
+use crate::route::{Action, Ask, Found};
 use crate::snapshot::Route;
 use crate::worker::World;
 
@@ -37,7 +37,7 @@ pub async fn handle(
     let mut head = Request::from_parts(parts, ());
     let is_head = head.method() == Method::HEAD;
 
-    let found = head::settle(&mut head).and_then(|()| find(&world, listener, &head));
+    let found = head::settle(&mut head).and_then(|()| find(&world, &connection, listener, &head));
     let mut live = Live::begin(connection, world.clone(), head, &body, found.as_ref().ok().copied());
     let answer = match found {
         Ok(number) => match world.snapshot.routes.get(number) {
@@ -57,11 +57,8 @@ async fn through(route: &Route, world: &World, live: &mut Live, mut body: Reques
     let Live { exchange, progress, watch, .. } = live;
     let mut answer = match route.pipeline.on_request(progress, exchange, &mut body).await {
         Decision::Answered => local(exchange),
-        Decision::Forward => match forward::forward(route, world, exchange, watch.as_ref(), body).await {
-            Ok((head, answer)) => {
-                exchange.response = head;
-                answer
-            }
+        Decision::Forward => match act(route, world, exchange, watch.as_ref(), body).await {
+            Ok(answer) => answer,
             Err(fault) => {
                 refusal::respond(fault, exchange);
                 local(exchange)
@@ -70,6 +67,30 @@ async fn through(route: &Route, world: &World, live: &mut Live, mut body: Reques
     };
     route.pipeline.on_response(progress, exchange, &mut answer).await;
     answer
+}
+
+/// What the route is there for.
+async fn act(
+    route: &Route,
+    world: &World,
+    exchange: &mut Exchange,
+    watch: Option<&Watch>,
+    body: RequestBody,
+) -> Result<ResponseBody, Fault> {
+    let (head, body, reason) = match &route.action {
+        Action::Forward(to) => {
+            let (head, answer) = forward::forward(route, to, world, exchange, watch, body).await?;
+            exchange.response = head;
+            return Ok(answer);
+        }
+        Action::Redirect(redirect) => (redirect.answer(exchange)?, Bytes::new(), "redirect"),
+        Action::Respond(fixed) => {
+            let (head, body) = fixed.answer();
+            (head, body, "fixed_answer")
+        }
+    };
+    exchange.answer_locally(head, body, reason);
+    Ok(local(exchange))
 }
 
 /// The response that the gateway or a policy has put into the exchange.
@@ -224,9 +245,14 @@ impl Body for AnswerBody {
     }
 }
 
-fn find(world: &World, listener: usize, head: &Request<()>) -> Result<usize, Fault> {
+fn find(
+    world: &World,
+    connection: &Connection,
+    listener: usize,
+    head: &Request<()>,
+) -> Result<usize, Fault> {
     let listener = world.snapshot.listeners.get(listener).ok_or_else(Fault::no_route)?;
-    match listener.routes.find(head) {
+    match listener.routes.find(&Ask::new(head, connection.client.address.ip())) {
         Found::Route(number) => Ok(number),
         Found::OtherMethods(allow) => Err(Fault::method_not_allowed(allow)),
         Found::Nothing => Err(Fault::no_route()),

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use limen_config::{Attachment, Config, ConfigError, Errors, Target};
-use limen_policy::{FailureKind, Parameter, Policy, RouteFacts, native};
+use limen_config::{Attachment, Config, ConfigError, Errors, RoutePath, Segment, Target};
+use limen_policy::{FailureKind, Parameter, Parameters, Policy, RouteFacts, TargetMemory, native};
 use limen_wasm::{Plugin, Refused, Registry};
 use tokio_rustls::TlsAcceptor;
 
 use crate::listener::tls;
 use crate::pipeline::{Attached, Pipeline};
-use crate::route::RouteTable;
+use crate::route::{Action, RouteTable};
 use crate::settings;
 use crate::upstream;
 
@@ -38,8 +38,7 @@ pub struct Route {
     /// Its pattern, as metrics and traces show it.
     pub path: String,
     pub pipeline: Pipeline,
-    /// The number of its upstream.
-    pub upstream: usize,
+    pub action: Action,
 }
 
 /// A plugin whose new version can't be used, and that stays on its last good one.
@@ -100,6 +99,15 @@ impl Snapshot {
                 Err(error) => errors.push(error),
             }
         }
+        let numbers: BTreeMap<&str, usize> =
+            upstreams.keys().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
+        let mut actions = Vec::new();
+        for route in routes {
+            match Action::build(route, &numbers) {
+                Ok(action) => actions.push(action),
+                Err(error) => errors.push(error),
+            }
+        }
         if !errors.is_empty() {
             return Err(errors.into_iter().collect());
         }
@@ -111,9 +119,7 @@ impl Snapshot {
             Arc::new(upstream::Shared::new(terms, previous.and_then(known).as_deref()))
         });
         let built_upstreams = built_upstreams.collect();
-        let numbers: BTreeMap<&str, usize> =
-            upstreams.keys().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
-        let built_routes = routes.iter().enumerate().map(|(number, route)| {
+        let built_routes = routes.iter().zip(actions).enumerate().map(|(number, (route, action))| {
             let attached = route.policies.iter().enumerate().filter_map(|(place, attachment)| {
                 let policy = policies.remove(&(number, place))?;
                 let of_plugin = match &attachment.target {
@@ -125,9 +131,9 @@ impl Snapshot {
             });
             Route {
                 pipeline: Pipeline::new(attached.collect()),
-                facts: facts(route),
+                facts: facts(route, &action),
                 path: route.path.to_string(),
-                upstream: numbers.get(route.upstream.as_str()).copied().unwrap_or(usize::MAX),
+                action,
             }
         });
         let snapshot = Snapshot {
@@ -277,14 +283,26 @@ fn attachments(routes: &[limen_config::Route]) -> impl Iterator<Item = (Seat, &A
     })
 }
 
-fn facts(route: &limen_config::Route) -> RouteFacts {
-    let parameters = route.path.segments.iter().enumerate().filter_map(|(segment, text)| match text {
-        limen_config::Segment::Parameter(name) => Some(Parameter { name: name.clone(), segment }),
-        limen_config::Segment::Literal(_) => None,
-    });
+fn facts(route: &limen_config::Route, action: &Action) -> RouteFacts {
+    let parameters = match &route.path {
+        RoutePath::Pattern(pattern) => {
+            let segments = pattern.segments.iter().enumerate();
+            let named = segments.filter_map(|(segment, text)| match text {
+                Segment::Parameter(name) => Some(Parameter { name: name.clone(), segment }),
+                Segment::Literal(_) => None,
+            });
+            Parameters::Segments(named.collect())
+        }
+        RoutePath::Regex(regex) => Parameters::Groups(regex.pattern.regex.clone()),
+    };
+    let target = match &parameters {
+        Parameters::Segments(none) if none.is_empty() && !action.remembers_path() => TargetMemory::Forgotten,
+        _ => TargetMemory::Kept,
+    };
     RouteFacts {
         name: route.name.clone(),
-        upstream: Some(route.upstream.clone()),
-        parameters: parameters.collect(),
+        upstream: route.action.upstream().map(str::to_owned),
+        parameters,
+        target,
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Response, StatusCode};
+use regex::bytes::Regex;
 
 use crate::edit::Journal;
 use crate::{Bag, Phase};
@@ -33,7 +34,7 @@ pub struct Exchange {
     /// A response that the policy being asked has staged.
     pub reply: Option<Reply>,
     pub bag: Bag,
-    /// The target as it was when the route was found, kept only if the route has parameters.
+    /// The target as it was when the route was found, if the route keeps it.
     matched: Option<PathAndQuery>,
     pub(crate) journal: Journal,
     pub(crate) phase: Phase,
@@ -73,8 +74,19 @@ pub struct TlsFacts {
 #[derive(Clone, Debug, Default)]
 pub struct RouteFacts {
     pub name: String,
+    /// None if that is decided for each request.
     pub upstream: Option<String>,
-    pub parameters: Vec<Parameter>,
+    pub parameters: Parameters,
+    pub target: TargetMemory,
+}
+
+/// Where a route's parameters stand in a path.
+#[derive(Clone, Debug)]
+pub enum Parameters {
+    /// A `{name}` is one segment.
+    Segments(Vec<Parameter>),
+    /// A name is a group of the expression that the path matched.
+    Groups(Regex),
 }
 
 /// A `{name}` of the route's path, and the segment (counted from 0) that it stands for.
@@ -82,6 +94,20 @@ pub struct RouteFacts {
 pub struct Parameter {
     pub name: String,
     pub segment: usize,
+}
+
+/// Whether anybody asks for the target as the client sent it, once policies may have changed it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TargetMemory {
+    #[default]
+    Forgotten,
+    Kept,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Parameters::Segments(Vec::new())
+    }
 }
 
 /// Names one exchange in the log and in the gateway's own answers: 32 hexadecimal digits, unique as
@@ -106,8 +132,10 @@ impl Default for Client {
 
 impl Exchange {
     pub fn new(id: RequestId, client: Client, route: Arc<RouteFacts>, request: Request<()>) -> Self {
-        let matched =
-            if route.parameters.is_empty() { None } else { request.uri().path_and_query().cloned() };
+        let matched = match route.target {
+            TargetMemory::Forgotten => None,
+            TargetMemory::Kept => request.uri().path_and_query().cloned(),
+        };
         Exchange { id, client, route, request, matched, ..Exchange::default() }
     }
 
@@ -144,27 +172,30 @@ impl Exchange {
         form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// The segment that stood for `{name}` in the route's path, percent-decoded.
+    /// What stood for a parameter in the route's path, percent-decoded.
     pub fn path_parameter(&self, name: &str) -> Option<Cow<'_, str>> {
-        let segment = self.route.parameters.iter().find(|parameter| parameter.name == name)?.segment;
         let path = self.matched.as_ref()?.path();
-        let raw = path.strip_prefix('/')?.split('/').nth(segment)?;
+        let raw = match &self.route.parameters {
+            Parameters::Segments(parameters) => {
+                let segment = parameters.iter().find(|parameter| parameter.name == name)?.segment;
+                path.strip_prefix('/')?.split('/').nth(segment)?
+            }
+            Parameters::Groups(regex) => {
+                let group = regex.captures(path.as_bytes())?.name(name)?.range();
+                path.get(group)?
+            }
+        };
         percent_encoding::percent_decode_str(raw).decode_utf8().ok()
     }
 
-    /// The first cookie of that name (RFC 6265, section 4.2), without surrounding quotes.
+    /// The path as it was when the route was found, if the route keeps it.
+    pub fn matched_path(&self) -> Option<&str> {
+        self.matched.as_ref().map(PathAndQuery::path)
+    }
+
+    /// The first cookie of that name.
     pub fn cookie(&self, name: &str) -> Option<&str> {
-        self.request
-            .headers()
-            .get_all(http::header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| {
-                value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
-            })
+        cookie(self.request.headers(), name)
     }
 
     /// The length that a head says its body has.
@@ -189,6 +220,18 @@ impl Reply {
     }
 }
 
+/// The first cookie of that name (RFC 6265, section 4.2), without surrounding quotes.
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(http::header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
@@ -199,10 +242,11 @@ mod tests {
 
     fn exchange(target: &str) -> Exchange {
         let route = RouteFacts {
-            parameters: vec![
+            parameters: Parameters::Segments(vec![
                 Parameter { name: "id".into(), segment: 1 },
                 Parameter { name: "beyond".into(), segment: 9 },
-            ],
+            ]),
+            target: TargetMemory::Kept,
             ..RouteFacts::default()
         };
         let request = Request::builder()
@@ -228,6 +272,16 @@ mod tests {
         assert_eq!(exchange.cookie("session"), Some("x y"));
         assert_eq!(exchange.cookie("b"), Some("2"));
         assert_eq!(exchange.cookie("c"), None);
+    }
+
+    #[test]
+    fn groups_are_parameters() {
+        let mut exchange = exchange("/users/a%2Fb");
+        let regex = Regex::new("/users/(?<name>[^/]+)(?<more>/.*)?").unwrap();
+        exchange.route = Arc::new(RouteFacts { parameters: Parameters::Groups(regex), ..RouteFacts::default() });
+        assert_eq!(exchange.path_parameter("name").unwrap(), "a/b");
+        assert_eq!(exchange.path_parameter("more"), None);
+        assert_eq!(exchange.path_parameter("nope"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use http::HeaderName;
 use toml::de::DeValue;
 
-use crate::condition::header_name;
+use crate::condition::{cookie_name, header_name};
 use crate::section::Section;
 use crate::suggest::did_you_mean;
 use crate::value::{Value, string};
@@ -96,17 +96,6 @@ impl HashBy {
             _ => section.fail("a hash has exactly one source", HASH),
         }
     }
-}
-
-/// The name of a cookie: a token (RFC 6265, section 4.1.1).
-pub(super) fn cookie_name(value: &Value<'_>) -> Option<String> {
-    const EXPECTED: &str = "the name of a cookie, like \"session\"";
-    let text = value.text(EXPECTED)?;
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if text.is_empty() || text.len() > 128 || !text.bytes().all(token) {
-        return value.fail(value.error(format!("not the name of a cookie: `{text}`")).expected(EXPECTED));
-    }
-    Some(text)
 }
 
 /// The value as a section where it is a table.

@@ -19,13 +19,15 @@ struct Look {
 }
 
 impl Fingerprint {
-    /// All files that a configuration is made of: its own, components, certificates and keys. (A file
+    /// All files that a configuration is made of: its own, components, certificates, keys and fixed answers. (A file
     /// that a pattern of `include` will match is seen by its folder's own look.)
     pub fn of(config: &Config) -> Self {
         let components = config.plugins.values().map(|plugin| &plugin.component);
         let pairs = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let pairs = pairs.flat_map(|tls| &tls.certificates).flat_map(|pair| [&pair.cert, &pair.key]);
-        let files = config.files.iter().chain(&config.folders).chain(components).chain(pairs).cloned();
+        let answers = config.routes.iter().filter_map(|route| route.action.file());
+        let files =
+            config.files.iter().chain(&config.folders).chain(components).chain(pairs).chain(answers).cloned();
         Fingerprint(files.map(look).collect())
     }
 

@@ -1,0 +1,193 @@
+//! Texts that are filled in from a request: "/internal/{id}/{rest}"
+
+use crate::RoutePath;
+use crate::value::Value;
+
+/// A path, or a URL, with `{name}`s in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// As it was written.
+    pub text: String,
+    /// "http" or "https", for a URL.
+    pub origin: Option<Origin>,
+    /// The path, and a query if it was written.
+    pub pieces: Vec<Piece>,
+}
+
+/// What stands before the path of a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// "https://"
+    pub scheme: &'static str,
+    /// Left out: the host that the client asked for.
+    pub host: Option<String>,
+    /// ":8443", or nothing.
+    pub port: String,
+}
+
+/// One piece of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    Literal(String),
+    /// `{name}`: what stood for a parameter of the route's path, as it was sent.
+    Parameter(String),
+    /// `/{rest}`: what `/**` stood for, from its slash on: nothing, "/", or "/and/more".
+    Rest,
+    /// `{path}`: the whole path.
+    Path,
+}
+
+impl Template {
+    /// A path: what a request is rewritten to.
+    pub(crate) fn path(value: &Value<'_>, route: Option<&RoutePath>) -> Option<Template> {
+        const EXPECTED: &str = "a path like \"/internal/{id}\" or \"/v2/{rest}\"";
+        read(value, EXPECTED, |text| match begins_path(text) {
+            true if text.contains('?') => wrong("a query in a path", "the request's own goes on as it is"),
+            true => Ok(Template { text: text.to_owned(), origin: None, pieces: pieces(text, route)? }),
+            false => wrong("a path must start with `/`", "`/` or `{path}` comes first"),
+        })
+    }
+
+    /// A path or a URL: where a client is sent.
+    pub(crate) fn location(value: &Value<'_>, route: Option<&RoutePath>) -> Option<Template> {
+        const EXPECTED: &str = "a path like \"/new/{rest}\" or a URL like \"https://www.example.com{path}\"";
+        read(value, EXPECTED, |text| {
+            let (origin, path) = match text.split_once("://") {
+                Some((scheme, rest)) => {
+                    let end = rest.find(['/', '?']).into_iter().chain(rest.find("{path}")).min();
+                    let (authority, path) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, ""));
+                    (Some(origin(scheme, authority)?), path)
+                }
+                None if begins_path(text) => (None, text),
+                None => return wrong("neither a path nor a URL", "`/`, `{path}`, `https://` or `http://` comes first"),
+            };
+            let path = if begins_path(path) { path.to_owned() } else { format!("/{path}") };
+            Ok(Template { text: text.to_owned(), origin, pieces: pieces(&path, route)? })
+        })
+    }
+
+    /// "/new" as "/new/{rest}".
+    pub(crate) fn prefix(value: &Value<'_>, route: Option<&RoutePath>) -> Option<Template> {
+        const EXPECTED: &str = "a path like \"/v2\", or \"/\" for none";
+        read(value, EXPECTED, |text| {
+            if route.is_some_and(|route| !route.has_rest()) {
+                return wrong("a prefix for a path without `/**`", "with `path` all of it is rewritten");
+            }
+            if !text.starts_with('/') || text.contains(['?', '{']) {
+                return wrong("not a path", "a plain one that starts with `/`");
+            }
+            let mut pieces = pieces(text.trim_end_matches('/'), route)?;
+            pieces.push(Piece::Rest);
+            Ok(Template { text: text.to_owned(), origin: None, pieces })
+        })
+    }
+}
+
+struct Wrong {
+    message: String,
+    hint: String,
+}
+
+fn wrong<T>(message: impl Into<String>, hint: impl Into<String>) -> Result<T, Wrong> {
+    Err(Wrong { message: message.into(), hint: hint.into() })
+}
+
+fn read(
+    value: &Value<'_>,
+    expected: &str,
+    parse: impl Fn(&str) -> Result<Template, Wrong>,
+) -> Option<Template> {
+    let text = value.text(expected)?;
+    let sendable = |c: char| c.is_ascii_graphic() && !matches!(c, '#' | '\\' | '"' | '<' | '>' | '^' | '`' | '|');
+    let parsed = match text.chars().find(|c| !sendable(*c)) {
+        Some('#') => wrong("a fragment", "leave out what follows `#`"),
+        Some(_) => wrong("a character that URLs can't have", "write it percent-encoded, like `%20`"),
+        None => parse(&text),
+    };
+    match parsed {
+        Ok(template) => Some(template),
+        Err(Wrong { message, hint }) => {
+            value.fail(value.error(format!("{message}: `{text}`")).expected(expected).hint(hint))
+        }
+    }
+}
+
+fn begins_path(text: &str) -> bool {
+    text.starts_with('/') || text.starts_with("{path}")
+}
+
+fn origin(scheme: &str, authority: &str) -> Result<Origin, Wrong> {
+    let scheme = match scheme {
+        "http" => "http://",
+        "https" => "https://",
+        other => return wrong(format!("an unknown scheme `{other}`"), "`http` or `https`"),
+    };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let port = match port.map(str::parse::<u16>) {
+        None => String::new(),
+        Some(Ok(port)) if port > 0 => format!(":{port}"),
+        Some(_) => return wrong("not a port", "a number from 1 to 65535"),
+    };
+    if host == "{host}" {
+        return Ok(Origin { scheme, host: None, port });
+    }
+    // What a client writes into a path must not decide where others are sent.
+    if host.contains(['{', '}']) {
+        return wrong("a parameter in a host", "a literal host, or `{host}` for the one that was asked for");
+    }
+    match crate::Host::name(host) {
+        Some(host) => Ok(Origin { scheme, host: Some(host), port }),
+        None => wrong("not a host", "a literal host, or `{host}` for the one that was asked for"),
+    }
+}
+
+fn pieces(text: &str, route: Option<&RoutePath>) -> Result<Vec<Piece>, Wrong> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some((literal, name, after)) = next_name(rest) {
+        let Some(name) = name else { return wrong("a `{` without its `}`", "names are like `{id}`") };
+        let known = route.is_none_or(|route| route.parameters().contains(&name));
+        let (literal, piece) = match name {
+            name if route.is_some() && known => (literal, Piece::Parameter(name.to_owned())),
+            "rest" if route.is_none_or(RoutePath::has_rest) => match literal.strip_suffix('/') {
+                Some(literal) => (literal, Piece::Rest),
+                None => return wrong("`{rest}` without `/` before it", "it stands for whole segments, as in \"/new/{rest}\""),
+            },
+            "path" => (literal, Piece::Path),
+            // The route's path is wrong itself.
+            _ if route.is_none() => (literal, Piece::Path),
+            name => return wrong(format!("an unknown name `{{{name}}}`"), names(route)),
+        };
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal.to_owned()));
+        }
+        pieces.push(piece);
+        rest = after;
+    }
+    if rest.contains('}') {
+        return wrong("a `}` without its `{`", "names are like `{id}`");
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Literal(rest.to_owned()));
+    }
+    Ok(pieces)
+}
+
+/// What comes before the next `{`, the name in it if it ends, and what comes after.
+fn next_name(text: &str) -> Option<(&str, Option<&str>, &str)> {
+    let (literal, rest) = text.split_once('{')?;
+    match rest.split_once('}') {
+        Some((name, after)) => Some((literal, Some(name), after)),
+        None => Some((literal, None, "")),
+    }
+}
+
+/// What could have been meant.
+fn names(route: Option<&RoutePath>) -> String {
+    let parameters = route.map(RoutePath::parameters).unwrap_or_default();
+    let rest = route.is_some_and(RoutePath::has_rest).then_some("rest");
+    crate::suggest::one_of(parameters.into_iter().chain(rest).chain(["path"]))
+}

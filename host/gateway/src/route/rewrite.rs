@@ -1,0 +1,56 @@
+//! What an upstream is asked for in place of what the client asked.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::uri::PathAndQuery;
+use http::Uri;
+use limen_config::RoutePath;
+use limen_policy::Exchange;
+
+use super::template::Template;
+use crate::head;
+use crate::refusal::Fault;
+
+pub struct Rewrite {
+    pub path: Option<Template>,
+    host: Option<HeaderValue>,
+}
+
+impl Rewrite {
+    pub fn new(rewrite: &limen_config::Rewrite, route: &RoutePath) -> Self {
+        let limen_config::Rewrite { path, host } = rewrite;
+        let path = path.as_ref().map(|template| Template::new(&template.pieces, route));
+        Rewrite { path, host: host.clone() }
+    }
+
+    /// The target for the upstream. A path that a policy has changed is the policy's.
+    pub fn target(&self, exchange: &Exchange) -> Result<Uri, Fault> {
+        let uri = exchange.request.uri();
+        let mut target = match (&self.path, exchange.matched_path()) {
+            (Some(template), Some(matched)) if matched == uri.path() => fill(template, matched)?,
+            _ => return Ok(head::origin_form(uri)),
+        };
+        if let Some(query) = uri.query() {
+            target.push('?');
+            target.push_str(query);
+        }
+        let target = PathAndQuery::from_maybe_shared(Bytes::from(target));
+        target.map(Uri::from).map_err(|_| Fault::bad_request("The path can't be read."))
+    }
+
+    pub fn host(&self, headers: &mut HeaderMap) {
+        if let Some(host) = &self.host {
+            headers.insert(header::HOST, host.clone());
+        }
+    }
+}
+
+/// The new path. Parts of a good one may make a bad one.
+fn fill(template: &Template, matched: &str) -> Result<String, Fault> {
+    let mut path = String::with_capacity(matched.len() + 32);
+    template.fill(matched, &mut path);
+    if path.contains("/.") && path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err(Fault::bad_request("The path has dot segments."));
+    }
+    Ok(path)
+}
