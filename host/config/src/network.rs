@@ -1,4 +1,4 @@
-//! Networks of addresses: "10.0.0.0/8", "2001:db8::/32", or one address
+//! Networks: addresses that belong together
 
 use std::net::IpAddr;
 
@@ -6,16 +6,18 @@ use ipnet::IpNet;
 
 use crate::value::Value;
 
+/// "10.0.0.0/8" or "2001:db8::/32"; an address alone is a network of its own.
 pub(crate) fn network(value: &Value<'_>) -> Option<IpNet> {
-    const EXPECTED: &str = "a network like \"10.0.0.0/8\" or an address like \"::1\"";
+    const EXPECTED: &str = "a network like \"10.0.0.0/8\", or an IP address";
     let text = value.text(EXPECTED)?;
-    let network = text.parse::<IpAddr>().map(IpNet::from).ok().or_else(|| text.parse().ok());
-    match network {
-        Some(network) if network.addr() == network.network() => Some(network),
-        Some(network) => {
-            let error = value.error(format!("an address within a network: `{text}`")).expected(EXPECTED);
-            value.fail(error.hint(format!("did you mean \"{}\"?", network.trunc())))
-        }
-        None => value.fail(value.error(format!("not a network: `{text}`")).expected(EXPECTED)),
+    let parsed = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let Some(network): Option<IpNet> = parsed else {
+        return value.fail(value.error(format!("not a network: `{text}`")).expected(EXPECTED));
+    };
+    if network.trunc() != network {
+        let meant = network.trunc();
+        let error = value.error(format!("a network with bits behind its prefix: `{text}`"));
+        return value.fail(error.expected(EXPECTED).hint(format!("did you mean \"{meant}\"?")));
     }
+    Some(network)
 }

@@ -33,6 +33,12 @@ use limen_wasm::Registry;
 
 use snapshot::Snapshot;
 
+/// What `benches/` measures.
+#[doc(hidden)]
+pub mod bench {
+    pub use crate::route::{Ask, Found, RouteTable};
+}
+
 /// The configuration of a file: the only door for start, reload and `limen check`.
 pub fn load_config(file: &Path) -> Result<Config, Errors> {
     let natives: Vec<_> = NATIVE.iter().map(|native| native.name).collect();

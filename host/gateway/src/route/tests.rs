@@ -1,8 +1,7 @@
-use std::time::Instant;
-
 use http::Request;
 use limen_config::{Config, Natives, Route};
 
+use super::table::{Candidate, Visit};
 use super::{Ask, Found, RouteTable};
 
 /// A table from the routes of a configuration.
@@ -92,27 +91,119 @@ fn other_methods_are_told() {
     assert_eq!(find(&table, &request("GET", "/b", &[])), Found::Nothing);
 }
 
+/// Counts what a find looks at.
+#[derive(Debug, Default, PartialEq)]
+struct Looks {
+    nodes: usize,
+    regexes: usize,
+    candidates: usize,
+}
+
+impl Visit for Looks {
+    fn takes(&mut self, candidate: &Candidate) -> bool {
+        self.candidates += 1;
+        candidate.methods.is_none()
+    }
+
+    fn node(&mut self) {
+        self.nodes += 1;
+    }
+
+    fn regex(&mut self) {
+        self.regexes += 1;
+    }
+}
+
+/// Counted and not timed, so that a slow machine is no reason to fail: benches/routes.rs has the times.
 #[test]
 fn ten_thousand_routes_cost_no_more_than_ten() {
-    let time = |count: usize| {
-        let routes: String = (0..count)
-            .map(|n| route(&format!("r{n}"), &format!("path = \"/service-{n}/items/{{id}}\"")))
-            .collect();
+    let looks = |count: usize| {
+        let kinds = |n: usize| match n % 5 {
+            0 => format!("path = \"/service-{n}/items/{{id}}\""),
+            1 => format!("path = \"/service-{n}/**\"\nhost = \"h{n}.example.com\""),
+            2 => format!("path = {{ regex = \"/service-{n}/[0-9]+\" }}"),
+            3 => format!("path = {{ regex = \"/({n})-[0-9]+\" }}\nhost = \"*.w{n}.example.com\""),
+            _ => format!("path = \"/{{x}}/y\"\nhost = \"*.v{n}.example.com\""),
+        };
+        let routes: String = (0..count).map(|n| route(&format!("r{n}"), &kinds(n))).collect();
         let (_, table) = table(&routes);
-        let requests: Vec<_> =
-            (0..100).map(|n| request("GET", &format!("/service-{}/items/9", n * count / 100), &[])).collect();
-        let mut best = u128::MAX;
-        for _ in 0..20 {
-            let started = Instant::now();
-            for _ in 0..100 {
-                for request in &requests {
-                    assert!(matches!(find(&table, request), Found::Route(_)));
-                }
-            }
-            best = best.min(started.elapsed().as_nanos());
-        }
-        best as f64
+        let asked = [
+            ("", "/service-5/items/9"),
+            ("h6.example.com", "/service-6/a/b/c"),
+            ("", "/service-7/12"),
+            ("a.w8.example.com", "/8-7"),
+            ("a.b.v9.example.com", "/z/y"),
+            ("a.b.v9.example.com", "/nothing/of/that/kind"),
+        ];
+        let looks = asked.map(|(host, path)| {
+            let request = request("GET", path, &[("host", host)]);
+            let mut looks = Looks::default();
+            table.walk(&Ask::new(&request, "127.0.0.1".parse().unwrap()), &mut looks);
+            looks
+        });
+        looks
     };
-    let (few, many) = (time(10), time(10_000));
-    assert!(many < few * 4.0, "{few} ns for ten, {many} ns for ten thousand");
+    let few = looks(10);
+    assert!(few.iter().all(|looks| looks.nodes <= 6 && looks.regexes <= 1 && looks.candidates <= 1), "{few:?}");
+    assert_eq!(few, looks(10_000));
+}
+
+#[test]
+fn regular_expressions_are_found_by_what_they_begin_with() {
+    let routes: String = (0..1000)
+        .map(|n| route(&format!("r{n}"), &format!("path = {{ regex = \"/item-{n}(x[0-9]*)?\" }}")))
+        .collect();
+    let (routes, table) = table(&routes);
+    for (path, name, most) in [("/item-7", "r7", 1), ("/item-345x6", "r345", 3), ("/item-34y", "", 2)] {
+        let request = request("GET", path, &[]);
+        let mut looks = Looks::default();
+        let found = table.walk(&Ask::new(&request, "127.0.0.1".parse().unwrap()), &mut looks);
+        assert_eq!(found.map_or("", |number| &routes[number].name), name, "{path}");
+        assert!(looks.regexes <= most, "{path}: {looks:?}");
+    }
+}
+
+/// What `[[route]]` says of the order, line by line: the first of each two goes before the second,
+/// whichever stands first in the file.
+#[test]
+fn the_order_is_as_documented() {
+    let r = |text: &str| format!("path = {{ regex = \"{text}\" }}");
+    let p = |text: &str| format!("path = \"{text}\"");
+    for (first, second, target) in [
+        ("host = \"a.b.c\"".into(), "host = \"*.b.c\"".into(), "/"),
+        ("host = \"*.b.c\"".into(), "host = \"*.c\"".into(), "/"),
+        ("host = \"*.c\"\npath = \"/**\"".into(), p("/x"), "/x"),
+        (p("/x/y"), r("/x/[a-z]"), "/x/y"),
+        (p("/x/**"), r("/[a-z]/y"), "/x/y"),
+        (r("/x/[a-z]"), p("/x/{id}"), "/x/y"),
+        (r("/x/[a-z]+"), p("/x/{id}/z"), "/x/y"),
+        (r("/x/.*"), p("/x/{id}/z"), "/x/y/z"),
+        (r("/x/y[a-z]*"), r("/x/[a-z]+"), "/x/yz"),
+        (r("/x/[a-z]+"), r("/.*"), "/x/yz"),
+        (p("/{a}/y"), p("/{a}/{b}"), "/x/y"),
+        (p("/{a}/{b}"), p("/{a}/**"), "/x/y"),
+        (p("/{a}"), p("/**"), "/x"),
+        (r(".*"), p("/{a}"), "/x"),
+        (p("/x/y") + "\nwhen = [{ header = \"a\", present = true }]", p("/x/y"), "/x/y"),
+        (p("/x") + "\nmethods = [\"GET\"]", p("/x"), "/x"),
+        (r("/x.*") + "\nwhen = [{ header = \"a\", present = true }]", r("/x[a-z]*"), "/xy"),
+    ] {
+        for turned in [false, true] {
+            let mut both = [route("first", &first), route("second", &second)];
+            if turned {
+                both.reverse();
+            }
+            let (routes, table) = table(&both.concat());
+            let request = request("GET", target, &[("host", "a.b.c"), ("a", "1")]);
+            match find(&table, &request) {
+                Found::Route(number) => assert_eq!(routes[number].name, "first", "{first} | {second}"),
+                other => panic!("{other:?}: {first} | {second}"),
+            }
+        }
+    }
+    // The order of the file is what is left.
+    for (one, other, target) in [(r("/x[a-z]*"), r("/x.*"), "/xy"), (r("/x.*"), r("/x[a-z]*"), "/xy")] {
+        let (_, table) = table(&[route("first", &one), route("second", &other)].concat());
+        assert_eq!(find(&table, &request("GET", target, &[])), Found::Route(0), "{one} | {other}");
+    }
 }
