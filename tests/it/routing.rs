@@ -35,8 +35,14 @@ async fn a_route_is_chosen_by_what_when_says() {
         to_origin("cookie", r#"when = [{ cookie = "tester", prefix = "yes" }]"#),
         to_origin("local", "path = \"/local\"\nwhen = [{ client = [\"127.0.0.0/8\"] }]"),
         to_origin("far", "path = \"/far\"\nwhen = [{ client = [\"10.0.0.0/8\", \"::1\"] }]"),
-        to_origin("no-agent", "path = \"/agent\"\nwhen = [{ not = { header = \"x-agent\", present = true } }]"),
-        to_origin("two", r#"when = [{ header = "x-version", equals = "v1" }, { cookie = "a", equals = "1" }]"#),
+        to_origin(
+            "no-agent",
+            "path = \"/agent\"\nwhen = [{ not = { header = \"x-agent\", present = true } }]",
+        ),
+        to_origin(
+            "two",
+            r#"when = [{ header = "x-version", equals = "v1" }, { cookie = "a", equals = "1" }]"#,
+        ),
     ];
     let gateway = Gateway::start(config(&origin, &routes.join("\n"))).await;
     for client in [Client::http1(), Client::http2()] {
@@ -64,7 +70,8 @@ async fn a_route_is_chosen_by_what_when_says() {
             let answer = request.send().await;
             assert_eq!(answer.header("x-route"), Some(expected), "{path} {header}");
         }
-        let both = client.get(gateway.url("/")).header("x-version", "v1").header("cookie", "a=1").send().await;
+        let both =
+            client.get(gateway.url("/")).header("x-version", "v1").header("cookie", "a=1").send().await;
         assert_eq!(both.header("x-route"), Some("two"), "more conditions go before fewer");
     }
 }
@@ -177,7 +184,10 @@ async fn redirects_say_where_to() {
         redirect("/tls/**", r#"to = "https://{host}{path}", status = 307"#),
         redirect("/port", r#"to = "https://{host}:8443/x?a=1", status = 303"#),
         redirect("/drop", r#"to = "/x", query = "drop""#),
-        named("regex", "path = { regex = \"/(?<y>[0-9]{4})-(?<m>[0-9]{2})\" }\nredirect = { to = \"/{y}/{m}\" }"),
+        named(
+            "regex",
+            "path = { regex = \"/(?<y>[0-9]{4})-(?<m>[0-9]{2})\" }\nredirect = { to = \"/{y}/{m}\" }",
+        ),
     ];
     let gateway = Gateway::start(config(&origin, &routes.join("\n"))).await;
     for client in [Client::http1(), Client::http2()] {
@@ -236,7 +246,10 @@ async fn fixed_answers_need_no_upstream() {
         let head = client.request(Method::HEAD, gateway.url("/text")).send().await;
         assert_eq!((head.header("content-length"), head.body.len()), (Some("10"), 0));
         let page = client.get(gateway.url("/page")).send().await;
-        assert_eq!((page.header("content-type"), &*page.text()), (Some("text/html; charset=utf-8"), "<h1>one</h1>"));
+        assert_eq!(
+            (page.header("content-type"), &*page.text()),
+            (Some("text/html; charset=utf-8"), "<h1>one</h1>")
+        );
         let none = client.get(gateway.url("/none")).send().await;
         assert_eq!((none.status.as_u16(), none.header("content-length")), (204, None));
         let empty = client.post(gateway.url("/empty")).body("not read").send().await;
@@ -282,7 +295,10 @@ async fn the_upstream_is_asked_for_what_was_rewritten() {
         ] {
             let asked = client.get(gateway.url(path)).host("api.example.com").send().await.json();
             assert_eq!(asked["path"], expected, "{path}");
-            assert_eq!(asked["query"].as_str().filter(|it| !it.is_empty()), query.filter(|it| !it.is_empty()));
+            assert_eq!(
+                asked["query"].as_str().filter(|it| !it.is_empty()),
+                query.filter(|it| !it.is_empty())
+            );
             let host = match path {
                 "/h" => "only.internal",
                 "/add?" => "t.internal:81",

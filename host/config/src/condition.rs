@@ -3,10 +3,10 @@
 use http::HeaderName;
 use ipnet::IpNet;
 
+use crate::Pattern;
 use crate::network::network;
 use crate::section::Section;
 use crate::value::{Value, boolean, some, string, table};
-use crate::Pattern;
 
 /// One of `when`: `{ header = "x-beta", equals = "1" }`. A route is taken when all of them hold.
 /// Exactly one of `header`, `query`, `cookie`, `client` and `not`; the first three with a test.
@@ -67,7 +67,9 @@ impl Condition {
             (None, ..) | (_, _, None, None) if !clean => None,
             (None, ..) => section.fail("a condition about nothing", SUBJECTS),
             (_, Some(_), ..) => section.fail("a condition about two things", &format!("only {SUBJECTS}")),
-            (_, _, _, Some(_)) => section.fail("a condition with more than one test", &format!("only {TESTS}")),
+            (_, _, _, Some(_)) => {
+                section.fail("a condition with more than one test", &format!("only {TESTS}"))
+            }
             (Some(Subject::Whole(condition)), _, None, _) => Some(condition),
             (Some(Subject::Whole(_)), _, Some(_), _) => {
                 section.fail("a test of nothing", "no test beside `client` and `not`")

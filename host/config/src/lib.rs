@@ -58,8 +58,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use action::{
-    Action, FixedBody, Forward, Origin, Piece, Redirect, RedirectQuery, Respond, Rewrite, Split, SplitBy, Template,
-    Weighted,
+    Action, FixedBody, Forward, Origin, Piece, Redirect, RedirectQuery, Respond, Rewrite, Split, SplitBy,
+    Template, Weighted,
 };
 pub use condition::{Condition, Test};
 pub use error::{ConfigError, Errors};

@@ -10,8 +10,8 @@ use crate::policy::Policy;
 use crate::route::Defaults;
 use crate::scope::{Named, Scope, Unique};
 use crate::section::Sink;
-use crate::twice::Asked;
 use crate::source::{Document, Text};
+use crate::twice::Asked;
 use crate::{Config, ConfigError, Errors, Gateway, Log, Natives, Place, Plugin, Route, Upstream, check};
 
 pub(crate) fn load(path: &Path, natives: &Natives<'_>) -> Result<Config, Errors> {

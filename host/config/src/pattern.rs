@@ -103,7 +103,8 @@ fn begin(hir: &Hir, prefix: &mut Vec<u8>) -> bool {
                 begin(part, &mut beginning);
                 beginning
             });
-            let common = beginnings.reduce(|a, b| a.into_iter().zip(b).take_while(|(a, b)| a == b).map(|(a, _)| a).collect());
+            let common = beginnings
+                .reduce(|a, b| a.into_iter().zip(b).take_while(|(a, b)| a == b).map(|(a, _)| a).collect());
             prefix.extend(common.unwrap_or_default());
             false
         }

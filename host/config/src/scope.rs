@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::policy::Policy;
-use crate::twice::Asked;
 use crate::suggest::{did_you_mean, one_of};
+use crate::twice::Asked;
 use crate::value::Value;
 use crate::{Attachment, Listener, Place, Target};
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
 use limen_config::{
-    Action, Condition, Config, FixedBody, Host, IsolateMode, Level, LogFormat, Natives, OnError, PathPattern, Piece,
-    RedirectQuery, RoutePath, Segment, SplitBy, Target, Test,
+    Action, Condition, Config, FixedBody, Host, IsolateMode, Level, LogFormat, Natives, OnError, PathPattern,
+    Piece, RedirectQuery, RoutePath, Segment, SplitBy, Target, Test,
 };
 use serde_json::json;
 
@@ -106,7 +106,10 @@ fn routes() {
     assert_eq!(route.listeners, [2, 1]);
     assert_eq!(route.host, Host::Exact("api.example.com".to_owned()));
     let literal = |text: &str| Segment::Literal(text.to_owned());
-    assert_eq!(pattern(&route.path).segments, [literal("v1"), literal("users"), Segment::Parameter("id".to_owned())]);
+    assert_eq!(
+        pattern(&route.path).segments,
+        [literal("v1"), literal("users"), Segment::Parameter("id".to_owned())]
+    );
     assert_eq!(route.methods, Some(vec![Method::GET, Method::PUT]));
     let condition = |header, test| Condition::Header(HeaderName::from_static(header), test);
     assert_eq!(
@@ -151,7 +154,9 @@ fn what_routes_do() {
     let whens: Vec<_> = canary.when.iter().map(|it| format!("{it:?}")).collect();
     assert_eq!(whens.len(), 4);
     assert!(matches!(&canary.when[0], Condition::Query(name, Test::Present(true)) if name == "next"));
-    assert!(matches!(&canary.when[1], Condition::Cookie(name, Test::Regex(it)) if name == "tester" && it.matches(b"a7")));
+    assert!(
+        matches!(&canary.when[1], Condition::Cookie(name, Test::Regex(it)) if name == "tester" && it.matches(b"a7"))
+    );
     assert!(matches!(&canary.when[2], Condition::Client(networks) if networks.len() == 2));
     assert!(matches!(&canary.when[3], Condition::Not(inner) if matches!(**inner, Condition::Header(..))));
 
@@ -174,7 +179,10 @@ fn what_routes_do() {
     assert_eq!(to.query, RedirectQuery::Drop);
 
     let Action::Respond(fixed) = &respond.action else { panic!("{:?}", respond.action) };
-    assert_eq!((fixed.status, &fixed.body), (StatusCode::SERVICE_UNAVAILABLE, &FixedBody::Text("back soon".to_owned())));
+    assert_eq!(
+        (fixed.status, &fixed.body),
+        (StatusCode::SERVICE_UNAVAILABLE, &FixedBody::Text("back soon".to_owned()))
+    );
     assert_eq!(fixed.headers[0].0, "retry-after");
     assert_eq!(file.action.file().unwrap(), Path::new("tests/ui/good/../files/certs/api.pem"));
 }

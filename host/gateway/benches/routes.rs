@@ -3,7 +3,11 @@
 //!
 //! `cargo bench -p limen-gateway --bench routes`
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that meets the unexpected stops right there")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark that meets the unexpected stops right there"
+)]
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -71,13 +75,16 @@ fn measure(routes: usize) -> f64 {
         best
     };
     let (some, all) = (time(&some), time(&all));
-    println!("{routes} routes: {some:.0} ns for each find, {all:.0} when all are asked for in turn (best of 50 rounds)");
+    println!(
+        "{routes} routes: {some:.0} ns for each find, {all:.0} when all are asked for in turn (best of 50 rounds)"
+    );
     some
 }
 
 fn table(routes: &str) -> RouteTable {
     let file = std::env::temp_dir().join(format!("limen-bench-{}.toml", std::process::id()));
-    let head = "[[listener]]\naddress = \"127.0.0.1:0\"\n[upstream.u]\nendpoints = [\"http://127.0.0.1:1\"]\n";
+    let head =
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[upstream.u]\nendpoints = [\"http://127.0.0.1:1\"]\n";
     std::fs::write(&file, format!("{head}{routes}")).unwrap();
     let config = Config::load(&file, &Natives(&[]));
     std::fs::remove_file(&file).unwrap();

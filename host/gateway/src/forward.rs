@@ -51,9 +51,8 @@ pub async fn forward(
         let identity = HeaderValue::from_static("identity");
         request.headers_mut().insert(header::ACCEPT_ENCODING, identity);
     }
-    let attempts = watch
-        .zip(world.observers.as_ref())
-        .map(|(watch, observers)| Attempts::at(observers, watch, number));
+    let attempts =
+        watch.zip(world.observers.as_ref()).map(|(watch, observers)| Attempts::at(observers, watch, number));
     let outgoing = Outgoing { request, client: &exchange.client, attempts };
     let Answer { mut head, body } = upstream.send(outgoing).await?;
     head::strip_hop_by_hop(head.headers_mut());

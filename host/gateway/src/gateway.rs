@@ -245,12 +245,7 @@ impl Body for AnswerBody {
     }
 }
 
-fn find(
-    world: &World,
-    connection: &Connection,
-    listener: usize,
-    head: &Request<()>,
-) -> Result<usize, Fault> {
+fn find(world: &World, connection: &Connection, listener: usize, head: &Request<()>) -> Result<usize, Fault> {
     let listener = world.snapshot.listeners.get(listener).ok_or_else(Fault::no_route)?;
     match listener.routes.find(&Ask::new(head, connection.client.address.ip())) {
         Found::Route(number) => Ok(number),

@@ -278,7 +278,8 @@ mod tests {
     fn groups_are_parameters() {
         let mut exchange = exchange("/users/a%2Fb");
         let regex = Regex::new("/users/(?<name>[^/]+)(?<more>/.*)?").unwrap();
-        exchange.route = Arc::new(RouteFacts { parameters: Parameters::Groups(regex), ..RouteFacts::default() });
+        exchange.route =
+            Arc::new(RouteFacts { parameters: Parameters::Groups(regex), ..RouteFacts::default() });
         assert_eq!(exchange.path_parameter("name").unwrap(), "a/b");
         assert_eq!(exchange.path_parameter("more"), None);
         assert_eq!(exchange.path_parameter("nope"), None);

@@ -41,8 +41,10 @@ impl Action {
         let _ = section.get("upstream");
         let redirect = section.optional("redirect", |value| Redirect::read(&value.section()?, path));
         let respond = section.optional("respond", |value| Respond::read(&value.section()?));
-        let written: Vec<&str> =
-            ["upstream", "redirect", "respond"].into_iter().filter(|key| section.peek(key).is_some()).collect();
+        let written: Vec<&str> = ["upstream", "redirect", "respond"]
+            .into_iter()
+            .filter(|key| section.peek(key).is_some())
+            .collect();
         let forward = match written.as_slice() {
             // Without any of them it is `upstream` that is missing.
             [] | ["upstream", ..] => Forward::read(section, path, scope),

@@ -40,8 +40,13 @@ fn status(value: &Value<'_>) -> Option<StatusCode> {
     const EXPECTED: &str = "301, 302, 303, 307 or 308";
     let DeValue::Integer(integer) = value.inner else { return value.wrong_type(EXPECTED) };
     let status = whole(integer).and_then(|n| u16::try_from(n).ok());
-    match status.filter(|n| matches!(n, 301 | 302 | 303 | 307 | 308)).and_then(|n| StatusCode::from_u16(n).ok()) {
+    match status
+        .filter(|n| matches!(n, 301 | 302 | 303 | 307 | 308))
+        .and_then(|n| StatusCode::from_u16(n).ok())
+    {
         Some(status) => Some(status),
-        None => value.fail(value.error(format!("not the status of a redirect: {integer}")).expected(EXPECTED)),
+        None => {
+            value.fail(value.error(format!("not the status of a redirect: {integer}")).expected(EXPECTED))
+        }
     }
 }

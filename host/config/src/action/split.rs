@@ -68,7 +68,9 @@ fn targets(value: &Value<'_>, scope: &Scope<'_>) -> Option<Vec<Weighted>> {
     for (n, item) in targets.iter().zip(value.items(EXPECTED)?).enumerate() {
         let (target, at) = item;
         if targets.iter().take(n).any(|before| before.to == target.to) {
-            return at.fail(at.error(format!("the upstream `{}` twice", target.to)).expected("each upstream once"));
+            return at.fail(
+                at.error(format!("the upstream `{}` twice", target.to)).expected("each upstream once"),
+            );
         }
     }
     if targets.len() > MOST {

@@ -55,11 +55,17 @@ impl Template {
             let (origin, path) = match text.split_once("://") {
                 Some((scheme, rest)) => {
                     let end = rest.find(['/', '?']).into_iter().chain(rest.find("{path}")).min();
-                    let (authority, path) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, ""));
+                    let (authority, path) =
+                        rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, ""));
                     (Some(origin(scheme, authority)?), path)
                 }
                 None if begins_path(text) => (None, text),
-                None => return wrong("neither a path nor a URL", "`/`, `{path}`, `https://` or `http://` comes first"),
+                None => {
+                    return wrong(
+                        "neither a path nor a URL",
+                        "`/`, `{path}`, `https://` or `http://` comes first",
+                    );
+                }
             };
             let path = if begins_path(path) { path.to_owned() } else { format!("/{path}") };
             Ok(Template { text: text.to_owned(), origin, pieces: pieces(&path, route)? })
@@ -98,7 +104,8 @@ fn read(
     parse: impl Fn(&str) -> Result<Template, Wrong>,
 ) -> Option<Template> {
     let text = value.text(expected)?;
-    let sendable = |c: char| c.is_ascii_graphic() && !matches!(c, '#' | '\\' | '"' | '<' | '>' | '^' | '`' | '|');
+    let sendable =
+        |c: char| c.is_ascii_graphic() && !matches!(c, '#' | '\\' | '"' | '<' | '>' | '^' | '`' | '|');
     let parsed = match text.chars().find(|c| !sendable(*c)) {
         Some('#') => wrong("a fragment", "leave out what follows `#`"),
         Some(_) => wrong("a character that URLs can't have", "write it percent-encoded, like `%20`"),
@@ -154,7 +161,12 @@ fn pieces(text: &str, route: Option<&RoutePath>) -> Result<Vec<Piece>, Wrong> {
             name if route.is_some() && known => (literal, Piece::Parameter(name.to_owned())),
             "rest" if route.is_none_or(RoutePath::has_rest) => match literal.strip_suffix('/') {
                 Some(literal) => (literal, Piece::Rest),
-                None => return wrong("`{rest}` without `/` before it", "it stands for whole segments, as in \"/new/{rest}\""),
+                None => {
+                    return wrong(
+                        "`{rest}` without `/` before it",
+                        "it stands for whole segments, as in \"/new/{rest}\"",
+                    );
+                }
             },
             "path" => (literal, Piece::Path),
             // The route's path is wrong itself.

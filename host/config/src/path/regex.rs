@@ -1,8 +1,8 @@
 //! `path = { regex = "..." }`
 
+use crate::Pattern;
 use crate::section::section;
 use crate::value::Value;
-use crate::Pattern;
 
 section! {
     /// `path = { regex = "/v1/users/(?<id>[0-9]+)" }`: for what neither parameters nor `/**` can say.
@@ -20,7 +20,8 @@ fn pattern(value: &Value<'_>) -> Option<Pattern> {
     let pattern = Pattern::read(value)?;
     let begins = pattern.literal_prefix();
     if !begins.is_empty() && !begins.starts_with('/') {
-        let error = value.error("a regular expression that no path matches").expected("one that begins with `/`");
+        let error =
+            value.error("a regular expression that no path matches").expected("one that begins with `/`");
         return value.fail(error.hint(format!("did you mean \"/{}\"?", pattern.text)));
     }
     Some(pattern)

@@ -45,7 +45,9 @@ impl Action {
     /// Whether it asks for the path as it was before policies could change it.
     pub fn remembers_path(&self) -> bool {
         match self {
-            Action::Forward(forward) => forward.rewrite.as_ref().is_some_and(|rewrite| rewrite.path.is_some()),
+            Action::Forward(forward) => {
+                forward.rewrite.as_ref().is_some_and(|rewrite| rewrite.path.is_some())
+            }
             Action::Redirect(_) => true,
             Action::Respond(_) => false,
         }

@@ -66,7 +66,8 @@ impl Redirect {
 /// The host that the client asked for, if it is nothing but one: it is about to stand in a URL.
 fn asked_host(exchange: &Exchange) -> Result<&str, Fault> {
     let host = without_port(exchange.authority());
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    let good =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     if host.is_empty() || !host.bytes().all(good) {
         return Err(Fault::bad_request("The host is none."));
     }

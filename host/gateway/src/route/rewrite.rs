@@ -1,9 +1,9 @@
 //! What an upstream is asked for in place of what the client asked.
 
 use bytes::Bytes;
+use http::Uri;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
-use http::Uri;
 use limen_config::RoutePath;
 use limen_policy::Exchange;
 

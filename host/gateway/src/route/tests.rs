@@ -144,7 +144,10 @@ fn ten_thousand_routes_cost_no_more_than_ten() {
         looks
     };
     let few = looks(10);
-    assert!(few.iter().all(|looks| looks.nodes <= 6 && looks.regexes <= 1 && looks.candidates <= 1), "{few:?}");
+    assert!(
+        few.iter().all(|looks| looks.nodes <= 6 && looks.regexes <= 1 && looks.candidates <= 1),
+        "{few:?}"
+    );
     assert_eq!(few, looks(10_000));
 }
 

@@ -55,9 +55,10 @@ impl Tree {
             Some((segments, beginning)) => (Some(segments), beginning),
             None => (None, begins),
         };
-        let node = segments.into_iter().flat_map(|segments| segments.split('/')).fold(self, |node, segment| {
-            node.literal.entry(segment.into()).or_default()
-        });
+        let node = segments
+            .into_iter()
+            .flat_map(|segments| segments.split('/'))
+            .fold(self, |node, segment| node.literal.entry(segment.into()).or_default());
         let regexes = node.regexes.get_or_insert_default();
         if !regexes.lengths.contains(&beginning.len()) {
             regexes.lengths.push(beginning.len());
