@@ -1,6 +1,6 @@
 //! Which route is taken, and what it then does: splits, redirects, fixed answers, rewrites.
 
-use crate::common::{assert_problem, config, config_of_one_worker};
+use crate::common::{assert_problem, config};
 use http::Method;
 use limen_tests::{Answer, Client, Gateway, Origin, wire};
 
