@@ -135,13 +135,12 @@ fn ten_thousand_routes_cost_no_more_than_ten() {
             ("a.b.v9.example.com", "/z/y"),
             ("a.b.v9.example.com", "/nothing/of/that/kind"),
         ];
-        let looks = asked.map(|(host, path)| {
+        asked.map(|(host, path)| {
             let request = request("GET", path, &[("host", host)]);
             let mut looks = Looks::default();
             table.walk(&Ask::new(&request, "127.0.0.1".parse().unwrap()), &mut looks);
             looks
-        });
-        looks
+        })
     };
     let few = looks(10);
     assert!(
