@@ -14,6 +14,7 @@ mod kit;
 mod smoke;
 
 mod bodies;
+mod dialer;
 mod proxy;
 mod routing;
 

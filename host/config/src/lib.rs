@@ -76,7 +76,10 @@ pub use policy::{Attachment, OnError, Target};
 pub use route::Route;
 pub use settings::Settings;
 pub use suggest::did_you_mean;
-pub use upstream::{Balance, Endpoint, HashBy, Upstream, UpstreamTimeouts};
+pub use upstream::{
+    Balance, Endpoint, HashBy, ResponseHead, Scheme, TlsVersion, Upstream, UpstreamHttp2, UpstreamPool,
+    UpstreamProtocol, UpstreamTimeouts, UpstreamTls, Verify,
+};
 
 /// What the file says, checked. It has no behaviour.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use crate::listener::tls;
 use crate::pipeline::{Attached, Pipeline};
 use crate::route::{Action, RouteTable};
 use crate::settings;
-use crate::upstream;
+use crate::upstream::{self, Connector};
 
 /// Everything that a request needs to know of the configuration. A request sees one snapshot from
 /// its first moment to its last.
@@ -99,6 +99,18 @@ impl Snapshot {
                 Err(error) => errors.push(error),
             }
         }
+        let mut built_upstreams = Vec::new();
+        for terms in upstreams.values() {
+            let known = previous
+                .and_then(|previous| previous.upstreams.iter().find(|known| known.terms.name == terms.name));
+            match Connector::new(terms, known.map(|known| &known.connector)) {
+                Ok(connector) => {
+                    let known = known.map(|known| &**known);
+                    built_upstreams.push(Arc::new(upstream::Shared::new(terms, connector, known)));
+                }
+                Err(error) => errors.push(error),
+            }
+        }
         let numbers: BTreeMap<&str, usize> =
             upstreams.keys().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
         let mut actions = Vec::new();
@@ -112,13 +124,6 @@ impl Snapshot {
             return Err(errors.into_iter().collect());
         }
 
-        let built_upstreams = upstreams.values().map(|terms| {
-            let known = |previous: &Snapshot| {
-                previous.upstreams.iter().find(|known| known.terms.name == terms.name).cloned()
-            };
-            Arc::new(upstream::Shared::new(terms, previous.and_then(known).as_deref()))
-        });
-        let built_upstreams = built_upstreams.collect();
         let built_routes = routes.iter().zip(actions).enumerate().map(|(number, (route, action))| {
             let attached = route.policies.iter().enumerate().filter_map(|(place, attachment)| {
                 let policy = policies.remove(&(number, place))?;

@@ -27,7 +27,7 @@ use crate::snapshot::Snapshot;
 use crate::upstream::{Pools, Upstream};
 
 /// How often connections that have been idle for too long are looked for.
-const PRUNE_EVERY: Duration = Duration::from_secs(10);
+const PRUNE_EVERY: Duration = Duration::from_secs(2);
 
 pub struct Worker {
     number: usize,
@@ -135,7 +135,7 @@ impl Worker {
         let observers = Observers::new(&snapshot, &self.meters);
         let world = World { snapshot, observers, upstreams, facts };
         let before = self.world.replace(Rc::new(world));
-        self.pools.prune();
+        self.pools.tend();
         self.open_doors(edition, &before, alive)
     }
 
@@ -181,7 +181,7 @@ impl Worker {
     async fn prune(self: Rc<Self>) {
         loop {
             tokio::time::sleep(PRUNE_EVERY).await;
-            self.pools.prune();
+            self.pools.tend();
         }
     }
 }

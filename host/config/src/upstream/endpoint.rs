@@ -8,10 +8,11 @@ use crate::{ConfigError, Place};
 
 use super::balance::table_of;
 
-/// One server, "http://host:port" or `{ url = "http://host:port", weight = 2, priority = 1 }`. The
-/// port is 80 when it is left out.
+/// One server, "http://host:port" or `{ url = "http://host:port", weight = 2, priority = 1 }`. With
+/// "https://host:port" it is spoken to over TLS. The port is 80 or 443 when it is left out.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
+    pub scheme: Scheme,
     /// A name or an IP address; an IPv6 address without its brackets.
     pub host: String,
     pub port: u16,
@@ -23,6 +24,15 @@ pub struct Endpoint {
     pub priority: u32,
     /// Where it stands in the file.
     pub place: Place,
+}
+
+/// What an endpoint is spoken to over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Clear text.
+    Http,
+    /// TLS.
+    Https,
 }
 
 impl Endpoint {
@@ -37,15 +47,15 @@ impl Endpoint {
             }
             None => (url(value), 1, 0),
         };
-        let (host, port) = url?;
+        let (scheme, host, port) = url?;
         let (weight, priority) = (u32::try_from(weight).ok()?, u32::try_from(priority).ok()?);
-        Some(Endpoint { host, port, weight, priority, place: value.place() })
+        Some(Endpoint { scheme, host, port, weight, priority, place: value.place() })
     }
 }
 
 const EXPECTED: &str = "an address like \"http://127.0.0.1:9001\" or \"http://users.internal\"";
 
-fn url(value: &Value<'_>) -> Option<(String, u16)> {
+fn url(value: &Value<'_>) -> Option<(Scheme, String, u16)> {
     let text = value.text(EXPECTED)?;
     match parse(&text) {
         Ok(url) => Some(url),
@@ -55,19 +65,15 @@ fn url(value: &Value<'_>) -> Option<(String, u16)> {
 
 type Wrong = fn(&Value<'_>, &str) -> ConfigError;
 
-fn parse(text: &str) -> Result<(String, u16), Wrong> {
-    if text.starts_with("https://") {
-        return Err(|value, _| {
-            value
-                .error("https upstreams are not supported yet")
-                .expected("an `http://` address")
-                .hint("use `http://` on a network you trust, or a local TLS proxy")
-        });
-    }
-    let Some(authority) = text.strip_prefix("http://") else {
+fn parse(text: &str) -> Result<(Scheme, String, u16), Wrong> {
+    let (scheme, authority) = if let Some(authority) = text.strip_prefix("http://") {
+        (Scheme::Http, authority)
+    } else if let Some(authority) = text.strip_prefix("https://") {
+        (Scheme::Https, authority)
+    } else {
         return Err(|value, text| {
             let hint = match text.contains("://") {
-                true => "only `http://` is supported".to_owned(),
+                true => "only `http://` and `https://` are supported".to_owned(),
                 false => format!("did you mean \"http://{text}\"?"),
             };
             value.error(format!("an endpoint without `http://`: `{text}`")).expected(EXPECTED).hint(hint)
@@ -78,7 +84,7 @@ fn parse(text: &str) -> Result<(String, u16), Wrong> {
     }
     if authority.contains(['/', '?', '#']) {
         return Err(|value, text| {
-            let end = text.char_indices().skip("http://".len()).find(|(_, c)| matches!(c, '/' | '?' | '#'));
+            let end = text.char_indices().skip("https://".len()).find(|(_, c)| matches!(c, '/' | '?' | '#'));
             let bare = end.and_then(|(at, _)| text.get(..at)).unwrap_or(text);
             value
                 .error(format!("an endpoint with a path or query: `{text}`"))
@@ -102,12 +108,13 @@ fn parse(text: &str) -> Result<(String, u16), Wrong> {
         }
     };
     let port = match port {
+        None if scheme == Scheme::Https => 443,
         None => 80,
         Some(port) => {
             port.parse().ok().filter(|port| *port != 0 && digits(text)).ok_or(not_a_port as Wrong)?
         }
     };
-    Ok((host, port))
+    Ok((scheme, host, port))
 }
 
 /// `parse` takes a sign as well.

@@ -2,15 +2,21 @@
 
 mod balance;
 mod endpoint;
+mod pool;
+mod protocol;
 mod timeout;
+mod tls;
 
 use crate::Place;
-use crate::section::section;
+use crate::section::{Section, section};
 use crate::value::{integer, some};
 
 pub use balance::{Balance, HashBy};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, Scheme};
+pub use pool::UpstreamPool;
+pub use protocol::{ResponseHead, UpstreamHttp2, UpstreamProtocol};
 pub use timeout::UpstreamTimeouts;
+pub use tls::{TlsVersion, UpstreamTls, Verify};
 
 section! {
     /// `[upstream.NAME]`: servers that answer the same requests.
@@ -32,7 +38,38 @@ section! {
         /// `timeout`: how long to wait for them.
         pub timeout: UpstreamTimeouts = section.table("timeout", UpstreamTimeouts::read),
 
+        /// `protocol`: "auto", "http1" or "http2". Default "auto": `https` endpoints choose between
+        /// HTTP/2 and HTTP/1.1 (ALPN), `http` endpoints get HTTP/1.1. With "http2", `http` endpoints get
+        /// HTTP/2 with prior knowledge ("h2c").
+        pub protocol: UpstreamProtocol =
+            section.or("protocol", protocol::protocol, UpstreamProtocol::Auto),
+
+        /// `tls`: how `https` endpoints are spoken to.
+        pub tls: UpstreamTls = tls_of(section, endpoints.as_deref()),
+
+        /// `pool`: which connections are kept.
+        pub pool: UpstreamPool = section.table("pool", UpstreamPool::read),
+
+        /// `http2`: connections that speak HTTP/2.
+        pub http2: UpstreamHttp2 = section.table("http2", UpstreamHttp2::read),
+
+        /// `response_head`: the largest head that is taken from them.
+        pub response_head: ResponseHead = section.table("response_head", ResponseHead::read),
+
         /// Where it stands in the file.
         pub place: Place = Some(section.place()),
+    }
+}
+
+/// Settings for TLS that no endpoint would be spoken to with are a mistake: most likely in a scheme.
+fn tls_of(section: &Section<'_>, endpoints: Option<&[Endpoint]>) -> Option<UpstreamTls> {
+    let tls = section.table("tls", UpstreamTls::read);
+    let written = section.get("tls");
+    match (written, endpoints) {
+        (Some(written), Some(endpoints)) if endpoints.iter().all(|it| it.scheme == Scheme::Http) => {
+            let error = written.error("`tls` for an upstream without `https` endpoints");
+            written.fail(error.expected("an endpoint like \"https://users.internal\""))
+        }
+        _ => tls,
     }
 }

@@ -17,8 +17,7 @@ section! {
         /// `first_byte`: from the request to the head of the response. Default 30s.
         pub first_byte: Duration = section.or("first_byte", duration(TIMEOUT), Duration::from_secs(30)),
 
-        /// `idle`: between two pieces of a body, and of an unused connection's life; a stream may
-        /// live as long as it moves. Default 60s.
+        /// `idle`: between two pieces of a body; a stream may live as long as it moves. Default 60s.
         pub idle: Duration = section.or("idle", duration(TIMEOUT), Duration::from_secs(60)),
     }
 }

@@ -26,8 +26,10 @@ impl Fingerprint {
         let pairs = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let pairs = pairs.flat_map(|tls| &tls.certificates).flat_map(|pair| [&pair.cert, &pair.key]);
         let answers = config.routes.iter().filter_map(|route| route.action.file());
-        let files =
-            config.files.iter().chain(&config.folders).chain(components).chain(pairs).chain(answers).cloned();
+        let upstreams = config.upstreams.values().map(|upstream| &upstream.tls);
+        let upstreams = upstreams.flat_map(|tls| [&tls.roots, &tls.cert, &tls.key]).flatten();
+        let files = config.files.iter().chain(&config.folders).chain(components).chain(pairs);
+        let files = files.chain(answers).chain(upstreams).cloned();
         Fingerprint(files.map(look).collect())
     }
 

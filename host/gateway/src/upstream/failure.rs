@@ -1,6 +1,7 @@
 //! Why an endpoint gave no answer, told so that one can decide whether to ask again.
 
 use std::error::Error;
+use std::io;
 
 use http::Request;
 
@@ -23,7 +24,6 @@ pub enum FailureKind {
     /// No connection in time.
     ConnectTimeout,
     /// A connection, but no TLS on it.
-    #[allow(dead_code, reason = "for connections that are about to learn it")]
     Tls,
     /// The endpoint did not begin with the request: the connection was closed before it was sent, or
     /// the endpoint says so (RFC 9113, sections 6.8 and 8.7). Safe to send again, whatever it is.
@@ -73,7 +73,31 @@ impl FailureKind {
         if error.is_incomplete_message() && is_used {
             return FailureKind::Stale;
         }
-        FailureKind::Reset
+        match error.source() {
+            Some(cause) => Self::of_cause(cause),
+            None => FailureKind::Reset,
+        }
+    }
+
+    fn of_cause(cause: &(dyn Error + 'static)) -> Self {
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return match error.reason() {
+                // A stream is ended by GOAWAY if its number is above those that are served to their end.
+                _ if error.is_remote() && (is_refused || error.is_go_away()) => FailureKind::Unsent,
+                Some(h2::Reason::PROTOCOL_ERROR | h2::Reason::FRAME_SIZE_ERROR) if error.is_library() => {
+                    FailureKind::Malformed
+                }
+                _ => FailureKind::Reset,
+            };
+        }
+        match cause.downcast_ref::<io::Error>() {
+            Some(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                FailureKind::Tls
+            }
+            Some(error) if error.kind() == io::ErrorKind::InvalidData => FailureKind::Malformed,
+            _ => FailureKind::Reset,
+        }
     }
 }
 

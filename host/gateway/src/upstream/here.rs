@@ -34,7 +34,7 @@ pub enum Outcome {
 impl Here {
     pub fn new(shared: &Shared, pools: &Pools) -> Rc<Self> {
         let set = shared.endpoints();
-        let pools = set.endpoints.iter().map(|endpoint| pools.get(&endpoint.address)).collect();
+        let pools = set.endpoints.iter().map(|endpoint| pools.get(endpoint, &shared.connector)).collect();
         Rc::new(Here { set, pools })
     }
 

@@ -1,12 +1,14 @@
 //! A named group of endpoints, as one worker sees it.
 
 mod balance;
+mod connect;
 mod endpoint;
 mod failure;
 mod here;
 mod lease;
 mod pool;
 mod shared;
+mod tally;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,6 +23,7 @@ use crate::observe::{Attempt, Attempts};
 use crate::refusal::Fault;
 
 use balance::{Ask, Balancer};
+pub use connect::Connector;
 pub use endpoint::Endpoint;
 use endpoint::EndpointId;
 use failure::FailureKind;
@@ -55,7 +58,11 @@ impl Upstream {
     /// `start` differs from worker to worker, so that they don't all begin with the same endpoint.
     pub fn new(shared: Arc<Shared>, pools: Rc<Pools>, start: usize) -> Self {
         let balancer = Balancer::new(&shared.terms.balance, start);
-        Upstream { shared, balancer, pools, here: RefCell::default() }
+        let upstream = Upstream { shared, balancer, pools, here: RefCell::default() };
+        if upstream.shared.connector.pool.warm > 0 {
+            upstream.here();
+        }
+        upstream
     }
 
     /// Sends a request to the endpoint that the balancer picks, or to the next one where that refuses
@@ -70,7 +77,7 @@ impl Upstream {
             tried.push(picked.id());
             loop {
                 let attempt = attempts.map(|at| at.begin(picked.endpoint(), request.headers_mut()));
-                let connection = match picked.pool().connection(timeout.connect).await {
+                let connection = match picked.pool().connection(&request, timeout.connect).await {
                     Ok(connection) => connection,
                     Err(failure) => {
                         Attempt::fail(attempt, failure.kind.name());

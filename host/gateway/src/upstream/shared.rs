@@ -7,12 +7,15 @@ use arc_swap::ArcSwap;
 use limen_config::Upstream as Terms;
 
 use super::balance::{Member, Table};
+use super::connect::Connector;
 use super::endpoint::{Address, Endpoint};
 
 /// An upstream as the whole gateway sees it.
 pub struct Shared {
     /// What the configuration says of it.
     pub terms: Terms,
+    /// How its endpoints are connected to.
+    pub connector: Arc<Connector>,
     /// Where it is served right now.
     endpoints: ArcSwap<EndpointSet>,
 }
@@ -27,10 +30,11 @@ pub struct EndpointSet {
 
 impl Shared {
     /// `previous` is the upstream of this name in the snapshot before.
-    pub fn new(terms: &Terms, previous: Option<&Shared>) -> Self {
+    pub fn new(terms: &Terms, connector: Arc<Connector>, previous: Option<&Shared>) -> Self {
         let known = previous.map(Shared::endpoints);
         let endpoints = terms.endpoints.iter().map(|endpoint| {
-            let address = Address { host: endpoint.host.clone(), port: endpoint.port };
+            let address =
+                Address { scheme: endpoint.scheme, host: endpoint.host.clone(), port: endpoint.port };
             let same = known.as_ref().and_then(|known| {
                 known.endpoints.iter().find(|endpoint| endpoint.address == address).cloned()
             });
@@ -41,7 +45,7 @@ impl Shared {
         let table = Table::new(terms, &members);
         let set =
             EndpointSet { endpoints: members.into_iter().map(|member| member.endpoint).collect(), table };
-        Shared { terms: terms.clone(), endpoints: ArcSwap::from_pointee(set) }
+        Shared { terms: terms.clone(), connector, endpoints: ArcSwap::from_pointee(set) }
     }
 
     /// Its endpoints as they are now.

@@ -73,7 +73,8 @@ mod tests {
     pub fn set(balance: &str, weights: &[u32]) -> EndpointSet {
         let terms = terms(&format!("balance = {balance}"));
         let members = weights.iter().enumerate().map(|(number, weight)| {
-            let address = Address { host: format!("10.0.0.{number}"), port: 80 };
+            let address =
+                Address { scheme: limen_config::Scheme::Http, host: format!("10.0.0.{number}"), port: 80 };
             Member { endpoint: Arc::new(Endpoint::new(address)), weight: *weight, priority: 0 }
         });
         let members: Vec<_> = members.collect();

@@ -1,0 +1,117 @@
+//! The right to use a connection for one request.
+
+use std::rc::Rc;
+
+use http::{Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+
+use crate::body::{RequestBody, Upload};
+use crate::upstream::connect::http1::{self, Asked, Http1};
+use crate::upstream::connect::http2::{self, Http2, Place};
+use crate::upstream::failure::{Failure, FailureKind, describe};
+
+use super::{Kept, Pool};
+
+/// A connection, or a place on one that others use as well.
+pub struct Connection {
+    pool: Rc<Pool>,
+    way: Way,
+    age: Age,
+}
+
+enum Way {
+    Http1 { kept: Kept<Http1>, upload: Option<Rc<Upload>>, after: After },
+    Http2 { kept: Rc<Kept<Http2>>, _place: Place },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// Made for this request.
+    New,
+    /// It has been there for a while, and may have been closed since.
+    Kept,
+}
+
+/// What becomes of a connection after the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Keep,
+    /// It speaks another protocol from here on.
+    LetGo,
+}
+
+impl Connection {
+    pub(super) fn http1(pool: &Rc<Pool>, kept: Kept<Http1>, age: Age) -> Self {
+        Connection { pool: pool.clone(), way: Way::Http1 { kept, upload: None, after: After::Keep }, age }
+    }
+
+    pub(super) fn http2(pool: &Rc<Pool>, kept: Rc<Kept<Http2>>, place: Place, age: Age) -> Self {
+        Connection { pool: pool.clone(), way: Way::Http2 { kept, _place: place }, age }
+    }
+
+    /// Sends a request and waits for the head of its response.
+    pub async fn send(
+        mut self,
+        request: Request<RequestBody>,
+    ) -> Result<(Response<()>, Incoming, Connection), Failure> {
+        let asked = match request.headers().contains_key(header::UPGRADE) {
+            true => Asked::ForUpgrade,
+            false => Asked::ForAnswer,
+        };
+        let sent = match &mut self.way {
+            Way::Http1 { kept, upload, .. } => {
+                *upload = request.body().upload();
+                kept.connection.send(request).await.map_err(|error| self.lost(error, None))
+            }
+            Way::Http2 { kept, .. } => {
+                let kept = kept.clone();
+                Box::pin(async {
+                    let copy = http2::copy(&request).map(Box::new);
+                    let scheme = self.pool.endpoint.address.scheme;
+                    kept.connection.send(request, scheme).await.map_err(|error| self.lost(error, copy))
+                })
+                .await
+            }
+        };
+        let (mut head, incoming) = sent?.into_parts();
+        if let Err(what) = http1::check(&mut head, asked) {
+            return Err(self.failure(FailureKind::Malformed, what));
+        }
+        if let Way::Http1 { after, .. } = &mut self.way
+            && head.status == StatusCode::SWITCHING_PROTOCOLS
+        {
+            *after = After::LetGo;
+        }
+        Ok((Response::from_parts(head, ()), incoming, self))
+    }
+
+    /// Gives it back after the end of the response. One that still carries a request body is closed.
+    pub fn release(self) {
+        if let Way::Http1 { kept, upload, after: After::Keep } = self.way
+            && upload.is_none_or(|upload| upload.is_done())
+        {
+            self.pool.keep(kept);
+        }
+    }
+
+    /// What it means that no response came. `copy` is the request, if there is one.
+    fn lost(
+        &self,
+        mut error: TrySendError<Request<RequestBody>>,
+        copy: Option<Box<Request<RequestBody>>>,
+    ) -> Failure {
+        let request = error.take_message().map(Box::new);
+        let kind = match (&request, self.age) {
+            (Some(_), Age::Kept) => FailureKind::Unsent,
+            (Some(_), Age::New) => FailureKind::Connect,
+            (None, age) => FailureKind::of(error.error(), age == Age::Kept),
+        };
+        let request = request.or_else(|| copy.filter(|_| kind == FailureKind::Unsent));
+        Failure { request, ..self.failure(kind, &describe(error.error())) }
+    }
+
+    fn failure(&self, kind: FailureKind, what: &str) -> Failure {
+        Failure::new(kind, format!("{}: {what}", self.pool.endpoint.address))
+    }
+}
