@@ -15,6 +15,7 @@ mod smoke;
 
 mod bodies;
 mod dialer;
+mod http;
 mod proxy;
 mod routing;
 

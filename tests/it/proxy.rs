@@ -269,7 +269,9 @@ async fn headers_of_one_connection_go_no_further() {
     assert_eq!(first, "get /raw/x?y=1 http/1.1");
     let mut names: Vec<_> = rest.lines().filter_map(|line| Some(line.split_once(':')?.0)).collect();
     names.sort_unstable();
-    assert_eq!(names, ["host", "x-kept"], "{head}");
+    let own = |name: &&str| !name.starts_with("x-forwarded-") && *name != "via";
+    names.retain(own);
+    assert_eq!(names, ["host", "te", "x-kept"], "{head}");
     assert!(rest.contains("host: api.example.com\r\n"), "{head}");
 }
 
@@ -472,10 +474,18 @@ async fn one_path_has_one_spelling() {
         let request = format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
         wire::exchange(gateway.addr("plain"), request).await
     };
-    for target in ["/admin/x", "/%61dmin/x", "/adm%69n/x?y"] {
+    for target in [
+        "/admin/x",
+        "/%61dmin/x",
+        "/adm%69n/x?y",
+        "/x/../admin/x",
+        "/x/%2e%2e/admin/x",
+        "/./admin/x",
+        "//admin/x",
+    ] {
         assert!(ask(target).await.starts_with("HTTP/1.1 401 "), "{target}");
     }
-    for target in ["/x/../admin/x", "/x/%2e%2e/admin/x", "/./admin/x"] {
+    for target in ["/../admin/x", "/%zz/admin/x", "/\\admin/x", "/%00/admin"] {
         assert!(ask(target).await.starts_with("HTTP/1.1 400 "), "{target}");
     }
     assert_eq!(origin.requests(), 0);

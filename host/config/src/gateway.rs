@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use crate::forwarded::{self, Forwarded};
+use crate::network::network;
 use crate::section::section;
-use crate::value::{duration, integer};
+use crate::target::PathRules;
+use crate::value::{duration, integer, list};
 
 section! {
     /// `[gateway]`: the process as a whole. Only in the main file.
@@ -23,6 +28,24 @@ section! {
         /// says at once that it is no longer ready (`/ready` of the admin listener), and a balancer in
         /// front needs a moment to see that. 0s to 1h; default 0s.
         pub drain_delay: Duration = section.or("drain_delay", duration(DRAIN), Duration::ZERO),
+
+        /// `trusted_proxies`: networks and addresses of the proxies before the gateway, whose word on
+        /// the client counts. For a connection from one of them, the client is the right-most address in
+        /// `X-Forwarded-For` (`Forwarded`, where `forwarded` names only that) that is none of them, and
+        /// what the gateway says by `forwarded` is added to what is there. From all others
+        /// `Forwarded`, `X-Forwarded-*` and `X-Real-IP` are dropped. Default: none is trusted.
+        pub trusted_proxies: Vec<IpNet> = section.or("trusted_proxies", list(network), Vec::new()),
+
+        /// `forwarded`: the headers by which upstreams learn whom they are asked for: "x-forwarded"
+        /// (`X-Forwarded-For`, `-Proto`, `-Host`, `-Port`), "x-real-ip", "forwarded" (RFC 7239), "via"
+        /// (RFC 9110, section 7.6.3; also on responses; a request that has been here eight times before is
+        /// answered with 508). Default ["x-forwarded", "via"]. Some origins compress nothing for a
+        /// request with `Via`: then leave it out.
+        pub forwarded: Vec<Forwarded> =
+            section.or("forwarded", forwarded::kinds, vec![Forwarded::XForwarded, Forwarded::Via]),
+
+        /// `path`: how the paths of requests are spelt.
+        pub path: PathRules = section.table("path", PathRules::read),
     }
 }
 

@@ -13,8 +13,10 @@
 mod files;
 mod load;
 
+mod forwarded;
 mod gateway;
 mod log;
+mod target;
 
 mod listener;
 mod plugin;
@@ -25,16 +27,18 @@ mod settings;
 
 mod upstream;
 
+mod request;
 mod route;
+mod upgrade;
 
 mod host;
+mod network;
 mod path;
 
 mod condition;
 
 mod action;
 
-mod network;
 mod pattern;
 
 mod check;
@@ -63,6 +67,7 @@ pub use action::{
 };
 pub use condition::{Condition, Test};
 pub use error::{ConfigError, Errors};
+pub use forwarded::Forwarded;
 pub use gateway::Gateway;
 pub use host::Host;
 pub use limits::PluginLimits;
@@ -73,12 +78,14 @@ pub use pattern::Pattern;
 pub use place::Place;
 pub use plugin::{Grants, IsolateMode, Plugin};
 pub use policy::{Attachment, OnError, Target};
+pub use request::{RouteLimits, RouteTimeouts};
 pub use route::Route;
 pub use settings::Settings;
 pub use suggest::did_you_mean;
+pub use target::{DotSegments, EmptySegments, EncodedSlashes, PathRules};
 pub use upstream::{
-    Balance, Endpoint, HashBy, ResponseHead, Scheme, TlsVersion, Upstream, UpstreamHttp2, UpstreamPool,
-    UpstreamProtocol, UpstreamTimeouts, UpstreamTls, Verify,
+    Balance, Endpoint, HashBy, ResponseHead, Scheme, TlsVersion, Upstream, UpstreamHost, UpstreamHttp2,
+    UpstreamPool, UpstreamProtocol, UpstreamTimeouts, UpstreamTls, Verify,
 };
 
 /// What the file says, checked. It has no behaviour.

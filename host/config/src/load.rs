@@ -7,6 +7,7 @@ use crate::files::Files;
 use crate::include::{self, Included, Opened};
 use crate::listener::Listener;
 use crate::policy::Policy;
+use crate::request::{RouteLimits, RouteTimeouts};
 use crate::route::Defaults;
 use crate::scope::{Named, Scope, Unique};
 use crate::section::Sink;
@@ -88,6 +89,8 @@ fn read(
         asked: &asked,
         defaults: &[],
         default_names: &[],
+        limits: RouteLimits::default(),
+        timeout: RouteTimeouts::default(),
         complete: complete.names && !files.is_lossy(),
     };
     let policy_names = files.names("policy");
@@ -100,6 +103,8 @@ fn read(
     let attached = defaults.as_ref().map(|defaults| defaults.policies.clone()).unwrap_or_default();
     scope.defaults = &attached;
     scope.default_names = &default_names;
+    scope.limits = defaults.as_ref().map(|defaults| defaults.limits).unwrap_or_default();
+    scope.timeout = defaults.as_ref().map(|defaults| defaults.timeout).unwrap_or_default();
     let routes_read = files.list("route", |section| Route::read(section, &scope));
     files.finish();
 

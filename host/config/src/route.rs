@@ -3,10 +3,12 @@
 use http::Method;
 
 use crate::policy::left_out;
+use crate::request::{RouteLimits, RouteTimeouts};
 use crate::scope::Scope;
 use crate::section::{Section, section};
 use crate::suggest::distance;
 use crate::twice::Asking;
+use crate::upgrade::upgrades;
 use crate::value::{Value, list, some, table};
 use crate::{Action, Attachment, Condition, Host, Place, RoutePath};
 
@@ -53,6 +55,18 @@ section! {
         /// ones that `without` names.
         pub policies: Vec<Attachment> = policies(section, scope),
 
+        /// `limits`: how much of a request the route takes.
+        pub limits: RouteLimits = section.table("limits", |section| RouteLimits::read(section, scope.limits)),
+
+        /// `timeout`: how long a request may take.
+        pub timeout: RouteTimeouts =
+            section.table("timeout", |section| RouteTimeouts::read(section, scope.timeout)),
+
+        /// `upgrades`: the protocols that a client may ask to go on in (`Upgrade`, or the extended
+        /// CONNECT of RFC 8441), if the upstream agrees. The policies see the request that asks and its
+        /// response. A request for another protocol is passed on without asking for it. Default ["websocket"].
+        pub upgrades: Vec<String> = section.or("upgrades", upgrades, vec!["websocket".to_owned()]),
+
         /// `upstream`: the name of the upstream that answers, or several with weights:
         /// `[{ to = "users", weight = 95 }, { to = "users-next", weight = 5 }]`. With `split_by` a
         /// client is always sent to the same one, and when weights change, only as many move as must:
@@ -86,6 +100,14 @@ section! {
         /// `without = ["NAME"]`.
         pub(crate) policies: Vec<Attachment> =
             section.or("policies", list(|value| Attachment::read(value, scope)), Vec::new()),
+
+        /// `limits`: those of every route that does not say otherwise.
+        pub(crate) limits: RouteLimits =
+            section.table("limits", |section| RouteLimits::read(section, RouteLimits::default())),
+
+        /// `timeout`: those of every route that does not say otherwise.
+        pub(crate) timeout: RouteTimeouts =
+            section.table("timeout", |section| RouteTimeouts::read(section, RouteTimeouts::default())),
     }
 }
 

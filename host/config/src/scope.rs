@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::policy::Policy;
+use crate::request::{RouteLimits, RouteTimeouts};
 use crate::suggest::{did_you_mean, one_of};
 use crate::twice::Asked;
 use crate::value::Value;
@@ -86,6 +87,9 @@ pub(crate) struct Scope<'a> {
     pub(crate) asked: &'a Asked,
     pub(crate) defaults: &'a [Attachment],
     pub(crate) default_names: &'a [String],
+    /// What routes have that say nothing else.
+    pub(crate) limits: RouteLimits,
+    pub(crate) timeout: RouteTimeouts,
     /// No part of any file is lost in broken TOML: what is not there does not exist.
     pub(crate) complete: bool,
 }

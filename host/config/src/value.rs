@@ -81,6 +81,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether it is this string, as it stands in the file.
+    pub(crate) fn is_text(&self, text: &str) -> bool {
+        matches!(self.inner, DeValue::String(written) if written == text)
+    }
+
     pub(crate) fn section(&self) -> Option<Section<'a>> {
         match self.inner {
             DeValue::Table(table) => Some(Section::of(table, self)),

@@ -7,20 +7,20 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use limen_policy::Exchange;
+use limen_policy::{Client, Exchange};
 
-use crate::body::{RequestBody, ResponseBody, StreamError};
-use crate::forward;
-use crate::head;
+use crate::body::{Bounds, RequestBody, ResponseBody, StreamError};
+use crate::forward::{self, Time};
+use crate::head::{self, Traits};
 use crate::listener::Connection;
 use crate::observe::{End, Ended, Watch};
 use crate::pipeline::{Decision, Progress};
 use crate::refusal::{self, Fault};
 use crate::route::{Action, Ask, Found};
-use crate::snapshot::Route;
+use crate::snapshot::{Route, Snapshot};
 use crate::worker::World;
 
 /// The client's next request needs another connection (RFC 9112, 9.6).
@@ -33,16 +33,20 @@ pub async fn handle(
 ) -> Result<Response<AnswerBody>, Infallible> {
     let (world, listener) = connection.world();
     let (parts, incoming) = request.into_parts();
-    let body = RequestBody::new(incoming, parts.headers.contains_key(header::EXPECT));
     let mut head = Request::from_parts(parts, ());
+    let traits = Traits::of(&head);
+    let body = RequestBody::new(incoming, traits.on_demand);
     let is_head = head.method() == Method::HEAD;
 
-    let found = head::settle(&mut head).and_then(|()| find(&world, &connection, listener, &head));
-    let mut live = Live::begin(connection, world.clone(), head, &body, found.as_ref().ok().copied());
+    let mut client = connection.client.clone();
+    let settled = settle(&world.snapshot, &connection, &mut head, &traits, &mut client);
+    let found = settled.and_then(|()| find(&world, &client, listener, &head));
+    let route = found.as_ref().ok().copied().flatten();
+    let mut live = Live::begin(connection, world.clone(), client, head, &body, route);
     let answer = match found {
-        Ok(number) => match world.snapshot.routes.get(number) {
+        Ok(number) => match number.and_then(|number| world.snapshot.routes.get(number)) {
             Some(route) => through(route, &world, &mut live, body).await,
-            None => local(&mut live.exchange),
+            None => options(&mut live.exchange),
         },
         Err(fault) => {
             refusal::respond(fault, &mut live.exchange);
@@ -52,12 +56,35 @@ pub async fn handle(
     Ok(live.answer(answer, is_head))
 }
 
+/// Brings the head into its one form, and finds out who asks.
+fn settle(
+    snapshot: &Snapshot,
+    connection: &Connection,
+    head: &mut Request<()>,
+    traits: &Traits,
+    client: &mut Client,
+) -> Result<(), Fault> {
+    head::settle(head, traits, &snapshot.paths)?;
+    client.address = snapshot.forwarding.settle(head, traits, client.peer, &connection.ends)?;
+    Ok(())
+}
+
 /// Through the policies of the route to its upstream, and back.
 async fn through(route: &Route, world: &World, live: &mut Live, mut body: RequestBody) -> ResponseBody {
     let Live { exchange, progress, watch, .. } = live;
+    let time = route.timeout.request.map(Time::begin);
+    let bounds = Bounds {
+        length: route.limits.body.unwrap_or(u64::MAX),
+        idle: route.timeout.body_idle,
+        whole: route.timeout.body,
+    };
+    if let Err(fault) = body.bind(bounds) {
+        refusal::respond(fault, exchange);
+        return local(exchange);
+    }
     let mut answer = match route.pipeline.on_request(progress, exchange, &mut body).await {
         Decision::Answered => local(exchange),
-        Decision::Forward => match act(route, world, exchange, watch.as_ref(), body).await {
+        Decision::Forward => match act(route, world, exchange, watch.as_ref(), body, time).await {
             Ok(answer) => answer,
             Err(fault) => {
                 refusal::respond(fault, exchange);
@@ -76,10 +103,11 @@ async fn act(
     exchange: &mut Exchange,
     watch: Option<&Watch>,
     body: RequestBody,
+    time: Option<Time>,
 ) -> Result<ResponseBody, Fault> {
     let (head, body, reason) = match &route.action {
         Action::Forward(to) => {
-            let (head, answer) = forward::forward(route, to, world, exchange, watch, body).await?;
+            let (head, answer) = forward::forward(route, to, world, exchange, watch, body, time).await?;
             exchange.response = head;
             return Ok(answer);
         }
@@ -96,6 +124,14 @@ async fn act(
 /// The response that the gateway or a policy has put into the exchange.
 fn local(exchange: &mut Exchange) -> ResponseBody {
     ResponseBody::Full(exchange.response_body.take().unwrap_or_default())
+}
+
+/// What the gateway can do besides its routes: nothing that has to be told.
+fn options(exchange: &mut Exchange) -> ResponseBody {
+    let mut head = Response::new(());
+    *head.status_mut() = StatusCode::NO_CONTENT;
+    exchange.answer_locally(head, Bytes::new(), "options");
+    local(exchange)
 }
 
 /// An exchange under way, from the request's head to the end of the response's body. However it
@@ -119,13 +155,14 @@ impl Live {
     fn begin(
         connection: Rc<Connection>,
         world: Rc<World>,
+        client: Client,
         head: Request<()>,
         body: &RequestBody,
         route: Option<usize>,
     ) -> Box<Self> {
         let facts = route.map(|number| world.facts(number)).unwrap_or_default();
         let id = connection.worker.next_id();
-        let exchange = Box::new(Exchange::new(id, connection.client.clone(), facts, head));
+        let exchange = Box::new(Exchange::new(id, client, facts, head));
         let watch =
             world.observers.as_ref().map(|observers| Watch::begin(observers, &exchange, body.upload()));
         let progress = Progress::default();
@@ -245,10 +282,19 @@ impl Body for AnswerBody {
     }
 }
 
-fn find(world: &World, connection: &Connection, listener: usize, head: &Request<()>) -> Result<usize, Fault> {
+/// The route of a request; none for what the gateway is asked itself.
+fn find(
+    world: &World,
+    client: &Client,
+    listener: usize,
+    head: &Request<()>,
+) -> Result<Option<usize>, Fault> {
+    if head::asks_for_options(head) {
+        return Ok(None);
+    }
     let listener = world.snapshot.listeners.get(listener).ok_or_else(Fault::no_route)?;
-    match listener.routes.find(&Ask::new(head, connection.client.address.ip())) {
-        Found::Route(number) => Ok(number),
+    match listener.routes.find(&Ask::new(head, client.address.ip())) {
+        Found::Route(number) => Ok(Some(number)),
         Found::OtherMethods(allow) => Err(Fault::method_not_allowed(allow)),
         Found::Nothing => Err(Fault::no_route()),
     }

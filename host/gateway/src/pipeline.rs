@@ -210,7 +210,7 @@ impl Pipeline {
 
 fn request_body_fault(error: CollectError, limit: u64) -> Fault {
     match error {
-        CollectError::TooLong => Fault::body_too_large(limit),
+        CollectError::TooLong => Fault::body_too_large(limit, "a policy reads"),
         CollectError::TooSlow => Fault::body_too_slow(),
         CollectError::Broken(reason) => Fault::body_cut_off(reason),
     }

@@ -1,5 +1,7 @@
 //! The one place where something that went wrong becomes an answer and a log line.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -20,6 +22,15 @@ pub struct Fault {
     /// For the log: everything.
     pub reason: String,
     allow: Option<String>,
+    connection: Connection,
+}
+
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connection {
+    Keep,
+    /// Where the request ends is in doubt, or too far away.
+    Close,
 }
 
 /// Whose fault.
@@ -38,7 +49,13 @@ impl Fault {
         detail: &'static str,
         reason: impl Into<String>,
     ) -> Self {
-        Fault { blame, status, code, detail, reason: reason.into(), allow: None }
+        let connection = Connection::Keep;
+        Fault { blame, status, code, detail, reason: reason.into(), allow: None, connection }
+    }
+
+    /// Nothing more is read from a client that sends such things.
+    fn closing(self) -> Self {
+        Fault { connection: Connection::Close, ..self }
     }
 
     pub fn no_route() -> Self {
@@ -66,11 +83,22 @@ impl Fault {
     }
 
     pub fn bad_request(detail: &'static str) -> Self {
-        Self::new(Blame::Client, StatusCode::BAD_REQUEST, "bad_request", detail, detail)
+        Self::new(Blame::Client, StatusCode::BAD_REQUEST, "bad_request", detail, detail).closing()
     }
 
-    pub fn body_too_large(limit: u64) -> Self {
-        let reason = format!("the request body is longer than the {limit} bytes that a policy reads");
+    pub fn loop_detected() -> Self {
+        Self::new(
+            Blame::Client,
+            StatusCode::LOOP_DETECTED,
+            "loop_detected",
+            "The request goes round in circles.",
+            "it has been here too often (Via)",
+        )
+    }
+
+    /// `whose` limit it is goes into the log.
+    pub fn body_too_large(limit: u64, whose: &str) -> Self {
+        let reason = format!("the request body is longer than the {limit} bytes that {whose}");
         Self::new(
             Blame::Client,
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -78,6 +106,7 @@ impl Fault {
             "The request body is too large.",
             reason,
         )
+        .closing()
     }
 
     pub fn body_too_slow() -> Self {
@@ -89,11 +118,19 @@ impl Fault {
             detail,
             "the request body stalled",
         )
+        .closing()
     }
 
     pub fn body_cut_off(reason: impl Into<String>) -> Self {
         let detail = "The request body ended early.";
-        Self::new(Blame::Client, StatusCode::BAD_REQUEST, "body_cut_off", detail, reason)
+        Self::new(Blame::Client, StatusCode::BAD_REQUEST, "body_cut_off", detail, reason).closing()
+    }
+
+    /// The time for the whole request is over, and it is not the client that was waited for.
+    pub fn request_slow(limit: Duration) -> Self {
+        let detail = "The request took too long.";
+        let reason = format!("there was no response within the {limit:?} of the request");
+        Self::new(Blame::Upstream, StatusCode::GATEWAY_TIMEOUT, "request_slow", detail, reason)
     }
 
     /// A policy failed, and its `on_error` says to refuse with this status.
@@ -139,6 +176,9 @@ fn problem(fault: &Fault, id: RequestId) -> (Response<()>, Bytes) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         headers.insert(REQUEST_ID, id);
+    }
+    if fault.connection == Connection::Close {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(allow) = fault.allow.as_deref().and_then(|allow| HeaderValue::try_from(allow).ok()) {
         headers.insert(header::ALLOW, allow);

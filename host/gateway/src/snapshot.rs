@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use limen_config::{Attachment, Config, ConfigError, Errors, RoutePath, Segment, Target};
+use limen_config::{
+    Attachment, Config, ConfigError, Errors, PathRules, RouteLimits, RoutePath, RouteTimeouts, Segment, Target,
+};
 use limen_policy::{FailureKind, Parameter, Parameters, Policy, RouteFacts, TargetMemory, native};
 use limen_wasm::{Plugin, Refused, Registry};
 use tokio_rustls::TlsAcceptor;
 
+use crate::head::forwarded::Forwarding;
 use crate::listener::tls;
 use crate::pipeline::{Attached, Pipeline};
 use crate::route::{Action, RouteTable};
@@ -20,6 +23,9 @@ pub struct Snapshot {
     pub listeners: Vec<Listener>,
     pub routes: Vec<Route>,
     pub upstreams: Vec<Arc<upstream::Shared>>,
+    /// How paths are spelt.
+    pub paths: PathRules,
+    pub forwarding: Forwarding,
     pub access_log: bool,
     /// Whether anybody can read metrics.
     pub metrics: bool,
@@ -38,6 +44,8 @@ pub struct Route {
     /// Its pattern, as metrics and traces show it.
     pub path: String,
     pub pipeline: Pipeline,
+    pub limits: RouteLimits,
+    pub timeout: RouteTimeouts,
     pub action: Action,
 }
 
@@ -64,7 +72,7 @@ impl Snapshot {
         registry: &Registry,
     ) -> Result<(Snapshot, Vec<KeptBack>), Errors> {
         // Without `..`: a new section of the file has to say here what it means.
-        let Config { file: _, files: _, folders: _, gateway: _, log, listeners, plugins, upstreams, routes } =
+        let Config { file: _, files: _, folders: _, gateway, log, listeners, plugins, upstreams, routes } =
             config;
 
         let mut errors = Vec::new();
@@ -138,6 +146,8 @@ impl Snapshot {
                 pipeline: Pipeline::new(attached.collect()),
                 facts: facts(route, &action),
                 path: route.path.to_string(),
+                limits: route.limits,
+                timeout: route.timeout,
                 action,
             }
         });
@@ -145,6 +155,8 @@ impl Snapshot {
             routes: built_routes.collect(),
             listeners: built_listeners,
             upstreams: built_upstreams,
+            paths: gateway.path,
+            forwarding: Forwarding::new(gateway),
             access_log: log.access,
             metrics: true,
             plugins: live,

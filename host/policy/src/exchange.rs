@@ -55,10 +55,13 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Who is at the other end of the connection.
+/// Who asks.
 #[derive(Clone, Debug)]
 pub struct Client {
+    /// As far as trusted proxies tell it, else that of the peer. They seldom tell a port: then it is 0.
     pub address: SocketAddr,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
     pub tls: Option<Arc<TlsFacts>>,
 }
 
@@ -126,7 +129,8 @@ impl fmt::Display for RequestId {
 
 impl Default for Client {
     fn default() -> Self {
-        Client { address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0), tls: None }
+        let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        Client { address: nobody, peer: nobody, tls: None }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod balance;
 mod endpoint;
+mod host;
 mod pool;
 mod protocol;
 mod timeout;
@@ -13,6 +14,7 @@ use crate::value::{integer, some};
 
 pub use balance::{Balance, HashBy};
 pub use endpoint::{Endpoint, Scheme};
+pub use host::UpstreamHost;
 pub use pool::UpstreamPool;
 pub use protocol::{ResponseHead, UpstreamHttp2, UpstreamProtocol};
 pub use timeout::UpstreamTimeouts;
@@ -34,6 +36,10 @@ section! {
         /// can take over, all of them are used, healthy or not: better some errors than all requests
         /// on the few that are left. 0 to 100; default 0: only when none is healthy. (Envoy's is 50.)
         pub panic: usize = section.or("panic", integer(0..=100), 0),
+
+        /// `host`: what they read as `Host`. "keep": what the client asked for; "endpoint": name and port
+        /// of the endpoint; anything else is the host itself. Default "keep".
+        pub host: UpstreamHost = section.or("host", UpstreamHost::read, UpstreamHost::Keep),
 
         /// `timeout`: how long to wait for them.
         pub timeout: UpstreamTimeouts = section.table("timeout", UpstreamTimeouts::read),

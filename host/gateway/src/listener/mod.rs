@@ -18,6 +18,7 @@ use limen_policy::{Client, TlsFacts};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::gateway;
+use crate::head::forwarded::Ends;
 use crate::worker::{Alive, Worker, World};
 use door::{Door, Phase, Queue};
 
@@ -45,6 +46,7 @@ pub struct Connection {
     /// The listener that it came in by.
     pub door: Rc<Door>,
     pub client: Client,
+    pub ends: Ends,
     /// As long as this is held, the worker waits before it ends.
     _alive: Alive,
 }
@@ -99,15 +101,17 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener, door: Rc<Door>, a
 async fn serve(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, door: Rc<Door>, alive: Alive) {
     // It only delays small answers: a socket that is closing already has no use for it.
     let _ = stream.set_nodelay(true);
+    let port = stream.local_addr().map_or(0, |address| address.port());
     let (world, number) = world(&worker, &door);
     let acceptor = match world.snapshot.listeners.get(number) {
         Some(listener) => listener.tls.clone(),
         None => return,
     };
     drop(world);
-    let connection = |tls| {
-        let client = Client { address, tls };
-        Rc::new(Connection { worker, door: door.clone(), client, _alive: alive })
+    let connection = |tls: Option<Arc<TlsFacts>>| {
+        let ends = Ends::new(address, port, tls.is_some());
+        let client = Client { address, peer: address, tls };
+        Rc::new(Connection { worker, door: door.clone(), client, ends, _alive: alive })
     };
     let Some(acceptor) = acceptor else {
         // Nothing further in has a limit for a client that never says anything.

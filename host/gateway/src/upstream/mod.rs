@@ -5,6 +5,7 @@ mod connect;
 mod endpoint;
 mod failure;
 mod here;
+mod host;
 mod lease;
 mod pool;
 mod shared;
@@ -75,6 +76,7 @@ impl Upstream {
         let mut tried = Vec::new();
         while let Some(picked) = self.pick(&Ask { request: &request, client }, &tried) {
             tried.push(picked.id());
+            host::settle(&self.shared.terms.host, &picked.endpoint().address, &mut request);
             loop {
                 let attempt = attempts.map(|at| at.begin(picked.endpoint(), request.headers_mut()));
                 let connection = match picked.pool().connection(&request, timeout.connect).await {

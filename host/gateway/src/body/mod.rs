@@ -1,0 +1,87 @@
+//! Bodies on their way: streamed frame by frame, collected only when a policy asks.
+
+mod request;
+mod response;
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame};
+use tokio::time::Sleep;
+
+use crate::head::hop_by_hop;
+
+pub use request::{Bounds, RequestBody, Upload, UploadFailure};
+pub use response::{ResponseBody, StreamError};
+
+/// Why a body could not be collected.
+#[derive(Debug)]
+pub enum CollectError {
+    TooLong,
+    TooSlow,
+    Broken(String),
+}
+
+/// A time limit between two pieces. It costs a timer only when one of them has to be waited for.
+struct Idle {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Idle {
+    fn new(limit: Duration) -> Self {
+        Idle { limit, timer: None }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limit)));
+        timer.as_mut().poll(context)
+    }
+
+    fn moved(&mut self) {
+        self.timer = None;
+    }
+}
+
+/// Reads a body to its end, into one buffer: a body in pieces of a byte is to cost no more than its
+/// length. What was read is in it also when it was too much.
+async fn collect<B: Body<Data = Bytes, Error: fmt::Display> + Unpin>(
+    incoming: &mut B,
+    whole: &mut BytesMut,
+    idle: &mut Idle,
+    limit: u64,
+) -> Result<(), CollectError> {
+    loop {
+        let frame = std::future::poll_fn(|context| match Pin::new(&mut *incoming).poll_frame(context) {
+            Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+            Poll::Pending => idle.poll(context).map(|()| Err(CollectError::TooSlow)),
+        })
+        .await?;
+        idle.moved();
+        let Some(frame) = frame else { return Ok(()) };
+        let frame = frame.map_err(|error| CollectError::Broken(error.to_string()))?;
+        if let Ok(bytes) = frame.into_data() {
+            whole.extend_from_slice(&bytes);
+            if whole.len() as u64 > limit {
+                return Err(CollectError::TooLong);
+            }
+        }
+    }
+}
+
+/// Trailers go on without what only a head may say.
+fn settle_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    if frame.is_data() {
+        return frame;
+    }
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            hop_by_hop::strip_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(other) => other,
+    }
+}

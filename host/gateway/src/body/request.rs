@@ -1,0 +1,319 @@
+//! What goes to the upstream.
+
+use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::{CollectError, Idle, collect, settle_trailers};
+use crate::refusal::Fault;
+
+/// How much of a body that nobody wants is taken from the client all the same, and for how long:
+/// a connection that is closed while the client still sends takes the answer with it.
+const DISCARDED: u64 = 64 << 20;
+const DISCARDING: Duration = Duration::from_secs(5);
+
+/// What goes to the upstream.
+pub enum RequestBody {
+    Empty,
+    Full(Bytes),
+    Stream(Arriving),
+}
+
+/// A request's body on its way. Where it is not read to its end, because somebody answered without,
+/// the rest is discarded.
+pub struct Arriving {
+    incoming: Option<Incoming>,
+    upload: Rc<Upload>,
+    /// The client sends it only when it is asked to (`Expect: 100-continue`): it isn't.
+    on_demand: bool,
+    bounds: Bounds,
+    idle: Idle,
+}
+
+/// How much of a request body a route takes, and how slowly it may come.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    pub length: u64,
+    /// Between two pieces.
+    pub idle: Duration,
+    /// For all of it, where a policy waits for it.
+    pub whole: Duration,
+}
+
+/// How far the body of a request has come: the upstream's time to answer counts from its end.
+pub struct Upload {
+    done: Cell<bool>,
+    moved: Cell<Instant>,
+    /// Bytes that have come.
+    received: Cell<u64>,
+    /// Whether it is the client that is waited for, and not the upstream that takes no more.
+    waiting: Cell<bool>,
+    failed: Cell<Option<UploadFailure>>,
+}
+
+/// Why the body of a request did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UploadFailure {
+    TooLong(u64),
+    TooSlow(Duration),
+    BrokenOff,
+}
+
+/// What an upstream's connection is told of it.
+#[derive(Debug)]
+pub enum UploadError {
+    Client(hyper::Error),
+    Refused(UploadFailure),
+}
+
+impl RequestBody {
+    pub fn new(incoming: Incoming, on_demand: bool) -> Self {
+        if incoming.is_end_stream() {
+            return RequestBody::Empty;
+        }
+        let upload = Rc::new(Upload {
+            done: Cell::new(false),
+            moved: Cell::new(Instant::now()),
+            received: Cell::new(0),
+            waiting: Cell::new(false),
+            failed: Cell::new(None),
+        });
+        let bounds = Bounds::NONE;
+        let idle = Idle::new(bounds.idle);
+        RequestBody::Stream(Arriving { incoming: Some(incoming), upload, on_demand, bounds, idle })
+    }
+
+    /// Sets the bounds that are held from here on; a body that says it is longer is refused at once.
+    pub fn bind(&mut self, bounds: Bounds) -> Result<(), Fault> {
+        let RequestBody::Stream(arriving) = self else { return Ok(()) };
+        arriving.bounds = bounds;
+        arriving.idle = Idle::new(bounds.idle);
+        if arriving.size_hint().lower() > bounds.length {
+            return Err(UploadFailure::TooLong(bounds.length).fault());
+        }
+        Ok(())
+    }
+
+    /// Where to look how far it has come; none if there is nothing to wait for.
+    pub fn upload(&self) -> Option<Rc<Upload>> {
+        match self {
+            RequestBody::Stream(arriving) => Some(arriving.upload.clone()),
+            _ => None,
+        }
+    }
+
+    /// All of it, if it is not longer than this. It is empty until it is [replaced](Self::replace).
+    pub async fn collect(&mut self, limit: u64) -> Result<Bytes, CollectError> {
+        match std::mem::replace(self, RequestBody::Empty) {
+            RequestBody::Empty => Ok(Bytes::new()),
+            RequestBody::Full(bytes) if bytes.len() as u64 > limit => Err(CollectError::TooLong),
+            RequestBody::Full(bytes) => Ok(bytes),
+            RequestBody::Stream(arriving) if arriving.size_hint().lower() > limit => {
+                Err(CollectError::TooLong)
+            }
+            RequestBody::Stream(mut arriving) => {
+                let mut whole = BytesMut::new();
+                let upload = arriving.upload.clone();
+                // It watches its own idle time, so that whoever polls it is told.
+                let mut idle = Idle::new(Bounds::NONE.idle);
+                let limited = arriving.bounds.whole;
+                let collected = collect(&mut arriving, &mut whole, &mut idle, limit);
+                match tokio::time::timeout(limited, collected).await {
+                    Ok(Ok(())) => Ok(whole.freeze()),
+                    Ok(Err(error)) => Err(match upload.failed.get() {
+                        Some(UploadFailure::TooLong(_)) => CollectError::TooLong,
+                        Some(UploadFailure::TooSlow(_)) => CollectError::TooSlow,
+                        _ => error,
+                    }),
+                    Err(_) => Err(CollectError::TooSlow),
+                }
+            }
+        }
+    }
+
+    pub fn replace(&mut self, bytes: Bytes) {
+        *self = RequestBody::Full(bytes);
+    }
+}
+
+impl Bounds {
+    /// Until a route has been found.
+    const NONE: Bounds =
+        Bounds { length: u64::MAX, idle: Duration::from_secs(24 * 3600), whole: Duration::from_secs(24 * 3600) };
+}
+
+impl Upload {
+    pub fn is_done(&self) -> bool {
+        self.done.get()
+    }
+
+    /// Whether the client is what everybody waits for.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.get()
+    }
+
+    /// How many bytes have come.
+    pub fn received(&self) -> u64 {
+        self.received.get()
+    }
+
+    /// When a piece was last passed on.
+    pub fn moved(&self) -> Instant {
+        self.moved.get()
+    }
+
+    /// Why it will not come to its end, if it won't: what became of the upstream's answer is the
+    /// client's own doing then.
+    pub fn failed(&self) -> Option<UploadFailure> {
+        self.failed.get()
+    }
+}
+
+impl UploadFailure {
+    pub fn fault(self) -> Fault {
+        match self {
+            UploadFailure::TooLong(limit) => Fault::body_too_large(limit, "the route takes"),
+            UploadFailure::TooSlow(_) => Fault::body_too_slow(),
+            UploadFailure::BrokenOff => Fault::body_cut_off("the request body broke off"),
+        }
+    }
+}
+
+impl fmt::Display for UploadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UploadError::Client(error) => write!(f, "the request body broke off: {error}"),
+            UploadError::Refused(UploadFailure::TooLong(limit)) => {
+                write!(f, "the request body is longer than {limit} bytes")
+            }
+            UploadError::Refused(UploadFailure::TooSlow(limit)) => {
+                write!(f, "the request body did not move for {limit:?}")
+            }
+            UploadError::Refused(UploadFailure::BrokenOff) => f.write_str("the request body broke off"),
+        }
+    }
+}
+
+impl std::error::Error for UploadError {}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        match self.get_mut() {
+            RequestBody::Empty => Poll::Ready(None),
+            RequestBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            RequestBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            RequestBody::Stream(arriving) => Pin::new(arriving).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            RequestBody::Empty => true,
+            RequestBody::Full(bytes) => bytes.is_empty(),
+            RequestBody::Stream(arriving) => arriving.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            RequestBody::Empty => SizeHint::with_exact(0),
+            RequestBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            RequestBody::Stream(arriving) => arriving.size_hint(),
+        }
+    }
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        if let Some(failure) = self.upload.failed.get() {
+            return Poll::Ready(Some(Err(UploadError::Refused(failure))));
+        }
+        let Arriving { incoming: whole, upload, bounds, idle, .. } = &mut *self;
+        let Some(incoming) = whole else { return Poll::Ready(None) };
+        let frame = Pin::new(&mut *incoming).poll_frame(context);
+        upload.waiting.set(frame.is_pending());
+        let Poll::Ready(frame) = frame else {
+            ready!(idle.poll(context));
+            return Poll::Ready(Some(Err(self.refuse(UploadFailure::TooSlow(self.bounds.idle)))));
+        };
+        idle.moved();
+        upload.moved.set(Instant::now());
+        if frame.is_none() || incoming.is_end_stream() {
+            upload.done.set(true);
+        }
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                upload.failed.set(Some(UploadFailure::BrokenOff));
+                *whole = None;
+                return Poll::Ready(Some(Err(UploadError::Client(error))));
+            }
+            None => return Poll::Ready(None),
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        upload.received.set(upload.received.get() + length);
+        if upload.received() > bounds.length {
+            // The upstream has not seen its end, and won't.
+            let longest = bounds.length;
+            return Poll::Ready(Some(Err(self.refuse(UploadFailure::TooLong(longest)))));
+        }
+        Poll::Ready(Some(Ok(settle_trailers(frame))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.upload.failed.get().is_none() && self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Arriving {
+    fn refuse(&self, failure: UploadFailure) -> UploadError {
+        self.upload.failed.set(Some(failure));
+        UploadError::Refused(failure)
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        let all_here = self.upload.is_done() && self.upload.failed.get().is_none();
+        if all_here || self.on_demand || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        if let Some(incoming) = self.incoming.take() {
+            tokio::task::spawn_local(tokio::time::timeout(DISCARDING, discard(incoming)));
+        }
+    }
+}
+
+/// Reads on without keeping anything.
+async fn discard(mut incoming: Incoming) {
+    let mut length = 0;
+    while length < DISCARDED {
+        match std::future::poll_fn(|context| Pin::new(&mut incoming).poll_frame(context)).await {
+            Some(Ok(frame)) => length += frame.data_ref().map_or(0, |data| data.len() as u64),
+            _ => return,
+        }
+    }
+}

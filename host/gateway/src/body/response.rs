@@ -1,0 +1,160 @@
+//! What comes back, on its way to the client.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::{CollectError, Idle, collect, settle_trailers};
+use crate::upstream::Lease;
+
+/// What comes back, on its way to the client.
+pub enum ResponseBody {
+    Full(Bytes),
+    Stream(Download),
+}
+
+/// The rest of an upstream's answer, and what it holds there.
+pub struct Download {
+    /// What was read and not passed on: a policy asked for a body that it could not be given.
+    ahead: BytesMut,
+    /// It broke off while it was read ahead: what was read is passed on, and then that.
+    broken: Option<String>,
+    incoming: Incoming,
+    lease: Option<Lease>,
+    idle: Idle,
+}
+
+/// Why a body that was being passed on broke off.
+#[derive(Debug)]
+pub enum StreamError {
+    Upstream(hyper::Error),
+    /// As `Upstream`, while it was read for a policy.
+    Ahead(String),
+    Idle(Duration),
+}
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StreamError::Upstream(error) => write!(f, "the upstream's body broke off: {error}"),
+            StreamError::Ahead(reason) => write!(f, "the upstream's body broke off: {reason}"),
+            StreamError::Idle(limit) => write!(f, "the upstream's body did not move for {limit:?}"),
+        }
+    }
+}
+
+impl std::error::Error for StreamError {}
+
+impl ResponseBody {
+    /// The body of an answer, which gives back what it holds at the upstream when it has ended.
+    pub fn new(incoming: Incoming, lease: Lease, idle: Duration) -> Self {
+        if incoming.is_end_stream() {
+            lease.release();
+            return ResponseBody::Full(Bytes::new());
+        }
+        let download = Download {
+            ahead: BytesMut::new(),
+            broken: None,
+            incoming,
+            lease: Some(lease),
+            idle: Idle::new(idle),
+        };
+        ResponseBody::Stream(download)
+    }
+
+    /// All of it, if it is not longer than this. A body that is too long is as it was.
+    pub async fn collect(&mut self, limit: u64) -> Result<Bytes, CollectError> {
+        match self {
+            ResponseBody::Full(bytes) if bytes.len() as u64 > limit => Err(CollectError::TooLong),
+            ResponseBody::Full(bytes) => Ok(std::mem::take(bytes)),
+            ResponseBody::Stream(download) => {
+                if download.size_hint().lower() > limit {
+                    return Err(CollectError::TooLong);
+                }
+                let Download { incoming, ahead, idle, broken, .. } = download;
+                let collected = collect(incoming, ahead, idle, limit).await;
+                if let Err(CollectError::Broken(reason)) = &collected {
+                    *broken = Some(reason.clone());
+                }
+                collected?;
+                download.release();
+                Ok(std::mem::take(&mut download.ahead).freeze())
+            }
+        }
+    }
+
+    pub fn replace(&mut self, bytes: Bytes) {
+        *self = ResponseBody::Full(bytes);
+    }
+
+    pub fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        match self {
+            ResponseBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            ResponseBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            ResponseBody::Stream(download) => download.poll_frame(context),
+        }
+    }
+
+    pub fn is_end_stream(&self) -> bool {
+        match self {
+            ResponseBody::Full(bytes) => bytes.is_empty(),
+            ResponseBody::Stream(download) => {
+                download.ahead.is_empty() && download.broken.is_none() && download.incoming.is_end_stream()
+            }
+        }
+    }
+
+    pub fn size_hint(&self) -> SizeHint {
+        match self {
+            ResponseBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            ResponseBody::Stream(download) => download.size_hint(),
+        }
+    }
+}
+
+impl Download {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead).freeze()))));
+        }
+        if let Some(reason) = self.broken.take() {
+            self.lease = None;
+            return Poll::Ready(Some(Err(StreamError::Ahead(reason))));
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
+            ready!(self.idle.poll(context));
+            self.lease = None;
+            return Poll::Ready(Some(Err(StreamError::Idle(self.idle.limit))));
+        };
+        self.idle.moved();
+        if frame.is_none() || self.incoming.is_end_stream() {
+            self.release();
+        }
+        Poll::Ready(frame.map(|frame| frame.map(settle_trailers).map_err(StreamError::Upstream)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ahead = self.ahead.len();
+        let rest = self.incoming.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + ahead as u64);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + ahead as u64);
+        }
+        hint
+    }
+
+    fn release(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.release();
+        }
+    }
+}
