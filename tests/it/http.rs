@@ -107,7 +107,8 @@ async fn an_upstream_is_asked_for_the_host_it_wants() {
     let gateway = Gateway::start(config(&origin, &rest)).await;
     for client in clients() {
         let address = origin.address().to_string();
-        for (path, host) in [("/keep", "api.test"), ("/endpoint", &*address), ("/named", "users.internal:81")] {
+        for (path, host) in [("/keep", "api.test"), ("/endpoint", &*address), ("/named", "users.internal:81")]
+        {
             let answer = client.get(gateway.url(path)).host("api.test").send().await.json();
             let headers = &answer["headers"];
             assert_eq!(headers["host"], host);

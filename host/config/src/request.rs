@@ -66,9 +66,7 @@ impl Default for RouteTimeouts {
 }
 
 /// "none", or what `read` reads.
-fn or_none<'a, T>(
-    read: impl Fn(&Value<'a>) -> Option<T>,
-) -> impl Fn(&Value<'a>) -> Option<Option<T>> {
+fn or_none<'a, T>(read: impl Fn(&Value<'a>) -> Option<T>) -> impl Fn(&Value<'a>) -> Option<Option<T>> {
     move |value| match value.is_text("none") {
         true => Some(None),
         false => read(value).map(Some),

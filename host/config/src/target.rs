@@ -54,10 +54,7 @@ pub enum EmptySegments {
 
 const DOT_SEGMENTS: &[(&str, DotSegments)] =
     &[("resolve", DotSegments::Resolve), ("refuse", DotSegments::Refuse)];
-const ENCODED_SLASHES: &[(&str, EncodedSlashes)] = &[
-    ("keep", EncodedSlashes::Keep),
-    ("decode", EncodedSlashes::Decode),
-    ("refuse", EncodedSlashes::Refuse),
-];
+const ENCODED_SLASHES: &[(&str, EncodedSlashes)] =
+    &[("keep", EncodedSlashes::Keep), ("decode", EncodedSlashes::Decode), ("refuse", EncodedSlashes::Refuse)];
 const EMPTY_SEGMENTS: &[(&str, EmptySegments)] =
     &[("merge", EmptySegments::Merge), ("keep", EmptySegments::Keep), ("refuse", EmptySegments::Refuse)];

@@ -283,12 +283,7 @@ impl Body for AnswerBody {
 }
 
 /// The route of a request; none for what the gateway is asked itself.
-fn find(
-    world: &World,
-    client: &Client,
-    listener: usize,
-    head: &Request<()>,
-) -> Result<Option<usize>, Fault> {
+fn find(world: &World, client: &Client, listener: usize, head: &Request<()>) -> Result<Option<usize>, Fault> {
     if head::asks_for_options(head) {
         return Ok(None);
     }

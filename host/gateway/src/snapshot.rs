@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_config::{
-    Attachment, Config, ConfigError, Errors, PathRules, RouteLimits, RoutePath, RouteTimeouts, Segment, Target,
+    Attachment, Config, ConfigError, Errors, PathRules, RouteLimits, RoutePath, RouteTimeouts, Segment,
+    Target,
 };
 use limen_policy::{FailureKind, Parameter, Parameters, Policy, RouteFacts, TargetMemory, native};
 use limen_wasm::{Plugin, Refused, Registry};

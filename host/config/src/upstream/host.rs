@@ -17,7 +17,8 @@ pub enum UpstreamHost {
 
 impl UpstreamHost {
     pub(super) fn read(value: &Value<'_>) -> Option<UpstreamHost> {
-        const EXPECTED: &str = "\"keep\", \"endpoint\", or a host like \"users.internal\" or \"users.internal:8080\"";
+        const EXPECTED: &str =
+            "\"keep\", \"endpoint\", or a host like \"users.internal\" or \"users.internal:8080\"";
         let text = value.text(EXPECTED)?;
         match text.as_str() {
             "keep" => return Some(UpstreamHost::Keep),

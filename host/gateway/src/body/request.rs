@@ -145,8 +145,11 @@ impl RequestBody {
 
 impl Bounds {
     /// Until a route has been found.
-    const NONE: Bounds =
-        Bounds { length: u64::MAX, idle: Duration::from_secs(24 * 3600), whole: Duration::from_secs(24 * 3600) };
+    const NONE: Bounds = Bounds {
+        length: u64::MAX,
+        idle: Duration::from_secs(24 * 3600),
+        whole: Duration::from_secs(24 * 3600),
+    };
 }
 
 impl Upload {

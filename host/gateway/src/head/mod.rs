@@ -68,7 +68,8 @@ impl Traits {
                     traits.kind = Kind::Grpc;
                 }
                 header::TRANSFER_ENCODING => {
-                    let chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked") && traits.coding.is_none();
+                    let chunked =
+                        value.as_bytes().eq_ignore_ascii_case(b"chunked") && traits.coding.is_none();
                     traits.coding = Some(if chunked { Coding::Chunked } else { Coding::Unknown });
                     traits.hop_by_hop = true;
                 }
@@ -275,10 +276,22 @@ mod tests {
             ("CONNECT", "a:1", vec![("host", "a:1")]),
             ("POST", "/", vec![("host", "a"), ("content-length", "1"), ("transfer-encoding", "chunked")]),
             ("POST", "/", vec![("host", "a"), ("transfer-encoding", "gzip, chunked")]),
-            ("POST", "/", vec![("host", "a"), ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]),
-            ("POST", "/", vec![("host", "a"), ("transfer-encoding", "identity"), ("transfer-encoding", "chunked")]),
+            (
+                "POST",
+                "/",
+                vec![("host", "a"), ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+            ),
+            (
+                "POST",
+                "/",
+                vec![("host", "a"), ("transfer-encoding", "identity"), ("transfer-encoding", "chunked")],
+            ),
         ] {
-            assert_eq!(settled(request(method, target, &headers)).unwrap_err(), 400, "{method} {target} {headers:?}");
+            assert_eq!(
+                settled(request(method, target, &headers)).unwrap_err(),
+                400,
+                "{method} {target} {headers:?}"
+            );
         }
         assert_eq!(settled(request("TRACE", "/", &[("host", "a")])).unwrap_err(), 405);
         assert!(settled(request("OPTIONS", "*", &[("host", "a")])).is_ok());

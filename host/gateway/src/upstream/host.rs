@@ -1,7 +1,7 @@
 //! What an upstream reads as `Host`.
 
-use http::header::{self, HeaderValue};
 use http::Request;
+use http::header::{self, HeaderValue};
 use limen_config::UpstreamHost;
 
 use super::endpoint::Address;
