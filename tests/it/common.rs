@@ -19,6 +19,11 @@ pub fn config(origin: &Origin, rest: &str) -> String {
     )
 }
 
+/// A listener on a port that the system chooses.
+pub fn listener() -> &'static str {
+    "[[listener]]\naddress = \"127.0.0.1:0\"\n"
+}
+
 /// A config like [`config`], served by one worker: what is asked one after another meets the same isolates.
 pub fn config_of_one_worker(origin: &Origin, rest: &str) -> String {
     format!("[gateway]\nworkers = 1\n{}", config(origin, rest))

@@ -19,6 +19,10 @@ mod http;
 mod proxy;
 mod routing;
 
+mod balance;
+mod health;
+mod names;
+
 mod isolates;
 mod naughty;
 mod neighbours;

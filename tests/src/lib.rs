@@ -37,6 +37,7 @@
 pub mod body;
 mod certs;
 pub mod client;
+pub mod dns;
 mod eventually;
 mod example;
 mod gateway;
@@ -47,6 +48,7 @@ pub mod wire;
 
 pub use certs::{Certs, Pair};
 pub use client::{Answer, Client};
+pub use dns::Dns;
 pub use eventually::{PATIENCE, eventually, within};
 pub use example::Example;
 pub use gateway::{Finished, Gateway, Setup};

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::forwarded::{self, Forwarded};
 use crate::network::network;
+use crate::resolver::Resolver;
 use crate::section::section;
 use crate::target::PathRules;
 use crate::value::{duration, integer, list};
@@ -46,6 +47,9 @@ section! {
 
         /// `path`: how the paths of requests are spelt.
         pub path: PathRules = section.table("path", PathRules::read),
+
+        /// `resolver`: how host names of endpoints become addresses.
+        pub resolver: Resolver = section.table("resolver", Resolver::read),
     }
 }
 

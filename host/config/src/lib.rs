@@ -16,6 +16,7 @@ mod load;
 mod forwarded;
 mod gateway;
 mod log;
+mod resolver;
 mod target;
 
 mod listener;
@@ -79,13 +80,15 @@ pub use place::Place;
 pub use plugin::{Grants, IsolateMode, Plugin};
 pub use policy::{Attachment, OnError, Target};
 pub use request::{RouteLimits, RouteTimeouts};
+pub use resolver::Resolver;
 pub use route::Route;
 pub use settings::Settings;
 pub use suggest::did_you_mean;
 pub use target::{DotSegments, EmptySegments, EncodedSlashes, PathRules};
 pub use upstream::{
-    Balance, Endpoint, HashBy, ResponseHead, Scheme, TlsVersion, Upstream, UpstreamHost, UpstreamHttp2,
-    UpstreamPool, UpstreamProtocol, UpstreamTimeouts, UpstreamTls, Verify,
+    Affinity, AffinityKey, Balance, Endpoint, HashBy, Health, Lookup, Outlier, Probe, ResponseHead, SameSite,
+    Scheme, TlsVersion, Upstream, UpstreamHost, UpstreamHttp2, UpstreamPool, UpstreamProtocol,
+    UpstreamTimeouts, UpstreamTls, Verify,
 };
 
 /// What the file says, checked. It has no behaviour.

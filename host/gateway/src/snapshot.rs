@@ -16,7 +16,7 @@ use crate::listener::tls;
 use crate::pipeline::{Attached, Pipeline};
 use crate::route::{Action, RouteTable};
 use crate::settings;
-use crate::upstream::{self, Connector};
+use crate::upstream::{self, Connector, Upkeep};
 
 /// Everything that a request needs to know of the configuration. A request sees one snapshot from
 /// its first moment to its last.
@@ -32,6 +32,9 @@ pub struct Snapshot {
     pub metrics: bool,
     /// Which version of each plugin this is: kept for the next build, should its file be broken then.
     plugins: BTreeMap<String, Arc<Plugin>>,
+    /// Who looks after the upstreams, and whom they ask for names.
+    upkeep: Upkeep,
+    resolver: limen_config::Resolver,
 }
 
 /// What a listener does with a connection.
@@ -161,8 +164,16 @@ impl Snapshot {
             access_log: log.access,
             metrics: true,
             plugins: live,
+            upkeep: previous.map(|previous| previous.upkeep.clone()).unwrap_or_default(),
+            resolver: gateway.resolver.clone(),
         };
         Ok((snapshot, kept_back))
+    }
+
+    /// To be called before it goes live: from now on its upstreams are looked after, and no others. Waits
+    /// until that has begun, though for no longer than some seconds.
+    pub fn prepare(&self) {
+        self.upkeep.tend(&self.upstreams, &self.resolver);
     }
 
     /// Each plugin with the version that is in force, for the log.

@@ -4,13 +4,16 @@
 
 mod demo;
 mod line;
+mod mood;
 pub mod paths;
 
 use crate::certs::Certs;
+use hyper::Request;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use line::{Line, Mischief};
+use mood::Mood;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -35,6 +38,7 @@ pub struct Origin {
 struct Counts {
     connections: AtomicU64,
     requests: AtomicU64,
+    mood: Mood,
 }
 
 impl Origin {
@@ -62,7 +66,7 @@ impl Origin {
         self.address
     }
 
-    /// How many requests have come.
+    /// How many requests have come, without health checks.
     pub fn requests(&self) -> u64 {
         self.counts.requests.load(Ordering::Relaxed)
     }
@@ -70,6 +74,21 @@ impl Origin {
     /// How many connections have been opened.
     pub fn connections(&self) -> u64 {
         self.counts.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many health checks have come, at `/healthz` or by gRPC.
+    pub fn checks(&self) -> u64 {
+        self.counts.mood.checks()
+    }
+
+    /// From now on health checks are answered with this status.
+    pub fn set_health(&self, status: u16) {
+        self.counts.mood.set_health(status);
+    }
+
+    /// From now on everything else is answered with this status; 0: with what was asked for.
+    pub fn set_status(&self, status: u16) {
+        self.counts.mood.set_status(status);
     }
 
     /// Waits for it to end, which it does only by itself.
@@ -141,8 +160,17 @@ async fn serve(
     counts: Arc<Counts>,
 ) {
     let service = service_fn(|request| {
-        counts.requests.fetch_add(1, Ordering::Relaxed);
-        paths::answer(request, mischief.clone())
+        let (counts, mischief) = (counts.clone(), mischief.clone());
+        async move {
+            if let Some(check) = counts.mood.check(Request::uri(&request).path()) {
+                return Ok(check);
+            }
+            counts.requests.fetch_add(1, Ordering::Relaxed);
+            match counts.mood.failure() {
+                Some(failure) => Ok(failure),
+                None => paths::answer(request, mischief).await,
+            }
+        }
     });
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(line), service).await;
 }

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use crate::host::host_name;
-use crate::value::{Value, integer};
+use crate::value::{Value, choice, integer};
 use crate::{ConfigError, Place};
 
 use super::balance::table_of;
@@ -16,6 +16,7 @@ pub struct Endpoint {
     /// A name or an IP address; an IPv6 address without its brackets.
     pub host: String,
     pub port: u16,
+    pub lookup: Lookup,
     /// `weight`: how many requests it gets in comparison with others, 1 to 1000. Default 1.
     pub weight: u32,
     /// `priority`: which group it is in, 0 to 99; default 0. Requests go to the group with the lowest
@@ -35,23 +36,55 @@ pub enum Scheme {
     Https,
 }
 
+/// What its host stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// An address, or a name with addresses.
+    Host,
+    /// `{ srv = "_http._tcp.users.internal" }`: a service whose hosts, ports, priorities and weights DNS
+    /// tells (RFC 2782). `weight` multiplies theirs; within one `priority`, theirs decides. With
+    /// `scheme = "https"` it is spoken to over TLS.
+    Service,
+}
+
 impl Endpoint {
     pub(super) fn read(value: &Value<'_>) -> Option<Endpoint> {
-        let (url, weight, priority) = match table_of(value) {
-            Some(section) => {
-                let url = section.required("url", url);
-                let weight = section.or("weight", integer(1..=1000), 1);
-                let priority = section.or("priority", integer(0..=99), 0);
-                section.finish();
-                (url, weight?, priority?)
-            }
-            None => (url(value), 1, 0),
+        let Some(section) = table_of(value) else {
+            let (scheme, host, port) = url(value)?;
+            let (lookup, weight, priority) = (Lookup::Host, 1, 0);
+            return Some(Endpoint { scheme, host, port, lookup, weight, priority, place: value.place() });
         };
-        let (scheme, host, port) = url?;
-        let (weight, priority) = (u32::try_from(weight).ok()?, u32::try_from(priority).ok()?);
-        Some(Endpoint { scheme, host, port, weight, priority, place: value.place() })
+        let written = match section.optional("srv", service) {
+            Some(None) => {
+                section.required("url", url).map(|(scheme, host, port)| (scheme, host, port, Lookup::Host))
+            }
+            srv => {
+                if let Some(url) = section.get("url") {
+                    return url.fail(url.error("an endpoint with `srv` and `url`").expected("one of them"));
+                }
+                let scheme = section.or("scheme", choice(SCHEMES), Scheme::Http);
+                srv.flatten().zip(scheme).map(|(name, scheme)| (scheme, name, 0, Lookup::Service))
+            }
+        };
+        let weight = section.or("weight", integer(1..=1000), 1);
+        let priority = section.or("priority", integer(0..=99), 0);
+        section.finish();
+        let (scheme, host, port, lookup) = written?;
+        let (weight, priority) = (u32::try_from(weight?).ok()?, u32::try_from(priority?).ok()?);
+        Some(Endpoint { scheme, host, port, lookup, weight, priority, place: value.place() })
     }
 }
+
+fn service(value: &Value<'_>) -> Option<String> {
+    const EXPECTED: &str = "the name of a service, like \"_http._tcp.users.internal\"";
+    let text = value.text(EXPECTED)?;
+    match host_name(&text).filter(|name| name.contains('.')) {
+        Some(name) => Some(name),
+        None => value.fail(value.error(format!("not the name of a service: `{text}`")).expected(EXPECTED)),
+    }
+}
+
+const SCHEMES: &[(&str, Scheme)] = &[("http", Scheme::Http), ("https", Scheme::Https)];
 
 const EXPECTED: &str = "an address like \"http://127.0.0.1:9001\" or \"http://users.internal\"";
 

@@ -1,20 +1,28 @@
 //! `[upstream.NAME]`
 
+mod affinity;
 mod balance;
 mod endpoint;
+mod health;
 mod host;
+mod outlier;
 mod pool;
 mod protocol;
 mod timeout;
 mod tls;
 
+use std::time::Duration;
+
 use crate::Place;
 use crate::section::{Section, section};
-use crate::value::{integer, some};
+use crate::value::{duration, integer, some, table};
 
+pub use affinity::{Affinity, AffinityKey, SameSite};
 pub use balance::{Balance, HashBy};
-pub use endpoint::{Endpoint, Scheme};
+pub use endpoint::{Endpoint, Lookup, Scheme};
+pub use health::{Health, Probe};
 pub use host::UpstreamHost;
+pub use outlier::Outlier;
 pub use pool::UpstreamPool;
 pub use protocol::{ResponseHead, UpstreamHttp2, UpstreamProtocol};
 pub use timeout::UpstreamTimeouts;
@@ -31,6 +39,20 @@ section! {
 
         /// `balance`: how one of them is chosen for a request. Default "round-robin".
         pub balance: Balance = section.or("balance", Balance::read, Balance::RoundRobin),
+
+        /// `affinity`: a client stays with its endpoint. Left out: it doesn't.
+        pub affinity: Option<Affinity> = section.optional("affinity", table(Affinity::read)),
+
+        /// `health`: each endpoint is asked how it is. Left out: it isn't.
+        pub health: Option<Health> = section.optional("health", table(Health::read)),
+
+        /// `outlier`: an endpoint that fails requests is left alone for a while. Left out: it isn't.
+        pub outlier: Option<Outlier> = section.optional("outlier", table(Outlier::read)),
+
+        /// `slow_start`: an endpoint that is new or healthy again gets a tenth of its share of requests at
+        /// first, and more and more of it within this time, 100ms to 1h. Not with a hash, which would
+        /// move requests back and forth. Left out: it gets all of it at once.
+        pub slow_start: Option<Duration> = section.optional("slow_start", duration(SLOW_START)),
 
         /// `panic`: when less than this percentage of a group's endpoints is healthy and no other group
         /// can take over, all of them are used, healthy or not: better some errors than all requests
@@ -66,6 +88,8 @@ section! {
         pub place: Place = Some(section.place()),
     }
 }
+
+const SLOW_START: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 
 /// Settings for TLS that no endpoint would be spoken to with are a mistake: most likely in a scheme.
 fn tls_of(section: &Section<'_>, endpoints: Option<&[Endpoint]>) -> Option<UpstreamTls> {

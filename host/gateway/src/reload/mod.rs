@@ -133,6 +133,7 @@ impl Reloader {
         let running = self.editions.current();
         let (snapshot, kept_back) = Snapshot::build(&config, Some(&running.snapshot), &self.registry)?;
         let sockets = socket::open(&config.listeners, self.workers, &running.sockets, &mut Vec::new())?;
+        snapshot.prepare();
         for KeptBack { plugin, live, because } in kept_back {
             tracing::error!(
                 plugin,

@@ -22,6 +22,7 @@ pub fn run(file: &Path) -> Result<(), StartError> {
     log_panics();
     let workers = config.gateway.workers.unwrap_or_else(|| available_parallelism().map_or(1, Into::into));
     let (registry, snapshot) = build(&config, workers)?;
+    snapshot.prepare();
     let sockets =
         socket::open(&config.listeners, workers, &[], &mut Vec::new()).map_err(StartError::Config)?;
     reload::announce(&config, &sockets, &[]);

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::HeaderMap;
 
-use super::endpoint::{Endpoint, EndpointId};
+use super::affinity::Bond;
+use super::endpoint::{Endpoint, EndpointId, Outcome};
 use super::pool::{Pool, Pools};
 use super::shared::{EndpointSet, Shared};
 
@@ -19,16 +20,9 @@ pub struct Here {
 /// The endpoint that a request goes to. It is one of the requests under way there until this is dropped.
 pub struct Picked {
     here: Rc<Here>,
-    number: usize,
-}
-
-/// How a request went at its endpoint, as far as that tells whether the endpoint is well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It answered.
-    Answered(StatusCode),
-    /// It took no connection, broke it off before the head of an answer, or was too slow.
-    Failed,
+    /// Small, as each answer that is on its way holds one.
+    number: u32,
+    bond: Bond,
 }
 
 impl Here {
@@ -38,13 +32,21 @@ impl Here {
         Rc::new(Here { set, pools })
     }
 
-    /// The endpoint of this number, as one that a request goes to.
-    pub fn picked(self: Rc<Self>, number: usize) -> Option<Picked> {
+    /// The endpoint that a client stays with, if it can.
+    pub fn kept(&self, headers: &HeaderMap, tried: &[EndpointId]) -> Option<usize> {
+        let number = self.set.cookies.as_ref()?.named(headers)?;
         let endpoint = self.set.endpoints.get(number)?;
+        (self.set.table.may_keep(number) && !tried.contains(&endpoint.id)).then_some(number)
+    }
+
+    /// The endpoint of this number, as one that a request goes to.
+    pub fn picked(self: Rc<Self>, number: usize, bond: Bond) -> Option<Picked> {
+        let endpoint = self.set.endpoints.get(number)?;
+        let number = u32::try_from(number).ok()?;
         if self.set.table.counts() {
             endpoint.began();
         }
-        Some(Picked { here: self, number })
+        Some(Picked { here: self, number, bond })
     }
 }
 
@@ -52,7 +54,7 @@ impl Picked {
     pub fn endpoint(&self) -> &Endpoint {
         // `Here::picked` has looked.
         #[expect(clippy::indexing_slicing, reason = "a number is checked when it is picked")]
-        &self.here.set.endpoints[self.number]
+        &self.here.set.endpoints[self.number as usize]
     }
 
     pub fn id(&self) -> EndpointId {
@@ -62,12 +64,20 @@ impl Picked {
     /// This worker's connections to it.
     pub fn pool(&self) -> &Rc<Pool> {
         #[expect(clippy::indexing_slicing, reason = "there is one for each endpoint")]
-        &self.here.pools[self.number]
+        &self.here.pools[self.number as usize]
     }
 
     /// To be told once for each attempt.
     pub fn report(&self, outcome: Outcome) {
-        let _ = outcome;
+        self.here.set.note(self.endpoint(), outcome);
+    }
+
+    /// To be called with the head of the answer that the client gets: tells the client which endpoint it
+    /// stays with.
+    pub fn mark(&self, headers: &mut HeaderMap) {
+        if let Some(cookies) = &self.here.set.cookies {
+            cookies.tell(self.number as usize, self.bond, headers);
+        }
     }
 }
 

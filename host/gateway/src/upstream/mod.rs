@@ -1,15 +1,22 @@
 //! A named group of endpoints, as one worker sees it.
 
+mod affinity;
 mod balance;
 mod connect;
 mod endpoint;
 mod failure;
+mod health;
 mod here;
 mod host;
 mod lease;
 mod pool;
+mod resolve;
 mod shared;
+mod source;
+#[allow(dead_code, unused_imports, reason = "the admin listener is to show it")]
+pub mod status;
 mod tally;
+mod upkeep;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -23,16 +30,18 @@ use crate::body::{RequestBody, ResponseBody, Upload};
 use crate::observe::{Attempt, Attempts};
 use crate::refusal::Fault;
 
+use affinity::Bond;
 use balance::{Ask, Balancer};
 pub use connect::Connector;
-pub use endpoint::Endpoint;
 use endpoint::EndpointId;
+pub use endpoint::{Endpoint, Outcome};
 use failure::FailureKind;
 use here::Here;
-pub use here::{Outcome, Picked};
+pub use here::Picked;
 pub use lease::Lease;
 pub use pool::Pools;
 pub use shared::Shared;
+pub use upkeep::Upkeep;
 
 pub struct Upstream {
     shared: Arc<Shared>,
@@ -100,7 +109,8 @@ impl Upstream {
                     }
                 };
                 match answer {
-                    Ok((head, incoming, connection)) => {
+                    Ok((mut head, incoming, connection)) => {
+                        picked.mark(head.headers_mut());
                         Attempt::answer(attempt, head.status());
                         picked.report(Outcome::Answered(head.status()));
                         let lease = Lease { connection, picked };
@@ -160,8 +170,15 @@ impl Upstream {
     /// The endpoint that a request goes to: none of those that were tried.
     pub fn pick(&self, ask: &Ask<'_>, tried: &[EndpointId]) -> Option<Picked> {
         let here = self.here();
+        if let Some(number) = here.kept(ask.request.headers(), tried) {
+            return here.picked(number, Bond::Kept);
+        }
         let number = self.balancer.pick(ask, &here.set, tried)?;
-        here.picked(number)
+        let bond = match here.set.cookies {
+            Some(_) => Bond::New { secure: ask.client.tls.is_some() },
+            None => Bond::Free,
+        };
+        here.picked(number, bond)
     }
 
     /// The endpoints as they are now.

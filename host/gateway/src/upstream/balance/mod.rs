@@ -22,8 +22,10 @@ use crate::body::RequestBody;
 use super::endpoint::EndpointId;
 use super::shared::EndpointSet;
 use hash::Hash;
+pub use hash::cookie;
 use round_robin::RoundRobin;
-pub use table::{Member, Table};
+pub use share::Standing;
+pub use table::Table;
 
 /// What a choice can depend on.
 pub struct Ask<'a> {
@@ -63,31 +65,35 @@ impl Balancer {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::sync::Arc;
 
     use super::*;
     use crate::upstream::endpoint::{Address, Endpoint};
 
+    /// 10.0.0.`last`:80.
+    pub fn address(last: u8) -> Address {
+        let scheme = limen_config::Scheme::Http;
+        Address { scheme, host: format!("10.0.0.{last}"), ip: [10, 0, 0, last].into(), port: 80 }
+    }
+
     /// Endpoints with these weights.
     pub fn set(balance: &str, weights: &[u32]) -> EndpointSet {
         let terms = terms(&format!("balance = {balance}"));
-        let members = weights.iter().enumerate().map(|(number, weight)| {
-            let address =
-                Address { scheme: limen_config::Scheme::Http, host: format!("10.0.0.{number}"), port: 80 };
-            Member { endpoint: Arc::new(Endpoint::new(address)), weight: *weight, priority: 0 }
-        });
-        let members: Vec<_> = members.collect();
-        let table = Table::new(&terms, &members);
-        EndpointSet { endpoints: members.into_iter().map(|member| member.endpoint).collect(), table }
+        let endpoints = (1..).take(weights.len()).map(|number| Arc::new(Endpoint::new(address(number))));
+        let endpoints: Vec<_> = endpoints.collect();
+        let standing = |weight: &u32| Standing { weight: *weight, priority: 0, healthy: true, warmth: 1000 };
+        let table = Table::new(&terms, &endpoints, &weights.iter().map(standing).collect::<Vec<_>>());
+        EndpointSet { endpoints, table, ..EndpointSet::default() }
     }
 
     /// What a configuration means that has these keys.
     pub fn terms(keys: &str) -> limen_config::Upstream {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("limen.toml");
+        let endpoints = if keys.contains("endpoints") { "" } else { "endpoints = [\"http://10.0.0.1\"]" };
         let text = format!(
-            "[[listener]]\naddress = \"127.0.0.1:0\"\n[upstream.u]\nendpoints = [\"http://10.0.0.1\"]\n{keys}\n\
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n[upstream.u]\n{endpoints}\n{keys}\n\
              [[route]]\nupstream = \"u\"\n"
         );
         std::fs::write(&file, text).unwrap();

@@ -10,7 +10,7 @@ const POINTS: f64 = 160.0;
 const MOST: f64 = 262_144.0;
 
 /// The points in their order, each with the number of its endpoint.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub struct Ring(Vec<(u64, u32)>);
 
 impl Ring {

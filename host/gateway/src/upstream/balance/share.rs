@@ -9,7 +9,7 @@ const OVER: f64 = 1.4;
 const PARTS: f64 = 1_000_000.0;
 
 /// An endpoint as far as its share depends on it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Standing {
     pub weight: u32,
     /// Its group: the lowest number comes first.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use limen_config::{Balance, Upstream as Terms};
+use limen_config::{Balance, Outlier, Upstream as Terms};
 
 use super::ring::Ring;
 use super::share::{Share, Standing, share_out};
@@ -10,49 +10,35 @@ use super::slots;
 use crate::upstream::endpoint::{Endpoint, EndpointId};
 use crate::upstream::shared::EndpointSet;
 
-/// An endpoint, and what it was configured or announced with.
-#[derive(Clone)]
-pub struct Member {
-    pub endpoint: Arc<Endpoint>,
-    pub weight: u32,
-    pub priority: u32,
-}
-
-#[derive(Default)]
+/// Two that are equal do the same with every request.
+#[derive(Default, PartialEq)]
 pub struct Table {
     /// The numbers of those that get requests, each as often as its share says.
     slots: Vec<u32>,
     /// The numbers of all others, the best ones first: for a request that failed at all of those.
     spare: Vec<u32>,
-    /// The configured weights.
-    weights: Vec<u32>,
+    /// The configured weights and priorities, and who is well.
+    standings: Vec<Standing>,
     /// Only for [`Balance::Hash`].
     ring: Ring,
     counts: bool,
+    outlier: Option<Outlier>,
 }
 
 impl Table {
-    pub fn new(terms: &Terms, members: &[Member]) -> Self {
-        let standings: Vec<Standing> = members
-            .iter()
-            .map(|member| Standing {
-                weight: member.weight,
-                priority: member.priority,
-                healthy: true,
-                warmth: 1000,
-            })
-            .collect();
-        let shares = share_out(&standings, terms.panic);
+    pub fn new(terms: &Terms, endpoints: &[Arc<Endpoint>], standings: &[Standing]) -> Self {
+        let shares = share_out(standings, terms.panic);
         let ring = match terms.balance {
-            Balance::Hash(_) => ring(members, &shares),
+            Balance::Hash(_) => ring(endpoints, standings, &shares),
             _ => Ring::default(),
         };
         Table {
             slots: slots::order(&shares.iter().map(|share| share.weight).collect::<Vec<_>>()),
-            spare: spare(&standings, &shares),
-            weights: members.iter().map(|member| member.weight).collect(),
+            spare: spare(standings, &shares),
+            standings: standings.to_vec(),
             ring,
             counts: terms.balance == Balance::LeastRequests,
+            outlier: terms.outlier.clone(),
         }
     }
 
@@ -61,9 +47,30 @@ impl Table {
         self.counts
     }
 
+    /// What failures are too many; none if nobody counts them.
+    pub fn outlier(&self) -> Option<&Outlier> {
+        self.outlier.as_ref()
+    }
+
     /// The configured weight of the endpoint of this number.
     pub fn weight(&self, number: usize) -> u32 {
-        self.weights.get(number).copied().unwrap_or(1)
+        self.standings.get(number).map_or(1, |standing| standing.weight)
+    }
+
+    /// The group of the endpoint of this number.
+    #[allow(dead_code, reason = "the admin listener is to show it")]
+    pub fn priority(&self, number: usize) -> u32 {
+        self.standings.get(number).map_or(0, |standing| standing.priority)
+    }
+
+    /// Whether the endpoint of this number gets requests.
+    pub fn is_used(&self, number: usize) -> bool {
+        !self.spare.iter().any(|spare| *spare as usize == number)
+    }
+
+    /// Whether a client may stay with the endpoint of this number.
+    pub fn may_keep(&self, number: usize) -> bool {
+        self.standings.get(number).is_some_and(|standing| standing.healthy) || self.is_used(number)
     }
 }
 
@@ -90,10 +97,10 @@ impl EndpointSet {
 }
 
 /// By their configured weights: slow start does not move anybody.
-fn ring(members: &[Member], shares: &[Share]) -> Ring {
-    let used = (0_u32..).zip(members).zip(shares).filter(|(_, share)| share.weight > 0);
-    Ring::new(used.map(|((number, member), share)| {
-        (number, member.endpoint.address.to_string(), f64::from(member.weight) * share.group)
+fn ring(endpoints: &[Arc<Endpoint>], standings: &[Standing], shares: &[Share]) -> Ring {
+    let used = (0_u32..).zip(endpoints).zip(standings).zip(shares).filter(|(_, share)| share.weight > 0);
+    Ring::new(used.map(|(((number, endpoint), standing), share)| {
+        (number, endpoint.address.to_string(), f64::from(standing.weight) * share.group)
     }))
 }
 

@@ -50,6 +50,8 @@ pub enum Offer {
     /// HTTP/1.1 where the configuration leaves a choice: the request wants to switch protocols, which
     /// HTTP/2 does not know (RFC 9113, section 8.6).
     Http1,
+    /// HTTP/2, whatever the configuration says: for gRPC, which knows nothing else.
+    Http2,
 }
 
 impl Connector {
@@ -136,13 +138,14 @@ impl Connector {
         tally: &Arc<Tally>,
     ) -> Result<Link, Failure> {
         let Some(tls) = self.tls.as_ref().filter(|_| address.scheme == Scheme::Https) else {
-            return match self.protocol {
-                UpstreamProtocol::Http2 => self.http2(stream, address, tally).await,
-                UpstreamProtocol::Auto | UpstreamProtocol::Http1 => self.http1(stream, address, tally).await,
+            return match (self.protocol, offer) {
+                (UpstreamProtocol::Http2, _) | (_, Offer::Http2) => self.http2(stream, address, tally).await,
+                _ => self.http1(stream, address, tally).await,
             };
         };
         let protocol = match offer {
             Offer::Http1 if self.protocol == UpstreamProtocol::Auto => UpstreamProtocol::Http1,
+            Offer::Http2 => UpstreamProtocol::Http2,
             _ => self.protocol,
         };
         let failed = |what: String| Failure::new(FailureKind::Tls, format!("{address}: {what}"));
@@ -180,7 +183,7 @@ impl Connector {
 }
 
 async fn tcp(address: &Address) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
+    let stream = TcpStream::connect(address.socket()).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
