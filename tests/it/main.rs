@@ -17,6 +17,7 @@ mod bodies;
 mod dialer;
 mod http;
 mod proxy;
+mod resilience;
 mod routing;
 
 mod balance;

@@ -44,6 +44,7 @@ mod gateway;
 mod guests;
 mod load;
 pub mod origin;
+pub mod scripted;
 pub mod wire;
 
 pub use certs::{Certs, Pair};
@@ -55,3 +56,4 @@ pub use gateway::{Finished, Gateway, Setup};
 pub use guests::{guest, guest_version, plugin};
 pub use load::{Load, Report};
 pub use origin::Origin;
+pub use scripted::{Act, Scripted};

@@ -86,9 +86,10 @@ pub use settings::Settings;
 pub use suggest::did_you_mean;
 pub use target::{DotSegments, EmptySegments, EncodedSlashes, PathRules};
 pub use upstream::{
-    Affinity, AffinityKey, Balance, Endpoint, HashBy, Health, Lookup, Outlier, Probe, ResponseHead, SameSite,
-    Scheme, TlsVersion, Upstream, UpstreamHost, UpstreamHttp2, UpstreamPool, UpstreamProtocol,
-    UpstreamTimeouts, UpstreamTls, Verify,
+    Affinity, AffinityKey, Backoff, Balance, Breaker, Endpoint, Fallback, HashBy, Health, Hedge, Lookup,
+    Outlier, Probe, ResponseHead, Retries, RetryBudget, SameSite, Scheme, StandIn, TlsVersion, Trouble,
+    Upstream, UpstreamHost, UpstreamHttp2, UpstreamLimits, UpstreamPool, UpstreamProtocol, UpstreamTimeouts,
+    UpstreamTls, Verify,
 };
 
 /// What the file says, checked. It has no behaviour.

@@ -112,6 +112,7 @@ fn read(
         check::at_least_one("listener", listeners.len(), &main.source.path, sink);
         check::at_least_one("route", routes_read.len(), &main.source.path, sink);
     }
+    check::fallbacks(&upstreams, scope.complete, sink);
 
     let listeners: Vec<Listener> = listeners.iter().cloned().collect::<Option<_>>()?;
     let mut routes_read: Vec<Route> = routes_read.into_iter().collect::<Option<_>>()?;

@@ -119,7 +119,7 @@ fn policies(section: &Section<'_>, scope: &Scope<'_>) -> Option<Vec<Attachment>>
     Some(defaults.cloned().chain(own).collect())
 }
 
-fn methods(value: &Value<'_>) -> Option<Vec<Method>> {
+pub(crate) fn methods(value: &Value<'_>) -> Option<Vec<Method>> {
     let mut seen = Vec::new();
     for (method, item) in some(method)(value)?.into_iter().zip(value.items("an array")?) {
         if seen.contains(&method) {

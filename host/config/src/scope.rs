@@ -25,7 +25,7 @@ impl<T> Named<T> {
         Named { items: BTreeMap::new(), declared: Unique::new(what) }
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.declared.taken.borrow().keys().cloned().collect()
     }
 }

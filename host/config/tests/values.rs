@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderName, Method, StatusCode};
 use limen_config::{
     Action, Condition, Config, FixedBody, Host, IsolateMode, Level, LogFormat, Natives, OnError, PathPattern,
-    Piece, RedirectQuery, RoutePath, Segment, SplitBy, Target, Test,
+    Piece, RedirectQuery, Retries, RoutePath, Segment, SplitBy, StandIn, Target, Test, Trouble,
 };
 use serde_json::json;
 
@@ -238,4 +238,45 @@ fn settings_and_their_places() {
     let without = &config.routes[0].policies[2];
     assert_eq!(*without.settings.value(), json!({}));
     assert_eq!(without.settings.place("/any").key, "route[0].policies[1]");
+}
+
+#[test]
+fn what_upstreams_do_about_trouble() {
+    let config = load("resilience");
+    let users = &config.upstreams["users"];
+    let retries = users.retries.as_ref().unwrap();
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    assert_eq!(retries.on, [Trouble::Connect, Trouble::Status(status), Trouble::GatewayError]);
+    assert_eq!((retries.max, &*retries.methods), (2, &[Method::GET, Method::POST][..]));
+    assert_eq!((retries.buffer, retries.per_try), (1 << 20, Some(Duration::from_secs(2))));
+    assert_eq!((retries.budget.percent, retries.budget.minimum), (10, 0));
+    assert_eq!(
+        (retries.backoff.base, retries.backoff.max),
+        (Duration::from_millis(10), Duration::from_secs(1))
+    );
+    assert_eq!(users.hedge.map(|hedge| (hedge.after, hedge.max)), Some((Duration::from_millis(100), 1)));
+    assert_eq!((users.limits.requests, users.limits.queue), (Some(100), 50));
+    assert_eq!(
+        users.breaker.map(|breaker| (breaker.errors, breaker.requests, breaker.probes)),
+        Some((30, 20, 3))
+    );
+    assert_eq!(users.timeout.total, Some(Duration::from_secs(60)));
+    let fallback = users.fallback.as_ref().unwrap();
+    assert!(matches!(&fallback.stand_in, StandIn::Upstream { name, .. } if name == "spare"));
+    assert_eq!(fallback.on, [Trouble::Open, Trouble::ServerError]);
+
+    let spare = &config.upstreams["spare"];
+    let (retries, never) = (spare.retries.as_ref().unwrap(), Retries::never());
+    assert_eq!(retries.max, 1);
+    assert_eq!(retries.on, [Trouble::Connect, Trouble::RefusedStream, Trouble::Reset]);
+    assert_eq!((&retries.methods, retries.buffer, retries.per_try), (&never.methods, 64 << 10, None));
+    assert_eq!((retries.backoff, retries.budget), (never.backoff, never.budget));
+    let fallback = spare.fallback.as_ref().unwrap();
+    assert_eq!(fallback.on.len(), 6);
+    let StandIn::Answer { status, headers, body } = &fallback.stand_in else { panic!() };
+    assert_eq!((status.as_u16(), headers.len(), body.bytes()), (503, 1, &b"later"[..]));
+
+    assert!(Trouble::GatewayError.covers(Trouble::Status(status)));
+    assert!(!Trouble::GatewayError.covers(Trouble::Status(StatusCode::INTERNAL_SERVER_ERROR)));
+    assert!(!Trouble::ServerError.covers(Trouble::Reset) && Trouble::Reset.covers(Trouble::Reset));
 }

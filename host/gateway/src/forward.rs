@@ -82,7 +82,7 @@ async fn send(
     let attempts =
         watch.zip(world.observers.as_ref()).map(|(watch, observers)| Attempts::at(observers, watch, number));
     let upload = request.body().upload();
-    let outgoing = Outgoing { request, client: &exchange.client, attempts };
+    let outgoing = Outgoing { request, client: &exchange.client, attempts, others: world.upstreams() };
     let answer = upstream.send(outgoing).await.map_err(|fault| {
         // Nobody answers half a request.
         upload.and_then(|upload| upload.failed()).map_or(fault, UploadFailure::fault)

@@ -22,6 +22,8 @@ pub struct Fault {
     /// For the log: everything.
     pub reason: String,
     allow: Option<String>,
+    /// When to come again, in seconds.
+    retry_after: Option<u64>,
     connection: Connection,
 }
 
@@ -50,7 +52,8 @@ impl Fault {
         reason: impl Into<String>,
     ) -> Self {
         let connection = Connection::Keep;
-        Fault { blame, status, code, detail, reason: reason.into(), allow: None, connection }
+        let (allow, retry_after) = (None, None);
+        Fault { blame, status, code, detail, reason: reason.into(), allow, retry_after, connection }
     }
 
     /// Nothing more is read from a client that sends such things.
@@ -152,7 +155,34 @@ impl Fault {
         let detail = "The upstream did not answer in time.";
         Self::new(Blame::Upstream, StatusCode::GATEWAY_TIMEOUT, "upstream_slow", detail, reason)
     }
+
+    /// As many requests are under way as may be.
+    pub fn upstream_overloaded(reason: impl Into<String>) -> Self {
+        let detail = "The upstream has too much to do.";
+        Self::unavailable("upstream_overloaded", detail, reason, SOON)
+    }
+
+    /// The circuit breaker is open, for that long.
+    pub fn circuit_open(left: Duration) -> Self {
+        let detail = "The upstream is out of order.";
+        let reason = format!("its circuit breaker is open for {left:.1?}");
+        Self::unavailable("circuit_open", detail, reason, left)
+    }
+
+    fn unavailable(
+        code: &'static str,
+        detail: &'static str,
+        reason: impl Into<String>,
+        left: Duration,
+    ) -> Self {
+        let mut fault = Self::new(Blame::Upstream, StatusCode::SERVICE_UNAVAILABLE, code, detail, reason);
+        fault.retry_after = Some(left.as_secs() + u64::from(left.subsec_nanos() > 0));
+        fault
+    }
 }
+
+/// When to come again after an overload, which nobody can know.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Makes the fault the exchange's answer, and tells the log.
 pub fn respond(fault: Fault, exchange: &mut Exchange) {
@@ -182,6 +212,9 @@ fn problem(fault: &Fault, id: RequestId) -> (Response<()>, Bytes) {
     }
     if let Some(allow) = fault.allow.as_deref().and_then(|allow| HeaderValue::try_from(allow).ok()) {
         headers.insert(header::ALLOW, allow);
+    }
+    if let Some(seconds) = fault.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     (head, Bytes::from(body.to_string()))
 }

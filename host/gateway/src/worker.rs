@@ -196,6 +196,11 @@ impl World {
         self.upstreams.get(number)
     }
 
+    /// All upstreams.
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
     /// What policies may know of the route of this number.
     pub fn facts(&self, number: usize) -> Arc<RouteFacts> {
         match (self.facts.get(number), self.snapshot.routes.get(number)) {

@@ -2,14 +2,18 @@
 
 mod affinity;
 mod balance;
+mod breaker;
 mod endpoint;
+mod fallback;
 mod health;
 mod host;
 mod outlier;
 mod pool;
 mod protocol;
+mod retries;
 mod timeout;
 mod tls;
+mod trouble;
 
 use std::time::Duration;
 
@@ -19,14 +23,18 @@ use crate::value::{duration, integer, some, table};
 
 pub use affinity::{Affinity, AffinityKey, SameSite};
 pub use balance::{Balance, HashBy};
+pub use breaker::{Breaker, UpstreamLimits};
 pub use endpoint::{Endpoint, Lookup, Scheme};
+pub use fallback::{Fallback, StandIn};
 pub use health::{Health, Probe};
 pub use host::UpstreamHost;
 pub use outlier::Outlier;
 pub use pool::UpstreamPool;
 pub use protocol::{ResponseHead, UpstreamHttp2, UpstreamProtocol};
+pub use retries::{Backoff, Hedge, Retries, RetryBudget};
 pub use timeout::UpstreamTimeouts;
 pub use tls::{TlsVersion, UpstreamTls, Verify};
+pub use trouble::Trouble;
 
 section! {
     /// `[upstream.NAME]`: servers that answer the same requests.
@@ -83,6 +91,21 @@ section! {
 
         /// `response_head`: the largest head that is taken from them.
         pub response_head: ResponseHead = section.table("response_head", ResponseHead::read),
+
+        /// `retries`: when a request is sent again.
+        pub retries: Option<Retries> = section.optional("retries", table(Retries::read)),
+
+        /// `hedge`: when a request is sent to a second endpoint because the first is slow.
+        pub hedge: Option<Hedge> = section.optional("hedge", table(Hedge::read)),
+
+        /// `limits`: how much at a time.
+        pub limits: UpstreamLimits = section.table("limits", UpstreamLimits::read),
+
+        /// `breaker`: when it is left alone for a while.
+        pub breaker: Option<Breaker> = section.optional("breaker", table(Breaker::read)),
+
+        /// `fallback`: what clients get in place of nothing.
+        pub fallback: Option<Fallback> = section.optional("fallback", table(Fallback::read)),
 
         /// Where it stands in the file.
         pub place: Place = Some(section.place()),

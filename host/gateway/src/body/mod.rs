@@ -6,7 +6,7 @@ mod response;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 
 use crate::head::hop_by_hop;
 
-pub use request::{Bounds, RequestBody, Upload, UploadFailure};
+pub use request::{Bounds, RequestBody, Upload, UploadError, UploadFailure};
 pub use response::{ResponseBody, StreamError};
 
 /// Why a body could not be collected.
@@ -28,21 +28,33 @@ pub enum CollectError {
 /// A time limit between two pieces. It costs a timer only when one of them has to be waited for.
 struct Idle {
     limit: Duration,
+    /// When all of it has to be over, and how long that is in all.
+    end: Option<Box<(Instant, Duration)>>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Idle {
     fn new(limit: Duration) -> Self {
-        Idle { limit, timer: None }
+        Idle { limit, end: None, timer: None }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limit)));
+        let (limit, end) = (self.limit, self.end.as_deref());
+        let timer = self.timer.get_or_insert_with(|| {
+            let left = end.map(|(end, _)| end.saturating_duration_since(Instant::now()));
+            Box::pin(tokio::time::sleep(left.map_or(limit, |left| left.min(limit))))
+        });
         timer.as_mut().poll(context)
     }
 
     fn moved(&mut self) {
         self.timer = None;
+    }
+
+    /// All the time there is, if it is over.
+    fn overdue(&self) -> Option<Duration> {
+        let (end, limit) = self.end.as_deref()?;
+        (Instant::now() >= *end).then_some(*limit)
     }
 }
 

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use super::{CollectError, Idle, collect, settle_trailers};
 use crate::refusal::Fault;
+use crate::upstream::Reader;
 
 /// How much of a body that nobody wants is taken from the client all the same, and for how long:
 /// a connection that is closed while the client still sends takes the answer with it.
@@ -24,6 +25,8 @@ pub enum RequestBody {
     Empty,
     Full(Bytes),
     Stream(Arriving),
+    /// Kept as it goes by, so that it can go again.
+    Replayed(Reader),
 }
 
 /// A request's body on its way. Where it is not read to its end, because somebody answered without,
@@ -78,13 +81,7 @@ impl RequestBody {
         if incoming.is_end_stream() {
             return RequestBody::Empty;
         }
-        let upload = Rc::new(Upload {
-            done: Cell::new(false),
-            moved: Cell::new(Instant::now()),
-            received: Cell::new(0),
-            waiting: Cell::new(false),
-            failed: Cell::new(None),
-        });
+        let upload = Upload::new();
         let bounds = Bounds::NONE;
         let idle = Idle::new(bounds.idle);
         RequestBody::Stream(Arriving { incoming: Some(incoming), upload, on_demand, bounds, idle })
@@ -105,7 +102,8 @@ impl RequestBody {
     pub fn upload(&self) -> Option<Rc<Upload>> {
         match self {
             RequestBody::Stream(arriving) => Some(arriving.upload.clone()),
-            _ => None,
+            RequestBody::Replayed(reader) => Some(reader.upload()),
+            RequestBody::Empty | RequestBody::Full(_) => None,
         }
     }
 
@@ -118,6 +116,8 @@ impl RequestBody {
             RequestBody::Stream(arriving) if arriving.size_hint().lower() > limit => {
                 Err(CollectError::TooLong)
             }
+            // Nobody asks for it once it is on its way.
+            RequestBody::Replayed(_) => Err(CollectError::Broken("it is on its way".to_owned())),
             RequestBody::Stream(mut arriving) => {
                 let mut whole = BytesMut::new();
                 let upload = arriving.upload.clone();
@@ -153,6 +153,25 @@ impl Bounds {
 }
 
 impl Upload {
+    pub fn new() -> Rc<Self> {
+        Rc::new(Upload {
+            done: Cell::new(false),
+            moved: Cell::new(Instant::now()),
+            received: Cell::new(0),
+            waiting: Cell::new(false),
+            failed: Cell::new(None),
+        })
+    }
+
+    /// Notes what there was when a piece was asked for.
+    pub fn passed<T>(&self, piece: &Poll<Option<T>>, is_end: bool) {
+        self.waiting.set(piece.is_pending());
+        if piece.is_ready() {
+            self.moved.set(Instant::now());
+            self.done.set(is_end);
+        }
+    }
+
     pub fn is_done(&self) -> bool {
         self.done.get()
     }
@@ -219,6 +238,7 @@ impl Body for RequestBody {
             RequestBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             RequestBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             RequestBody::Stream(arriving) => Pin::new(arriving).poll_frame(context),
+            RequestBody::Replayed(reader) => Pin::new(reader).poll_frame(context),
         }
     }
 
@@ -227,6 +247,7 @@ impl Body for RequestBody {
             RequestBody::Empty => true,
             RequestBody::Full(bytes) => bytes.is_empty(),
             RequestBody::Stream(arriving) => arriving.is_end_stream(),
+            RequestBody::Replayed(reader) => reader.is_end_stream(),
         }
     }
 
@@ -235,6 +256,7 @@ impl Body for RequestBody {
             RequestBody::Empty => SizeHint::with_exact(0),
             RequestBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             RequestBody::Stream(arriving) => arriving.size_hint(),
+            RequestBody::Replayed(reader) => reader.size_hint(),
         }
     }
 }

@@ -3,16 +3,21 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{CollectError, Idle, collect, settle_trailers};
-use crate::upstream::Lease;
+use crate::upstream::{Lease, Permit};
+
+/// How long an answer may be that nobody wants and that is read all the same, and how long that takes.
+const UNWANTED: u64 = 64 << 10;
+const DISCARDING: Duration = Duration::from_secs(5);
 
 /// What comes back, on its way to the client.
+#[allow(clippy::large_enum_variant, reason = "the large one is the usual one")]
 pub enum ResponseBody {
     Full(Bytes),
     Stream(Download),
@@ -36,6 +41,8 @@ pub enum StreamError {
     /// As `Upstream`, while it was read for a policy.
     Ahead(String),
     Idle(Duration),
+    /// All the time that an answer may take is over.
+    TooLong(Duration),
 }
 
 impl fmt::Display for StreamError {
@@ -44,6 +51,7 @@ impl fmt::Display for StreamError {
             StreamError::Upstream(error) => write!(f, "the upstream's body broke off: {error}"),
             StreamError::Ahead(reason) => write!(f, "the upstream's body broke off: {reason}"),
             StreamError::Idle(limit) => write!(f, "the upstream's body did not move for {limit:?}"),
+            StreamError::TooLong(limit) => write!(f, "the upstream's answer took longer than {limit:?}"),
         }
     }
 }
@@ -92,6 +100,32 @@ impl ResponseBody {
         *self = ResponseBody::Full(bytes);
     }
 
+    /// Holds the right to be under way at the upstream until it has ended.
+    pub fn hold(&mut self, permit: Permit) {
+        if let ResponseBody::Stream(Download { lease: Some(lease), .. }) = self {
+            lease.hold(permit);
+        }
+    }
+
+    /// Breaks off at that moment, which is `limit` after the request.
+    pub fn end_by(&mut self, moment: Instant, limit: Duration) {
+        if let ResponseBody::Stream(download) = self {
+            download.idle.end = Some(Box::new((moment, limit)));
+        }
+    }
+
+    /// Nobody wants it: a short one is read to its end all the same, so that its connection can be
+    /// used again.
+    pub fn discard(self) {
+        if let ResponseBody::Stream(mut download) = self
+            && download.size_hint().upper().is_some_and(|length| length <= UNWANTED)
+        {
+            tokio::task::spawn_local(tokio::time::timeout(DISCARDING, async move {
+                while std::future::poll_fn(|context| download.poll_frame(context)).await.is_some() {}
+            }));
+        }
+    }
+
     pub fn poll_frame(
         &mut self,
         context: &mut Context<'_>,
@@ -132,8 +166,13 @@ impl Download {
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
             ready!(self.idle.poll(context));
             self.lease = None;
-            return Poll::Ready(Some(Err(StreamError::Idle(self.idle.limit))));
+            let error = self.idle.overdue().map(StreamError::TooLong);
+            return Poll::Ready(Some(Err(error.unwrap_or(StreamError::Idle(self.idle.limit)))));
         };
+        if let Some(limit) = self.idle.overdue() {
+            self.lease = None;
+            return Poll::Ready(Some(Err(StreamError::TooLong(limit))));
+        }
         self.idle.moved();
         if frame.is_none() || self.incoming.is_end_stream() {
             self.release();

@@ -99,6 +99,7 @@ impl End {
 /// Where the attempts of an exchange at one upstream are noted.
 #[derive(Clone, Copy)]
 pub struct Attempts<'a> {
+    observers: &'a Observers,
     watch: &'a Watch,
     meters: Option<&'a UpstreamMeters>,
 }
@@ -121,7 +122,12 @@ impl<'a> Attempts<'a> {
     /// Those at the upstream of this number.
     pub fn at(observers: &'a Observers, watch: &'a Watch, upstream: usize) -> Self {
         let meters = observers.meters.as_ref().and_then(|meters| meters.upstream(upstream));
-        Attempts { watch, meters: meters.map(|meters| &**meters) }
+        Attempts { observers, watch, meters: meters.map(|meters| &**meters) }
+    }
+
+    /// Those of the same exchange at another upstream, which stands in.
+    pub fn elsewhere(self, upstream: usize) -> Self {
+        Self::at(self.observers, self.watch, upstream)
     }
 
     /// One begins. `headers` are those of the request as it goes to this endpoint.

@@ -26,6 +26,8 @@ impl Fingerprint {
         let pairs = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let pairs = pairs.flat_map(|tls| &tls.certificates).flat_map(|pair| [&pair.cert, &pair.key]);
         let answers = config.routes.iter().filter_map(|route| route.action.file());
+        let fallbacks = config.upstreams.values().filter_map(|upstream| upstream.fallback.as_ref());
+        let answers = answers.chain(fallbacks.filter_map(|fallback| fallback.file()));
         let upstreams = config.upstreams.values().map(|upstream| &upstream.tls);
         let upstreams = upstreams.flat_map(|tls| [&tls.roots, &tls.cert, &tls.key]).flatten();
         let files = config.files.iter().chain(&config.folders).chain(components).chain(pairs);

@@ -35,7 +35,7 @@ pub struct Counts {
 }
 
 /// Tells one endpoint from every other that this process has ever had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId(u64);
 
 /// What makes an endpoint the same one over reloads.

@@ -36,8 +36,12 @@ pub enum FailureKind {
     Reset,
     /// What came back is no response, or one that can be read in two ways.
     Malformed,
+    /// No head of a response in time.
+    Timeout,
     /// The request's own body broke off: the client's fault.
     RequestBody,
+    /// The request's own body did not go on: the client's fault.
+    StalledBody,
 }
 
 impl Failure {
@@ -57,8 +61,20 @@ impl FailureKind {
             FailureKind::Stale => "stale_connection",
             FailureKind::Reset => "reset",
             FailureKind::Malformed => "malformed",
+            FailureKind::Timeout => "upstream_slow",
             FailureKind::RequestBody => "request_body",
+            FailureKind::StalledBody => "body_too_slow",
         }
+    }
+
+    /// Whether the endpoint is to blame, and not the client or the moment.
+    pub fn is_endpoints(self) -> bool {
+        !matches!(self, FailureKind::RequestBody | FailureKind::StalledBody | FailureKind::Unsent)
+    }
+
+    /// Whether no connection came about.
+    pub fn is_connecting(self) -> bool {
+        matches!(self, FailureKind::Connect | FailureKind::ConnectTimeout | FailureKind::Tls)
     }
 
     /// What an error of hyper's means for a request that was on its way. `is_used` tells that the

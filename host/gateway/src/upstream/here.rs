@@ -61,6 +61,11 @@ impl Picked {
         self.endpoint().id
     }
 
+    /// How many endpoints there were to pick from.
+    pub fn among(&self) -> usize {
+        self.here.set.endpoints.len()
+    }
+
     /// This worker's connections to it.
     pub fn pool(&self) -> &Rc<Pool> {
         #[expect(clippy::indexing_slicing, reason = "there is one for each endpoint")]

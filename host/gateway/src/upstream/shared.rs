@@ -16,6 +16,7 @@ use super::affinity::Cookies;
 use super::balance::{Standing, Table};
 use super::connect::Connector;
 use super::endpoint::{Endpoint, Notice, Outcome};
+use super::resilience::{self, Counted, Counts, Resilience};
 use super::source::{Place, Source};
 
 /// An upstream as the whole gateway sees it.
@@ -32,6 +33,9 @@ pub struct Shared {
     alarm: Arc<Notify>,
     resolutions: AtomicU64,
     failed_resolutions: AtomicU64,
+    /// What it does about trouble; none if nothing is configured.
+    pub(super) resilience: Option<Resilience>,
+    pub(super) counts: Arc<Counts>,
 }
 
 /// The endpoints of an upstream at one moment.
@@ -58,11 +62,19 @@ impl Shared {
             alarm: Arc::default(),
             resolutions: counter(Shared::resolutions),
             failed_resolutions: counter(Shared::failed_resolutions),
+            resilience: Resilience::new(terms, previous.and_then(|previous| previous.resilience.as_ref())),
+            counts: previous.map(|previous| previous.counts.clone()).unwrap_or_default(),
         };
         // Requests find the addresses that are known without having to wait for anybody.
         let known = previous.map(Shared::endpoints);
         shared.renew(known.as_deref(), Instant::now());
         shared
+    }
+
+    /// What happened to its requests since the gateway was started, and how it is now.
+    #[allow(dead_code, reason = "for metrics and the admin listener, which are about to come")]
+    pub fn resilience(&self) -> (Counted, resilience::Standing) {
+        (self.counts.read(), self.resilience.as_ref().map(Resilience::standing).unwrap_or_default())
     }
 
     /// Its endpoints as they are now.
