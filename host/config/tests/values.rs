@@ -276,7 +276,7 @@ fn what_upstreams_do_about_trouble() {
     let StandIn::Answer { status, headers, body } = &fallback.stand_in else { panic!() };
     assert_eq!((status.as_u16(), headers.len(), body.bytes()), (503, 1, &b"later"[..]));
 
-    assert!(Trouble::GatewayError.covers(Trouble::Status(status)));
+    assert!(Trouble::GatewayError.covers(Trouble::Status(*status)));
     assert!(!Trouble::GatewayError.covers(Trouble::Status(StatusCode::INTERNAL_SERVER_ERROR)));
     assert!(!Trouble::ServerError.covers(Trouble::Reset) && Trouble::Reset.covers(Trouble::Reset));
 }
