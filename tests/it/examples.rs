@@ -12,9 +12,26 @@ struct Promise {
 /// Asks a running example for each thing that its policies do.
 async fn promises(example: &str, gateway: &Gateway) -> Vec<Promise> {
     match example {
+        "canary" => canary(gateway).await,
         "quickstart" => quickstart(gateway).await,
         other => panic!("examples/{other} has no test yet: add what it promises to tests/it/examples.rs"),
     }
+}
+
+async fn canary(gateway: &Gateway) -> Vec<Promise> {
+    let client = Client::http1();
+    let hats = || client.get(gateway.url("/shop/hats"));
+    let tester = hats().header("x-canary", "next").send().await;
+    let user = hats().header("cookie", "user=7").send().await;
+    let api = client.get(gateway.url("/api/v1/hats")).send().await.json();
+    vec![
+        Promise { what: "testers have a route of their own", kept: tester.header("x-shop") == Some("for testers") },
+        Promise { what: "everybody has another", kept: user.header("x-shop") == Some("for everybody") },
+        Promise {
+            what: "the API is asked by its own path, and knows through whom",
+            kept: api["path"] == "/internal/v1/shop/hats" && api["headers"]["x-from"] == "api",
+        },
+    ]
 }
 
 async fn quickstart(gateway: &Gateway) -> Vec<Promise> {

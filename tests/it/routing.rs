@@ -2,7 +2,10 @@
 
 use crate::common::{assert_problem, config};
 use http::Method;
-use limen_tests::{Answer, Client, Gateway, Origin, wire};
+use limen_tests::{Answer, Client, Gateway, Origin, body, wire};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// A route that says on the answer which one it is.
 fn named(name: &str, keys: &str) -> String {
@@ -189,7 +192,9 @@ async fn redirects_say_where_to() {
             "path = { regex = \"/(?<y>[0-9]{4})-(?<m>[0-9]{2})\" }\nredirect = { to = \"/{y}/{m}\" }",
         ),
     ];
-    let gateway = Gateway::start(config(&origin, &routes.join("\n"))).await;
+    // Where slashes are kept, a path must not become a host.
+    let keep = "[gateway]\npath = { empty_segments = \"keep\" }\n";
+    let gateway = Gateway::start(format!("{keep}{}", config(&origin, &routes.join("\n")))).await;
     for client in [Client::http1(), Client::http2()] {
         for (path, status, expected) in [
             ("/old/7", 308, "/new/7"),
@@ -308,4 +313,163 @@ async fn the_upstream_is_asked_for_what_was_rewritten() {
         }
         assert_problem(&client.get(gateway.url("/d/.x.")).send().await, 400);
     }
+}
+
+/// A server that answers each request with 404, unless it is to stay silent, and hands over what it read.
+async fn shadow(answers: bool) -> (String, UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, requests) = unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                let mut read = vec![];
+                if !answers {
+                    let _ = socket.read_buf(&mut read).await;
+                    let _ = sender.send(String::from_utf8_lossy(&read).into_owned());
+                    return std::future::pending().await;
+                }
+                while socket.read_buf(&mut read).await.is_ok_and(|count| count > 0) {
+                    let text = String::from_utf8_lossy(&read).into_owned();
+                    let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                    let length = length.map_or(0, |length| length.parse().unwrap());
+                    let chunked = head.contains("transfer-encoding: chunked");
+                    if (chunked && body.ends_with("0\r\n\r\n")) || (!chunked && body.len() == length) {
+                        let _ = sender.send(text);
+                        read.clear();
+                        let _ = socket.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnone").await;
+                    }
+                }
+                if !read.is_empty() {
+                    let _ = sender.send("cut off".to_owned());
+                }
+            });
+        }
+    });
+    (address, requests)
+}
+
+fn mirrored(origin: &Origin, shadow: &str, keys: &str) -> String {
+    let rest = format!(
+        "[upstream.shadow]\nendpoints = [{shadow:?}]\n[[route]]\npath = \"/**\"\nupstream = \"origin\"\n\
+         mirror = {{ to = \"shadow\", {keys} }}\n"
+    );
+    config(origin, &rest)
+}
+
+#[tokio::test]
+async fn a_mirror_sees_what_the_upstream_sees_and_nobody_sees_it() {
+    let origin = Origin::start();
+    let (address, mut copies) = shadow(true).await;
+    let gateway = Gateway::start(mirrored(&origin, &address, "")).await;
+    for client in [Client::http1(), Client::http2()] {
+        let asked = client.get(gateway.url("/x?y=1")).header("x-a", "1").host("api.example.com").send().await;
+        assert_eq!((asked.status.as_u16(), &asked.json()["path"]), (200, &"/x".into()));
+        let copy = copies.recv().await.unwrap();
+        assert!(copy.starts_with("GET /x?y=1 HTTP/1.1\r\n"), "{copy}");
+        assert!(copy.contains("x-a: 1\r\n") && copy.contains("host: api.example.com\r\n"), "{copy}");
+
+        let posted = client.post(gateway.url("/y")).body("a body for two").send().await;
+        assert_eq!(posted.json()["body"], "a body for two");
+        let copy = copies.recv().await.unwrap();
+        assert!(copy.ends_with("\r\n\r\na body for two"), "{copy}");
+
+        // Longer than what is kept, and not a byte is lost where the mirror keeps up.
+        let posted = client.post(gateway.url("/upload?pattern")).stream(body::chunked(300_000)).send().await;
+        assert_eq!((posted.status.as_u16(), &*posted.text()), (200, "300000"));
+        let copy = copies.recv().await.unwrap();
+        assert!(copy.starts_with("POST /upload?pattern ") && copy.len() > 300_000, "{} bytes", copy.len());
+    }
+}
+
+#[tokio::test]
+async fn a_share_is_mirrored_and_rewritten_like_the_rest() {
+    let origin = Origin::start();
+    let (address, mut copies) = shadow(true).await;
+    let config = mirrored(&origin, &address, "percent = 30, host = \"shadow.internal\"");
+    let config = config.replace("mirror =", "rewrite = { path = \"/v2{path}\" }\nmirror =");
+    let gateway = Gateway::start(config).await;
+    let mut connection = Client::http1().connect(gateway.url("/")).await.unwrap();
+    for _ in 0..400 {
+        assert_eq!(connection.get("/z").send().await.status, 200);
+    }
+    // 120 of 400 are expected, with a deviation of 9.
+    let mut seen = vec![];
+    while seen.len() < 70 {
+        seen.push(copies.recv().await.unwrap());
+    }
+    while let Ok(copy) = copies.try_recv() {
+        seen.push(copy);
+    }
+    assert!(seen.len() <= 170, "{}", seen.len());
+    for copy in seen {
+        assert!(copy.starts_with("GET /v2/z HTTP/1.1\r\n") && copy.contains("host: shadow.internal\r\n"), "{copy}");
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_that_is_slow_full_or_gone_holds_up_nobody() {
+    let origin = Origin::start();
+    let (address, mut copies) = shadow(false).await;
+    let gateway = Gateway::start(mirrored(&origin, &address, "in_flight = 1")).await;
+    for client in [Client::http1(), Client::http2()] {
+        let posted = client.post(gateway.url("/upload?pattern")).stream(body::chunked(64 << 20)).send().await;
+        assert_eq!((posted.status.as_u16(), &*posted.text()), (200, "67108864"));
+    }
+    assert!(gateway.rss_bytes() < 150 << 20, "a copy that is not taken is not kept");
+    // The first copy was cut off, or was never taken; those after it were one at a time.
+    assert!(copies.recv().await.is_some());
+
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    gateway.write_config(mirrored(&origin, &format!("http://{nobody}"), ""));
+    gateway.wait_for_log_containing("the configuration is live").await;
+    let mut connection = Client::http1().connect(gateway.url("/")).await.unwrap();
+    for _ in 0..50 {
+        assert_eq!(connection.post("/x").body("kept").send().await.json()["body"], "kept");
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_has_no_more_copies_under_way_than_it_may() {
+    let origin = Origin::start();
+    let (address, mut copies) = shadow(false).await;
+    let gateway = Gateway::start(mirrored(&origin, &address, "in_flight = 3")).await;
+    let mut connection = Client::http1().connect(gateway.url("/")).await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(connection.get("/x").send().await.status, 200);
+    }
+    for _ in 0..3 {
+        assert!(copies.recv().await.is_some());
+    }
+    assert!(copies.try_recv().is_err(), "the first three are still waiting for their answers");
+}
+
+#[tokio::test]
+async fn a_route_can_be_explained_without_asking_for_it() {
+    let origin = Origin::start();
+    let routes = [
+        to_origin("all", ""),
+        to_origin("user", "path = \"/users/{id}\""),
+        to_origin("beta", "path = \"/users/{id}\"\nwhen = [{ header = \"x-beta\", equals = \"1\" }]"),
+        to_origin("write", "path = \"/users/{id}\"\nmethods = [\"PUT\"]"),
+        named("gone", "path = \"/users/gone\"\nrespond = { status = 410 }\nmethods = [\"POST\"]"),
+    ];
+    let explain = async |arguments: &[&str]| {
+        let arguments: Vec<&str> = ["explain"].into_iter().chain(arguments.iter().copied()).collect();
+        Gateway::with(config(&origin, &routes.join("\n"))).finish(&arguments).await
+    };
+    let told = explain(&["GET", "http://api.example.com/users/%37"]).await;
+    let lines: Vec<_> = told.stdout.lines().map(str::trim).collect();
+    assert_eq!(lines[0], "GET /users/7 at `plain`", "{told:?}");
+    assert!(lines[1].starts_with("passed by: `beta` (limen.toml:") && lines[1].ends_with("when[0] does not hold"));
+    assert!(lines[2].starts_with("passed by: `write`") && lines[2].ends_with("for PUT only"));
+    assert!(lines[3].starts_with("taken: `user`") && lines[3].ends_with("to the upstream `origin`"));
+    assert!(lines[4].starts_with("less specific: `all`"));
+    let told = explain(&["GET", "/users/7", "-H", "x-beta: 1"]).await;
+    assert!(told.stdout.contains("taken: `beta`"), "{told:?}");
+    let told = explain(&["POST", "/users/gone"]).await;
+    assert!(told.stdout.contains("taken: `gone`") && told.stdout.contains("answered with 410"), "{told:?}");
+    assert!(!explain(&["GET", "/", "--listener", "none"]).await.status.success());
 }

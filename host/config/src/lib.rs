@@ -63,7 +63,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use action::{
-    Action, FixedBody, Forward, Origin, Piece, Redirect, RedirectQuery, Respond, Rewrite, Split, SplitBy,
+    Action, FixedBody, Forward, Mirror, Origin, Piece, Redirect, RedirectQuery, Respond, Rewrite, Split, SplitBy,
     Template, Weighted,
 };
 pub use condition::{Condition, Test};

@@ -73,7 +73,7 @@ section! {
         /// `{ header = "x-user" }`, `{ cookie = "session" }` or "client", its address. A request
         /// without that header or cookie, and each without `split_by`, goes where chance says. Or
         /// `redirect`, or `respond`: exactly one of the three. With `upstream`, `rewrite` changes
-        /// what it is asked for.
+        /// what it is asked for, and `mirror` sends copies elsewhere.
         pub action: Action = Action::read(section, path.as_ref(), scope),
 
         /// Where it stands in the file.

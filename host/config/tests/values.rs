@@ -168,6 +168,10 @@ fn what_routes_do() {
     assert_eq!(rewritten.host.unwrap(), "users.internal:8080");
     assert_eq!(forward(rewrite).rewrite.unwrap().path.unwrap().pieces, [literal("/v2"), Piece::Rest]);
 
+    let mirror = forward(rewrite).mirror.unwrap();
+    assert_eq!((mirror.to.as_str(), mirror.millionths), ("users-next", 15_000));
+    assert_eq!((mirror.buffer, mirror.in_flight, mirror.host), (1 << 20, 128, None));
+
     let Action::Redirect(to) = &redirect.action else { panic!("{:?}", redirect.action) };
     assert_eq!((to.status, to.query), (StatusCode::PERMANENT_REDIRECT, RedirectQuery::Keep));
     assert_eq!(to.to.pieces, [literal("/new/"), Piece::Parameter("id".to_owned()), Piece::Rest]);

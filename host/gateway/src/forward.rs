@@ -1,5 +1,6 @@
 //! From the gateway to the upstream: the head as it goes on, and as it comes back.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderValue};
@@ -32,7 +33,7 @@ impl Time {
 pub async fn forward(
     route: &Route,
     to: &Forward,
-    world: &World,
+    world: &Rc<World>,
     exchange: &mut Exchange,
     watch: Option<&Watch>,
     body: RequestBody,
@@ -50,7 +51,7 @@ pub async fn forward(
 async fn send(
     route: &Route,
     to: &Forward,
-    world: &World,
+    world: &Rc<World>,
     exchange: &mut Exchange,
     watch: Option<&Watch>,
     body: RequestBody,
@@ -78,6 +79,9 @@ async fn send(
     if route.pipeline.reads_response_bodies() {
         let identity = HeaderValue::from_static("identity");
         request.headers_mut().insert(header::ACCEPT_ENCODING, identity);
+    }
+    if let Some(copy) = to.mirror.as_ref().and_then(|mirror| mirror.copy(&mut request)) {
+        copy.send(world.clone(), exchange.client.clone());
     }
     let attempts =
         watch.zip(world.observers.as_ref()).map(|(watch, observers)| Attempts::at(observers, watch, number));

@@ -70,7 +70,7 @@ fn settle(
 }
 
 /// Through the policies of the route to its upstream, and back.
-async fn through(route: &Route, world: &World, live: &mut Live, mut body: RequestBody) -> ResponseBody {
+async fn through(route: &Route, world: &Rc<World>, live: &mut Live, mut body: RequestBody) -> ResponseBody {
     let Live { exchange, progress, watch, .. } = live;
     let time = route.timeout.request.map(Time::begin);
     let bounds = Bounds {
@@ -99,7 +99,7 @@ async fn through(route: &Route, world: &World, live: &mut Live, mut body: Reques
 /// What the route is there for.
 async fn act(
     route: &Route,
-    world: &World,
+    world: &Rc<World>,
     exchange: &mut Exchange,
     watch: Option<&Watch>,
     body: RequestBody,

@@ -31,6 +31,7 @@ use limen_config::{Config, Errors, Natives};
 use limen_policy::native::NATIVE;
 use limen_wasm::Registry;
 
+pub use route::Question;
 use snapshot::Snapshot;
 
 /// What `benches/` measures.
@@ -79,6 +80,12 @@ pub fn check(file: &Path) -> Result<String, StartError> {
         count(snapshot.plugin_count(), "plugin"),
         started.elapsed().as_secs_f64(),
     ))
+}
+
+/// Says which route a request would take, in lines for people.
+pub fn explain(file: &Path, question: Question) -> Result<String, StartError> {
+    let config = load_config(file).map_err(StartError::Config)?;
+    route::explain(&config, question).map_err(StartError::Machine)
 }
 
 /// The first snapshot of a configuration.

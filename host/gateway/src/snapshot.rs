@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::head::forwarded::Forwarding;
 use crate::listener::tls;
 use crate::pipeline::{Attached, Pipeline};
-use crate::route::{Action, RouteTable};
+use crate::route::{Action, MirrorState, RouteTable};
 use crate::settings;
 use crate::upstream::{self, Connector, Upkeep};
 
@@ -125,9 +125,12 @@ impl Snapshot {
         }
         let numbers: BTreeMap<&str, usize> =
             upstreams.keys().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
+        let before = previous.iter().flat_map(|previous| &previous.routes);
+        let mirrors: BTreeMap<&str, &Arc<MirrorState>> =
+            before.filter_map(|route| Some((route.facts.name.as_str(), route.action.mirror()?))).collect();
         let mut actions = Vec::new();
         for route in routes {
-            match Action::build(route, &numbers) {
+            match Action::build(route, &numbers, &mirrors) {
                 Ok(action) => actions.push(action),
                 Err(error) => errors.push(error),
             }

@@ -1,5 +1,6 @@
 //! What a route does: `upstream`, `redirect` or `respond`
 
+mod mirror;
 mod redirect;
 mod respond;
 mod rewrite;
@@ -10,6 +11,7 @@ use crate::RoutePath;
 use crate::scope::Scope;
 use crate::section::Section;
 
+pub use mirror::Mirror;
 pub use redirect::{Redirect, RedirectQuery};
 pub use respond::{FixedBody, Respond};
 pub use rewrite::Rewrite;
@@ -29,10 +31,11 @@ pub enum Action {
 pub struct Forward {
     pub split: Split,
     pub rewrite: Option<Rewrite>,
+    pub mirror: Option<Mirror>,
 }
 
 /// Keys that mean nothing without `upstream`.
-const OF_FORWARD: &[&str] = &["split_by", "rewrite"];
+const OF_FORWARD: &[&str] = &["split_by", "rewrite", "mirror"];
 
 impl Action {
     /// `path` is the route's, if it is a good one.
@@ -90,6 +93,7 @@ impl Forward {
     fn read(section: &Section<'_>, path: Option<&RoutePath>, scope: &Scope<'_>) -> Option<Forward> {
         let split = Split::read(section, scope);
         let rewrite = section.optional("rewrite", |value| Rewrite::read(&value.section()?, path));
-        Some(Forward { split: split?, rewrite: rewrite? })
+        let mirror = section.optional("mirror", |value| Mirror::read(&value.section()?, scope));
+        Some(Forward { split: split?, rewrite: rewrite?, mirror: mirror? })
     }
 }

@@ -20,8 +20,8 @@ section! {
         /// "/" for nothing.
         pub path: Option<Template> = path(section, route),
 
-        /// `host`: the `Host` that the upstream reads, before any other setting of it. Left out: as
-        /// it would be without.
+        /// `host`: the `Host` that the upstream reads, unless `host` of the upstream says otherwise.
+        /// Left out: as it would be without.
         pub host: Option<HeaderValue> = section.optional("host", host),
     }
 }

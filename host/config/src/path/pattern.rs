@@ -126,8 +126,35 @@ fn segment(piece: &str) -> Result<Segment, Wrong> {
         None if piece == "." || piece == ".." => {
             wrong(format!("`{piece}` in a path"), "write the path that is meant")
         }
-        None => Ok(Segment::Literal(piece.to_owned())),
+        None => settle_escapes(piece).map(Segment::Literal),
     }
+}
+
+fn hex_byte(hex: &str) -> Option<u8> {
+    // `from_str_radix` takes a sign as well.
+    let digits = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u8::from_str_radix(hex, 16).ok().filter(|_| digits)
+}
+
+/// Escapes as the paths of requests have them: undone where a character needs none, others in upper
+/// case (RFC 3986, sections 6.2.2.1 and 6.2.2.2).
+fn settle_escapes(piece: &str) -> Result<String, Wrong> {
+    let mut pieces = piece.split('%');
+    let mut settled = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let escaped = piece.get(..2).and_then(hex_byte);
+        let (Some(byte), Some(rest)) = (escaped, piece.get(2..)) else {
+            return wrong("a `%` that escapes nothing in a path", "a percent sign itself is `%25`");
+        };
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                settled.push(char::from(byte));
+            }
+            _ => settled.push_str(&format!("%{byte:02X}")),
+        }
+        settled.push_str(rest);
+    }
+    Ok(settled)
 }
 
 #[cfg(test)]
@@ -149,6 +176,7 @@ mod tests {
             ("/**", vec![], true),
             ("/a/**", vec![literal("a")], true),
             ("/{id}/**", vec![id()], true),
+            ("/%61%2f%7Ex", vec![literal("a%2F~x")], false),
             ("/a.b/~c/%20", vec![literal("a.b"), literal("~c"), literal("%20")], false),
         ] {
             let pattern = parse(text).unwrap();
@@ -178,6 +206,9 @@ mod tests {
             "/a?b",
             "/a#b",
             "/a b",
+            "/a%",
+            "/%zz",
+            "/%+1",
             "/ä",
             "/../a",
             "/\u{0}",

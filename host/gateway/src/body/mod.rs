@@ -3,6 +3,8 @@
 mod request;
 mod response;
 
+mod copied;
+
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::copied::{self, Copied, Tap};
 use super::{CollectError, Idle, collect, settle_trailers};
 use crate::refusal::Fault;
 use crate::upstream::Reader;
@@ -27,6 +28,8 @@ pub enum RequestBody {
     Stream(Arriving),
     /// Kept as it goes by, so that it can go again.
     Replayed(Reader),
+    /// What goes to another one beside it.
+    Copied(Copied),
 }
 
 /// A request's body on its way. Where it is not read to its end, because somebody answered without,
@@ -38,6 +41,8 @@ pub struct Arriving {
     on_demand: bool,
     bounds: Bounds,
     idle: Idle,
+    /// Takes each piece along to a copy.
+    tap: Option<Tap>,
 }
 
 /// How much of a request body a route takes, and how slowly it may come.
@@ -84,7 +89,7 @@ impl RequestBody {
         let upload = Upload::new();
         let bounds = Bounds::NONE;
         let idle = Idle::new(bounds.idle);
-        RequestBody::Stream(Arriving { incoming: Some(incoming), upload, on_demand, bounds, idle })
+        RequestBody::Stream(Arriving { incoming: Some(incoming), upload, on_demand, bounds, idle, tap: None })
     }
 
     /// Sets the bounds that are held from here on; a body that says it is longer is refused at once.
@@ -103,6 +108,7 @@ impl RequestBody {
         match self {
             RequestBody::Stream(arriving) => Some(arriving.upload.clone()),
             RequestBody::Replayed(reader) => Some(reader.upload()),
+            RequestBody::Copied(copied) => Some(copied.upload()),
             RequestBody::Empty | RequestBody::Full(_) => None,
         }
     }
@@ -117,7 +123,7 @@ impl RequestBody {
                 Err(CollectError::TooLong)
             }
             // Nobody asks for it once it is on its way.
-            RequestBody::Replayed(_) => Err(CollectError::Broken("it is on its way".to_owned())),
+            RequestBody::Replayed(_) | RequestBody::Copied(_) => Err(CollectError::Broken("it is on its way".to_owned())),
             RequestBody::Stream(mut arriving) => {
                 let mut whole = BytesMut::new();
                 let upload = arriving.upload.clone();
@@ -135,6 +141,20 @@ impl RequestBody {
                     Err(_) => Err(CollectError::TooSlow),
                 }
             }
+        }
+    }
+
+    /// The same for another upstream, fed as this one is read. What is read and not taken there yet is
+    /// kept up to a bound; beyond it the copy breaks off, and this one does not wait.
+    pub fn copy(&mut self, bound: u64) -> RequestBody {
+        match self {
+            RequestBody::Full(bytes) => RequestBody::Full(bytes.clone()),
+            RequestBody::Stream(arriving) => {
+                let (tap, copied) = copied::pair(bound, arriving.upload.clone(), arriving.size_hint());
+                arriving.tap = Some(tap);
+                RequestBody::Copied(copied)
+            }
+            RequestBody::Empty | RequestBody::Replayed(_) | RequestBody::Copied(_) => RequestBody::Empty,
         }
     }
 
@@ -239,6 +259,7 @@ impl Body for RequestBody {
             RequestBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             RequestBody::Stream(arriving) => Pin::new(arriving).poll_frame(context),
             RequestBody::Replayed(reader) => Pin::new(reader).poll_frame(context),
+            RequestBody::Copied(copied) => Pin::new(copied).poll_frame(context),
         }
     }
 
@@ -248,6 +269,7 @@ impl Body for RequestBody {
             RequestBody::Full(bytes) => bytes.is_empty(),
             RequestBody::Stream(arriving) => arriving.is_end_stream(),
             RequestBody::Replayed(reader) => reader.is_end_stream(),
+            RequestBody::Copied(copied) => copied.is_end_stream(),
         }
     }
 
@@ -257,6 +279,7 @@ impl Body for RequestBody {
             RequestBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             RequestBody::Stream(arriving) => arriving.size_hint(),
             RequestBody::Replayed(reader) => reader.size_hint(),
+            RequestBody::Copied(copied) => copied.size_hint(),
         }
     }
 }
@@ -272,7 +295,7 @@ impl Body for Arriving {
         if let Some(failure) = self.upload.failed.get() {
             return Poll::Ready(Some(Err(UploadError::Refused(failure))));
         }
-        let Arriving { incoming: whole, upload, bounds, idle, .. } = &mut *self;
+        let Arriving { incoming: whole, upload, bounds, idle, tap, .. } = &mut *self;
         let Some(incoming) = whole else { return Poll::Ready(None) };
         let frame = Pin::new(&mut *incoming).poll_frame(context);
         upload.waiting.set(frame.is_pending());
@@ -282,8 +305,12 @@ impl Body for Arriving {
         };
         idle.moved();
         upload.moved.set(Instant::now());
-        if frame.is_none() || incoming.is_end_stream() {
+        let is_end = frame.is_none() || incoming.is_end_stream();
+        if is_end {
             upload.done.set(true);
+        }
+        if let Some(tap) = tap {
+            tap.went_by(&frame, is_end);
         }
         let frame = match frame {
             Some(Ok(frame)) => frame,

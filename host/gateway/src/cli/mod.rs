@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod check;
+mod explain;
 mod run;
 
 use std::process::ExitCode;
@@ -19,12 +20,14 @@ struct Cli {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Explain(explain::Explain),
 }
 
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.main(),
         Command::Check(check) => check.main(),
+        Command::Explain(explain) => explain.main(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,9 +1,11 @@
 //! What a route does with a request that its policies let pass.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use limen_config::{ConfigError, Route};
 
+use super::mirror::{Mirror, MirrorState};
 use super::redirect::Redirect;
 use super::respond::Fixed;
 use super::rewrite::Rewrite;
@@ -22,16 +24,24 @@ pub enum Action {
 pub struct Forward {
     pub split: Split,
     pub rewrite: Option<Box<Rewrite>>,
+    pub mirror: Option<Box<Mirror>>,
 }
 
 impl Action {
-    /// `upstreams` are the numbers of all upstreams, by name.
-    pub fn build(route: &Route, upstreams: &BTreeMap<&str, usize>) -> Result<Self, ConfigError> {
+    /// `upstreams` are the numbers of all upstreams, by name; `mirrors` is what is known of
+    /// the copies of routes, by the routes' names.
+    pub fn build(
+        route: &Route,
+        upstreams: &BTreeMap<&str, usize>,
+        mirrors: &BTreeMap<&str, &Arc<MirrorState>>,
+    ) -> Result<Self, ConfigError> {
         Ok(match &route.action {
             limen_config::Action::Forward(forward) => {
-                let limen_config::Forward { split, rewrite } = &**forward;
+                let limen_config::Forward { split, rewrite, mirror } = &**forward;
+                let known = mirrors.get(route.name.as_str()).map(|known| Arc::clone(known));
+                let mirror = mirror.as_ref().map(|mirror| Box::new(Mirror::new(mirror, upstreams, known)));
                 let rewrite = rewrite.as_ref().map(|rewrite| Box::new(Rewrite::new(rewrite, &route.path)));
-                Action::Forward(Forward { split: Split::new(split, upstreams), rewrite })
+                Action::Forward(Forward { split: Split::new(split, upstreams), rewrite, mirror })
             }
             limen_config::Action::Redirect(redirect) => {
                 Action::Redirect(Box::new(Redirect::new(redirect, &route.path)))
@@ -40,6 +50,14 @@ impl Action {
                 Action::Respond(Box::new(Fixed::load(respond, &route.place)?))
             }
         })
+    }
+
+    /// What is known of its copies, if it makes some.
+    pub fn mirror(&self) -> Option<&Arc<MirrorState>> {
+        match self {
+            Action::Forward(Forward { mirror: Some(mirror), .. }) => Some(mirror.state()),
+            _ => None,
+        }
     }
 
     /// Whether it asks for the path as it was before policies could change it.

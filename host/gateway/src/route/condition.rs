@@ -18,6 +18,11 @@ impl Conditions {
     pub fn hold(&self, ask: &Ask<'_>) -> bool {
         self.0.iter().all(|condition| holds(condition, ask))
     }
+
+    /// The first that does not hold, by its place in the list.
+    pub fn first_failing(&self, ask: &Ask<'_>) -> Option<usize> {
+        self.0.iter().position(|condition| !holds(condition, ask))
+    }
 }
 
 fn holds(condition: &Condition, ask: &Ask<'_>) -> bool {

@@ -5,8 +5,11 @@ mod table;
 mod condition;
 mod tree;
 
+mod explain;
+
 mod action;
 
+mod mirror;
 mod redirect;
 mod respond;
 mod rewrite;
@@ -14,6 +17,8 @@ mod split;
 mod template;
 
 pub use action::{Action, Forward};
+pub use explain::{Question, explain};
+pub use mirror::{MirrorCounts, MirrorState};
 pub use table::{Ask, Found, RouteTable};
 
 #[cfg(test)]

@@ -54,3 +54,33 @@ fn fill(template: &Template, matched: &str) -> Result<String, Fault> {
     }
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::Request;
+    use limen_config::Piece;
+    use limen_policy::{Client, RequestId, RouteFacts, TargetMemory};
+
+    use super::*;
+
+    #[test]
+    fn a_path_that_a_policy_changed_stays_and_a_query_does_not_matter() {
+        let template = Template::new(&[Piece::Literal("/v2".to_owned()), Piece::Path], &everything());
+        let rewrite = Rewrite { path: Some(template), host: None };
+        let facts = RouteFacts { target: TargetMemory::Kept, ..RouteFacts::default() };
+        let request = Request::builder().uri("http://a/x?q=1").body(()).unwrap();
+        let mut exchange = Exchange::new(RequestId::default(), Client::default(), Arc::new(facts), request);
+        assert_eq!(rewrite.target(&exchange).unwrap(), "/v2/x?q=1");
+        *exchange.request.uri_mut() = Uri::from_static("/x?q=2");
+        assert_eq!(rewrite.target(&exchange).unwrap(), "/v2/x?q=2");
+        *exchange.request.uri_mut() = Uri::from_static("/of-a-policy?q=2");
+        assert_eq!(rewrite.target(&exchange).unwrap(), "/of-a-policy?q=2");
+    }
+
+    fn everything() -> RoutePath {
+        let text = "/**".to_owned();
+        RoutePath::Pattern(limen_config::PathPattern { text, segments: Vec::new(), rest: true })
+    }
+}

@@ -6,6 +6,7 @@ use super::cell::{DURATIONS, SIZES, Total};
 use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
 use super::{Metrics, lock};
+use crate::route::MirrorCounts;
 use crate::snapshot::Snapshot;
 
 const NANOS: f64 = 1e9;
@@ -15,6 +16,7 @@ pub fn render(metrics: &Metrics, snapshot: &Snapshot, format: Format) -> String 
     let mut text = Text::new(format);
     server(metrics, &mut text);
     client(metrics, &mut text);
+    mirrors(snapshot, &mut text);
     about(snapshot, &mut text);
     text.finish()
 }
@@ -108,6 +110,24 @@ fn client(metrics: &Metrics, text: &mut Text) {
         NANOS,
         totals.iter().map(|(set, total)| (set, total)),
     );
+}
+
+/// Copies that routes send to a second upstream.
+fn mirrors(snapshot: &Snapshot, text: &mut Text) {
+    let (mut ended, mut under_way) = (Vec::new(), Vec::new());
+    for route in &snapshot.routes {
+        let Some(mirror) = route.action.mirror() else { continue };
+        let set = || LabelSet::default().with("limen_route", &route.facts.name);
+        let MirrorCounts { in_flight, answered, failed, skipped } = mirror.counts();
+        for (outcome, count) in [("answered", answered), ("failed", failed), ("skipped", skipped)] {
+            ended.push((set().with("outcome", outcome), count));
+        }
+        under_way.push((set(), in_flight as f64));
+    }
+    let ended = ended.iter().map(|(set, count)| (set, *count));
+    text.counters("limen_mirror_copies", "Copies of requests for a second upstream, by what became of them.", ended);
+    let under_way = under_way.iter().map(|(set, count)| (set, *count));
+    text.gauges("limen_mirror_in_flight", "Copies of requests that are under way.", under_way);
 }
 
 /// The process and what it runs.
