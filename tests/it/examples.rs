@@ -25,7 +25,10 @@ async fn canary(gateway: &Gateway) -> Vec<Promise> {
     let user = hats().header("cookie", "user=7").send().await;
     let api = client.get(gateway.url("/api/v1/hats")).send().await.json();
     vec![
-        Promise { what: "testers have a route of their own", kept: tester.header("x-shop") == Some("for testers") },
+        Promise {
+            what: "testers have a route of their own",
+            kept: tester.header("x-shop") == Some("for testers"),
+        },
         Promise { what: "everybody has another", kept: user.header("x-shop") == Some("for everybody") },
         Promise {
             what: "the API is asked by its own path, and knows through whom",

@@ -339,7 +339,9 @@ async fn shadow(answers: bool) -> (String, UnboundedReceiver<String>) {
                     if (chunked && body.ends_with("0\r\n\r\n")) || (!chunked && body.len() == length) {
                         let _ = sender.send(text);
                         read.clear();
-                        let _ = socket.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnone").await;
+                        let _ = socket
+                            .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnone")
+                            .await;
                     }
                 }
                 if !read.is_empty() {
@@ -405,7 +407,10 @@ async fn a_share_is_mirrored_and_rewritten_like_the_rest() {
     }
     assert!(seen.len() <= 170, "{}", seen.len());
     for copy in seen {
-        assert!(copy.starts_with("GET /v2/z HTTP/1.1\r\n") && copy.contains("host: shadow.internal\r\n"), "{copy}");
+        assert!(
+            copy.starts_with("GET /v2/z HTTP/1.1\r\n") && copy.contains("host: shadow.internal\r\n"),
+            "{copy}"
+        );
     }
 }
 
@@ -463,7 +468,9 @@ async fn a_route_can_be_explained_without_asking_for_it() {
     let told = explain(&["GET", "http://api.example.com/users/%37"]).await;
     let lines: Vec<_> = told.stdout.lines().map(str::trim).collect();
     assert_eq!(lines[0], "GET /users/7 at `plain`", "{told:?}");
-    assert!(lines[1].starts_with("passed by: `beta` (limen.toml:") && lines[1].ends_with("when[0] does not hold"));
+    assert!(
+        lines[1].starts_with("passed by: `beta` (limen.toml:") && lines[1].ends_with("when[0] does not hold")
+    );
     assert!(lines[2].starts_with("passed by: `write`") && lines[2].ends_with("for PUT only"));
     assert!(lines[3].starts_with("taken: `user`") && lines[3].ends_with("to the upstream `origin`"));
     assert!(lines[4].starts_with("less specific: `all`"));

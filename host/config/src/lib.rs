@@ -63,8 +63,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use action::{
-    Action, FixedBody, Forward, Mirror, Origin, Piece, Redirect, RedirectQuery, Respond, Rewrite, Split, SplitBy,
-    Template, Weighted,
+    Action, FixedBody, Forward, Mirror, Origin, Piece, Redirect, RedirectQuery, Respond, Rewrite, Split,
+    SplitBy, Template, Weighted,
 };
 pub use condition::{Condition, Test};
 pub use error::{ConfigError, Errors};

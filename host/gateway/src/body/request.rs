@@ -123,7 +123,9 @@ impl RequestBody {
                 Err(CollectError::TooLong)
             }
             // Nobody asks for it once it is on its way.
-            RequestBody::Replayed(_) | RequestBody::Copied(_) => Err(CollectError::Broken("it is on its way".to_owned())),
+            RequestBody::Replayed(_) | RequestBody::Copied(_) => {
+                Err(CollectError::Broken("it is on its way".to_owned()))
+            }
             RequestBody::Stream(mut arriving) => {
                 let mut whole = BytesMut::new();
                 let upload = arriving.upload.clone();

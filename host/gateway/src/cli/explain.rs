@@ -35,7 +35,10 @@ impl Explain {
             all.append(name, value);
             all
         });
-        println!("{}", limen_gateway::explain(&config, Question { method, target, headers, client, listener })?);
+        println!(
+            "{}",
+            limen_gateway::explain(&config, Question { method, target, headers, client, listener })?
+        );
         Ok(())
     }
 }

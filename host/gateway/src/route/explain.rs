@@ -26,7 +26,7 @@ pub fn explain(config: &Config, question: Question) -> Result<String, String> {
     let Question { method, target, headers, client, listener } = question;
     let here = |it: &&Listener| listener.as_ref().is_none_or(|name| it.name == *name);
     let listeners: Vec<(usize, &Listener)> =
-        config.listeners.iter().enumerate().filter(|(_, listener)| here(&listener)).collect();
+        config.listeners.iter().enumerate().filter(|(_, listener)| here(listener)).collect();
     if listeners.is_empty() {
         let names: Vec<_> = config.listeners.iter().map(|listener| format!("`{}`", listener.name)).collect();
         return Err(format!("no such listener; there are {}", names.join(", ")));

@@ -125,7 +125,11 @@ fn mirrors(snapshot: &Snapshot, text: &mut Text) {
         under_way.push((set(), in_flight as f64));
     }
     let ended = ended.iter().map(|(set, count)| (set, *count));
-    text.counters("limen_mirror_copies", "Copies of requests for a second upstream, by what became of them.", ended);
+    text.counters(
+        "limen_mirror_copies",
+        "Copies of requests for a second upstream, by what became of them.",
+        ended,
+    );
     let under_way = under_way.iter().map(|(set, count)| (set, *count));
     text.gauges("limen_mirror_in_flight", "Copies of requests that are under way.", under_way);
 }
