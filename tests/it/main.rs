@@ -22,6 +22,7 @@ mod routing;
 
 mod balance;
 mod health;
+mod listener;
 mod names;
 
 mod isolates;

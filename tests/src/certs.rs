@@ -1,6 +1,7 @@
 //! A certificate authority of its own for each test, and what it has signed, as PEM files.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+pub use rcgen;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,13 @@ pub struct Pair {
     secret: PrivateKeyDer<'static>,
 }
 
+impl Pair {
+    /// The certificate itself.
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.chain[0]
+    }
+}
+
 impl Certs {
     #[expect(clippy::new_without_default, reason = "it writes files")]
     pub fn new() -> Certs {
@@ -28,6 +36,7 @@ impl Certs {
         let mut about = CertificateParams::new(vec![]).unwrap();
         about.distinguished_name.push(rcgen::DnType::CommonName, "limen tests");
         about.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        about.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let authority = CertifiedIssuer::self_signed(about, KeyPair::generate().unwrap()).unwrap();
         std::fs::write(dir.path().join("ca.pem"), authority.pem()).unwrap();
         let local = issue(&authority, dir.path(), "local", &["localhost", "127.0.0.1", "::1"]);
@@ -49,15 +58,57 @@ impl Certs {
         issue(&self.authority, self.dir.path(), names[0], names)
     }
 
-    /// What a client does that trusts this authority and no other.
-    pub(crate) fn client_config(&self) -> rustls::ClientConfig {
+    /// A certificate for a client, made as the test says, in files with this name.
+    pub fn issue_client(&self, file: &str, about: CertificateParams) -> Pair {
+        sign(&self.authority, self.dir.path(), file, about)
+    }
+
+    /// A list of revoked certificates: these serial numbers, as a PEM file.
+    pub fn revoke(&self, serials: &[u64]) -> PathBuf {
+        let far = rcgen::date_time_ymd(2099, 1, 1);
+        let revoked = serials.iter().map(|&serial| rcgen::RevokedCertParams {
+            serial_number: serial.into(),
+            revocation_time: rcgen::date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = rcgen::CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: far,
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        let file = self.dir.path().join("revoked.pem");
+        std::fs::write(&file, list.signed_by(&self.authority).unwrap().pem().unwrap()).unwrap();
+        file
+    }
+
+    /// What a client does that trusts this authority, shows a certificate if it has one, and speaks these
+    /// versions.
+    pub fn client_config_with(
+        &self,
+        pair: Option<&Pair>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> rustls::ClientConfig {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.authority.as_ref().der().clone()).unwrap();
-        rustls::ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
+        let config = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth()
+            .with_root_certificates(roots);
+        match pair {
+            Some(Pair { chain, secret, .. }) => {
+                config.with_client_auth_cert(chain.clone(), secret.clone_key()).unwrap()
+            }
+            None => config.with_no_client_auth(),
+        }
+    }
+
+    /// What a client does that trusts this authority and no other.
+    pub(crate) fn client_config(&self) -> rustls::ClientConfig {
+        self.client_config_with(None, rustls::DEFAULT_VERSIONS)
     }
 
     /// What a server does that shows [`Certs::local`], speaking HTTP/2 and HTTP/1.1.
@@ -76,8 +127,17 @@ impl Certs {
 
 fn issue(authority: &CertifiedIssuer<'static, KeyPair>, dir: &Path, file: &str, names: &[&str]) -> Pair {
     let names: Vec<String> = names.iter().map(|&it| it.to_owned()).collect();
+    sign(authority, dir, file, CertificateParams::new(names).unwrap())
+}
+
+fn sign(
+    authority: &CertifiedIssuer<'static, KeyPair>,
+    dir: &Path,
+    file: &str,
+    about: CertificateParams,
+) -> Pair {
     let own_key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&own_key, authority).unwrap();
+    let certificate = about.signed_by(&own_key, authority).unwrap();
     let (cert, key) = (dir.join(format!("{file}.pem")), dir.join(format!("{file}.key")));
     std::fs::write(&cert, certificate.pem()).unwrap();
     std::fs::write(&key, own_key.serialize_pem()).unwrap();

@@ -4,7 +4,7 @@
 //! stays open from one request to the next.
 
 use crate::body::{self, Body, Checked};
-use crate::certs::Certs;
+use crate::certs::{Certs, Pair};
 use crate::eventually::PATIENCE;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
@@ -39,6 +39,13 @@ impl Client {
     /// Makes `https` URLs work, for servers that show a certificate of this authority.
     pub fn trusting(self, certs: &Certs) -> Client {
         let mut tls = certs.client_config();
+        tls.alpn_protocols = vec![if self.http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+        Client { tls: Some(Arc::new(tls)), ..self }
+    }
+
+    /// As [`Client::trusting`], and shows this certificate.
+    pub fn showing(self, certs: &Certs, pair: &Pair) -> Client {
+        let mut tls = certs.client_config_with(Some(pair), rustls::DEFAULT_VERSIONS);
         tls.alpn_protocols = vec![if self.http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
         Client { tls: Some(Arc::new(tls)), ..self }
     }

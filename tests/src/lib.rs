@@ -45,9 +45,10 @@ mod guests;
 mod load;
 pub mod origin;
 pub mod scripted;
+pub mod tls;
 pub mod wire;
 
-pub use certs::{Certs, Pair};
+pub use certs::{Certs, Pair, rcgen};
 pub use client::{Answer, Client};
 pub use dns::Dns;
 pub use eventually::{PATIENCE, eventually, within};

@@ -43,3 +43,107 @@ pub async fn server(
     });
     (address, heads)
 }
+
+/// How an HTTP/2 connection begins (RFC 9113, section 3.4).
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const CONTINUATION: u8 = 9;
+
+pub const ACK: u8 = 1;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
+
+/// The bytes of an HTTP/2 frame (RFC 9113, section 4.1).
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// The frame of a whole request.
+pub fn get(stream: u32, path: &str) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &head(0x82, path))
+}
+
+/// The frame of a request whose body is to follow.
+pub fn post(stream: u32, path: &str) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS, stream, &head(0x83, path))
+}
+
+/// The method by its number in HPACK's table; `http`; the path and the host as they are.
+fn head(method: u8, path: &str) -> Vec<u8> {
+    let mut head = vec![method, 0x86, 0x04, u8::try_from(path.len()).expect("a short path")];
+    head.extend(path.as_bytes());
+    head.extend([0x01, 4]);
+    head.extend(b"test");
+    head
+}
+
+/// A frame that came.
+#[derive(Debug)]
+pub struct Received {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
+}
+
+/// An HTTP/2 connection of frames that the test makes itself.
+pub struct Http2(TcpStream);
+
+impl Http2 {
+    /// Connects, and sends the preface and settings of its own.
+    pub async fn connect(address: impl AsRef<str>) -> Http2 {
+        let mut http2 = Http2(TcpStream::connect(address.as_ref()).await.unwrap());
+        http2.0.set_nodelay(true).unwrap();
+        let first = [PREFACE.to_vec(), frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[])];
+        http2.send(&first.concat()).await.unwrap();
+        http2
+    }
+
+    pub async fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match tokio::time::timeout(std::time::Duration::from_secs(5), self.0.write_all(bytes)).await {
+            Ok(result) => result,
+            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    pub async fn request(&mut self, stream: u32, path: &str) {
+        self.send(&get(stream, path)).await.unwrap();
+    }
+
+    /// The next frame; `None` when the other side has closed.
+    pub async fn receive(&mut self) -> Option<Received> {
+        let receiving = async {
+            let mut header = [0; 9];
+            self.0.read_exact(&mut header).await.ok()?;
+            let [a, b, c, kind, flags, stream @ ..] = header;
+            let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+            self.0.read_exact(&mut payload).await.ok()?;
+            Some(Received { kind, flags, stream: u32::from_be_bytes(stream), payload })
+        };
+        within("a frame", receiving).await
+    }
+
+    /// The next frame that is wanted; those before it are passed over.
+    pub async fn wait_for(&mut self, wanted: impl Fn(&Received) -> bool) -> Received {
+        loop {
+            let frame = self.receive().await.expect("the other side closed before the frame came");
+            if wanted(&frame) {
+                return frame;
+            }
+        }
+    }
+
+    pub fn split(self) -> (tokio::net::tcp::OwnedReadHalf, tokio::net::tcp::OwnedWriteHalf) {
+        self.0.into_split()
+    }
+}

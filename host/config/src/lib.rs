@@ -54,6 +54,7 @@ mod value;
 mod env;
 mod source;
 mod suggest;
+mod tls_version;
 mod units;
 
 mod error;
@@ -72,7 +73,10 @@ pub use forwarded::Forwarded;
 pub use gateway::Gateway;
 pub use host::Host;
 pub use limits::PluginLimits;
-pub use listener::{Certificate, Listener, Tls};
+pub use listener::{
+    Certificate, CipherSuite, ClientAuth, ClientAuthMode, ForwardCertificate, HttpsRedirect, Listener,
+    ListenerLimits, Tls,
+};
 pub use log::{Level, Log, LogFormat};
 pub use path::{PathPattern, PathRegex, RoutePath, Segment};
 pub use pattern::Pattern;
@@ -85,10 +89,11 @@ pub use route::Route;
 pub use settings::Settings;
 pub use suggest::did_you_mean;
 pub use target::{DotSegments, EmptySegments, EncodedSlashes, PathRules};
+pub use tls_version::TlsVersion;
 pub use upstream::{
     Affinity, AffinityKey, Backoff, Balance, Breaker, Endpoint, Fallback, HashBy, Health, Hedge, Lookup,
-    Outlier, Probe, ResponseHead, Retries, RetryBudget, SameSite, Scheme, StandIn, TlsVersion, Trouble,
-    Upstream, UpstreamHost, UpstreamHttp2, UpstreamLimits, UpstreamPool, UpstreamProtocol, UpstreamTimeouts,
+    Outlier, Probe, ResponseHead, Retries, RetryBudget, SameSite, Scheme, StandIn, Trouble, Upstream,
+    UpstreamHost, UpstreamHttp2, UpstreamLimits, UpstreamPool, UpstreamProtocol, UpstreamTimeouts,
     UpstreamTls, Verify,
 };
 

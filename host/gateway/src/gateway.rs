@@ -39,7 +39,7 @@ pub async fn handle(
     let is_head = head.method() == Method::HEAD;
 
     let mut client = connection.client.clone();
-    let settled = settle(&world.snapshot, &connection, &mut head, &traits, &mut client);
+    let settled = settle(&world.snapshot, &connection, listener, &mut head, &traits, &mut client);
     let found = settled.and_then(|()| find(&world, &client, listener, &head));
     let route = found.as_ref().ok().copied().flatten();
     let mut live = Live::begin(connection, world.clone(), client, head, &body, route);
@@ -60,13 +60,20 @@ pub async fn handle(
 fn settle(
     snapshot: &Snapshot,
     connection: &Connection,
+    listener: usize,
     head: &mut Request<()>,
     traits: &Traits,
     client: &mut Client,
 ) -> Result<(), Fault> {
+    let terms = &snapshot.listeners.get(listener).ok_or_else(Fault::no_route)?.terms;
+    terms.check(head)?;
+    connection.certificate.settle(head.headers_mut(), traits.certificate);
     head::settle(head, traits, &snapshot.paths)?;
     client.address = snapshot.forwarding.settle(head, traits, client.peer, &connection.ends)?;
-    Ok(())
+    match terms.redirect(head) {
+        Some(elsewhere) => Err(elsewhere),
+        None => Ok(()),
+    }
 }
 
 /// Through the policies of the route to its upstream, and back.

@@ -24,6 +24,8 @@ pub struct Fault {
     allow: Option<String>,
     /// When to come again, in seconds.
     retry_after: Option<u64>,
+    /// Where the client is sent.
+    pub location: Option<HeaderValue>,
     connection: Connection,
 }
 
@@ -53,7 +55,17 @@ impl Fault {
     ) -> Self {
         let connection = Connection::Keep;
         let (allow, retry_after) = (None, None);
-        Fault { blame, status, code, detail, reason: reason.into(), allow, retry_after, connection }
+        Fault {
+            blame,
+            status,
+            code,
+            detail,
+            reason: reason.into(),
+            allow,
+            retry_after,
+            location: None,
+            connection,
+        }
     }
 
     /// Nothing more is read from a client that sends such things.
@@ -87,6 +99,26 @@ impl Fault {
 
     pub fn bad_request(detail: &'static str) -> Self {
         Self::new(Blame::Client, StatusCode::BAD_REQUEST, "bad_request", detail, detail).closing()
+    }
+
+    /// The client is to ask elsewhere.
+    pub fn redirect(status: StatusCode, location: HeaderValue) -> Self {
+        let detail = "The resource is at another place.";
+        let mut fault = Self::new(Blame::Client, status, "redirect", detail, "redirected");
+        fault.location = Some(location);
+        fault
+    }
+
+    pub fn target_too_long(limit: u64) -> Self {
+        let reason = format!("the target is longer than {limit} bytes");
+        let detail = "The target is too long.";
+        Self::new(Blame::Client, StatusCode::URI_TOO_LONG, "target_too_long", detail, reason)
+    }
+
+    pub fn too_many_headers(limit: usize) -> Self {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        let reason = format!("it has more than {limit} headers");
+        Self::new(Blame::Client, status, "too_many_headers", "The request has too many headers.", reason)
     }
 
     pub fn loop_detected() -> Self {
@@ -215,6 +247,9 @@ fn problem(fault: &Fault, id: RequestId) -> (Response<()>, Bytes) {
     }
     if let Some(seconds) = fault.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(location) = &fault.location {
+        headers.insert(header::LOCATION, location.clone());
     }
     (head, Bytes::from(body.to_string()))
 }

@@ -9,10 +9,9 @@ use limen_config::{
 };
 use limen_policy::{FailureKind, Parameter, Parameters, Policy, RouteFacts, TargetMemory, native};
 use limen_wasm::{Plugin, Refused, Registry};
-use tokio_rustls::TlsAcceptor;
 
 use crate::head::forwarded::Forwarding;
-use crate::listener::tls;
+use crate::listener::Terms;
 use crate::pipeline::{Attached, Pipeline};
 use crate::route::{Action, MirrorState, RouteTable};
 use crate::settings;
@@ -40,7 +39,7 @@ pub struct Snapshot {
 /// What a listener does with a connection.
 pub struct Listener {
     pub routes: RouteTable,
-    pub tls: Option<TlsAcceptor>,
+    pub terms: Arc<Terms>,
 }
 
 pub struct Route {
@@ -105,9 +104,12 @@ impl Snapshot {
 
         let mut built_listeners = Vec::new();
         for (number, listener) in listeners.iter().enumerate() {
-            let tls = listener.tls.as_ref().map(tls::acceptor).transpose();
-            match tls {
-                Ok(tls) => built_listeners.push(Listener { routes: RouteTable::new(routes, number), tls }),
+            let before = previous.and_then(|previous| previous.listener(&listener.name));
+            match Terms::build(listener, before.map(|before| &*before.terms)) {
+                Ok(terms) => {
+                    let routes = RouteTable::new(routes, number);
+                    built_listeners.push(Listener { routes, terms: Arc::new(terms) });
+                }
                 Err(error) => errors.push(error),
             }
         }
@@ -177,6 +179,10 @@ impl Snapshot {
     /// until that has begun, though for no longer than some seconds.
     pub fn prepare(&self) {
         self.upkeep.tend(&self.upstreams, &self.resolver);
+    }
+
+    fn listener(&self, name: &str) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| *listener.terms.name == *name)
     }
 
     /// Each plugin with the version that is in force, for the log.

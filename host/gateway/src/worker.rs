@@ -173,7 +173,12 @@ impl Worker {
         let door = Door::new();
         for socket in sockets.take(self.number) {
             let socket = tokio::net::TcpListener::from_std(socket)?;
-            tokio::task::spawn_local(listener::accept(self.clone(), socket, door.clone(), alive.clone()));
+            tokio::task::spawn_local(listener::accept::accept(
+                self.clone(),
+                socket,
+                door.clone(),
+                alive.clone(),
+            ));
         }
         Ok(door)
     }

@@ -68,9 +68,32 @@ pub struct Client {
 /// What the TLS handshake said.
 #[derive(Debug)]
 pub struct TlsFacts {
-    /// `TLSv1.2` or `TLSv1.3`.
+    /// [`V1_2`](Self::V1_2) or [`V1_3`](Self::V1_3).
     pub version: &'static str,
     pub server_name: Option<String>,
+    /// The client's certificate, if it showed one; it was verified then.
+    pub certificate: Option<ClientCertificate>,
+}
+
+impl TlsFacts {
+    pub const V1_2: &str = "TLSv1.2";
+    pub const V1_3: &str = "TLSv1.3";
+}
+
+/// What a client's certificate says of it.
+#[derive(Debug, Default)]
+pub struct ClientCertificate {
+    /// As text (RFC 4514).
+    pub subject: String,
+    pub issuer: String,
+    /// In hexadecimal digits.
+    pub serial: String,
+    /// The SHA-256 of the certificate, in hexadecimal digits.
+    pub fingerprint: String,
+    pub dns_names: Vec<String>,
+    pub uris: Vec<String>,
+    pub emails: Vec<String>,
+    pub addresses: Vec<IpAddr>,
 }
 
 /// What policies may know of the route.

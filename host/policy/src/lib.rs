@@ -17,8 +17,8 @@ mod policy;
 pub use bag::Bag;
 pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE};
 pub use exchange::{
-    Client, Exchange, Parameter, Parameters, Reply, RequestId, RouteFacts, Side, TargetMemory, TlsFacts,
-    cookie,
+    Client, ClientCertificate, Exchange, Parameter, Parameters, Reply, RequestId, RouteFacts, Side,
+    TargetMemory, TlsFacts, cookie,
 };
 pub use phase::{Phase, Phases};
 pub use policy::{Answer, Failure, FailureKind, Policy, Seat, Verdict};

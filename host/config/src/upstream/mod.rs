@@ -33,7 +33,7 @@ pub use pool::UpstreamPool;
 pub use protocol::{ResponseHead, UpstreamHttp2, UpstreamProtocol};
 pub use retries::{Backoff, Hedge, Retries, RetryBudget};
 pub use timeout::UpstreamTimeouts;
-pub use tls::{TlsVersion, UpstreamTls, Verify};
+pub use tls::{UpstreamTls, Verify};
 pub use trouble::Trouble;
 
 section! {

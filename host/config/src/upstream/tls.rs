@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::Place;
+use crate::TlsVersion;
 use crate::host::host_name;
 use crate::section::{Section, section};
 use crate::value::{Value, boolean, choice, readable_file};
@@ -27,7 +28,7 @@ section! {
         pub key: Option<PathBuf> = key(section, cert.as_ref()),
 
         /// `min_version`: "1.2" or "1.3". Default "1.2".
-        pub min_version: TlsVersion = section.or("min_version", choice(VERSIONS), TlsVersion::Tls12),
+        pub min_version: TlsVersion = section.or("min_version", choice(TlsVersion::CHOICES), TlsVersion::Tls12),
 
         /// `danger_accept_any_certificate`: true takes whoever answers for the endpoint. The traffic
         /// is then open to anyone on its way, and the log says so at each start. Default false.
@@ -38,13 +39,6 @@ section! {
     }
 }
 
-/// A version of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TlsVersion {
-    Tls12,
-    Tls13,
-}
-
 /// What an endpoint has to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
@@ -53,8 +47,6 @@ pub enum Verify {
     /// Any certificate at all.
     Nothing,
 }
-
-const VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 
 fn verify(value: &Value<'_>) -> Option<Verify> {
     Some(if boolean(value)? { Verify::Nothing } else { Verify::Certificate })

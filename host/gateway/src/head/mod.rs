@@ -12,6 +12,7 @@ use hyper::ext::Protocol;
 use limen_config::PathRules;
 
 use crate::body::ResponseBody;
+use crate::listener::CertificateHeader;
 use crate::refusal::Fault;
 
 /// A host name and a port have no more bytes than this.
@@ -32,6 +33,8 @@ pub struct Traits {
     hop_by_hop: bool,
     /// It says something of the client that only proxies should.
     claims: bool,
+    /// It says something of a client's certificate.
+    pub certificate: bool,
     via: bool,
 }
 
@@ -83,6 +86,7 @@ impl Traits {
                     traits.hop_by_hop = true;
                 }
                 _ if hop_by_hop::is_hop_by_hop(name) => traits.hop_by_hop = true,
+                _ if *name == CertificateHeader::NAME => traits.certificate = true,
                 _ if forwarded::is_claim(name) => traits.claims = true,
                 _ => {}
             }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-use crate::worker::World;
+use crate::worker::{Worker, World};
 
 /// Connections hold the door that they came in by, and not a number that a reload may shift: it
 /// outlives the listener's place in the configuration, and the listener itself.
@@ -51,13 +51,13 @@ impl Door {
     }
 
     /// The number of this listener in the world that a request which begins now lives in.
-    pub fn number(&self) -> usize {
+    fn number(&self) -> usize {
         self.number.get()
     }
 
-    /// The world of a listener that is gone.
-    pub fn last_world(&self) -> Option<&Rc<World>> {
-        self.last.get()
+    /// The world that a request which begins now lives in, and the number of this listener there.
+    pub fn world(&self, worker: &Worker) -> (Rc<World>, usize) {
+        (self.last.get().cloned().unwrap_or_else(|| worker.world()), self.number())
     }
 
     pub fn phase(&self) -> Phase {

@@ -1,44 +1,62 @@
 //! From a bound address to requests: accept, TLS, HTTP/1.1 or HTTP/2.
+//!
+//! ```text
+//! accept      a permit for each connection, or it is closed at once
+//! connection  own task > TLS handshake > which protocol > http1 or http2
+//! io          the socket as hyper sees it, which tells the clock what moves
+//! clock       how long the client may take for what it does now
+//! ```
 
+pub mod accept;
+mod admission;
+mod certificate_header;
+mod clock;
+mod connection;
+mod counters;
 pub mod door;
+mod frames;
+mod http1;
+mod http2;
+mod io;
+mod redirect;
+mod report;
 pub mod socket;
 pub mod tls;
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
 
-use hyper::rt::{Read, Write};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use limen_policy::{Client, TlsFacts};
-use tokio::net::{TcpListener, TcpStream};
+use http::Request;
+use limen_config::{ConfigError, HttpsRedirect, ListenerLimits};
+use limen_policy::Client;
 
-use crate::gateway;
 use crate::head::forwarded::Ends;
+use crate::refusal::Fault;
 use crate::worker::{Alive, Worker, World};
-use door::{Door, Phase, Queue};
+pub use certificate_header::CertificateHeader;
+use clock::Clock;
+pub use counters::{Counters, Trouble};
+use door::Door;
+use tls::Tls;
 
-/// A client that has not finished its TLS handshake by then is let go.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// A client that has not finished a request head by then, or sent none, is let go. (Over TLS it counts
-/// from the first byte after the handshake.)
-const HEAD_LIMIT: Duration = Duration::from_secs(60);
-/// An HTTP/2 client is asked this often whether it is still there, and let go if it does not say so.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_LIMIT: Duration = Duration::from_secs(20);
-/// Requests that one HTTP/2 connection may have under way.
-const MAX_STREAMS: u32 = 128;
-/// How long an idle HTTP/1.1 connection stays open when its listener closes. What a client sends while
-/// we close is lost, and HTTP/1.1 can't announce it but in an answer (HTTP/2 can, by GOAWAY): within
-/// this time the next request gets one, with `Connection: close`. (As `option idle-close-on-response`
-/// of HAProxy does.)
-const LAST_REQUEST: Duration = Duration::from_secs(2);
-/// Of the connections that the kernel has queued when a listener closes, so many are still served.
-const LAST_ACCEPTED: usize = 4096;
+/// What a listener does with its connections, settled at load.
+pub struct Terms {
+    pub name: Arc<str>,
+    pub limits: ListenerLimits,
+    pub tls: Option<Tls>,
+    redirect: Option<HttpsRedirect>,
+    /// What goes on at this listener, over all workers and reloads.
+    pub shared: Arc<Shared>,
+    http1: hyper::server::conn::http1::Builder,
+}
+
+/// What the workers share of one listener: touched when a connection comes, goes or is refused.
+#[derive(Default)]
+pub struct Shared {
+    pub counters: Counters,
+    clients: admission::Clients,
+    reports: report::Reports,
+}
 
 /// A connection, as its requests know it.
 pub struct Connection {
@@ -47,6 +65,9 @@ pub struct Connection {
     pub door: Rc<Door>,
     pub client: Client,
     pub ends: Ends,
+    /// What upstreams are told of the client's certificate.
+    pub certificate: CertificateHeader,
+    clock: Arc<Clock>,
     /// As long as this is held, the worker waits before it ends.
     _alive: Alive,
 }
@@ -55,141 +76,40 @@ impl Connection {
     /// The world that a request which begins now lives in, and the number of its listener there: the
     /// worker's own, or where that has lost the listener the last one that had it.
     pub fn world(&self) -> (Rc<World>, usize) {
-        world(&self.worker, &self.door)
+        self.door.world(&self.worker)
     }
 }
 
-fn world(worker: &Worker, door: &Door) -> (Rc<World>, usize) {
-    (door.last_world().cloned().unwrap_or_else(|| worker.world()), door.number())
-}
+impl Terms {
+    /// Reads what the listener's section names. What can go on from the `previous` terms goes on.
+    pub fn build(listener: &limen_config::Listener, previous: Option<&Terms>) -> Result<Terms, ConfigError> {
+        // Without `..`: a new key has to say here what it means.
+        let limen_config::Listener { address: _, name, tls, redirect, limits, place: _ } = listener;
+        let before = previous.and_then(|previous| previous.tls.as_ref());
+        Ok(Terms {
+            name: name.as_str().into(),
+            limits: *limits,
+            tls: tls.as_ref().map(|tls| Tls::build(tls, before)).transpose()?,
+            redirect: *redirect,
+            shared: previous.map(|previous| previous.shared.clone()).unwrap_or_default(),
+            http1: http1::builder(limits),
+        })
+    }
 
-/// Takes connections until the listener closes.
-pub async fn accept(worker: Rc<Worker>, listener: TcpListener, door: Rc<Door>, alive: Alive) {
-    let take = |(stream, address)| {
-        tokio::task::spawn_local(serve(worker.clone(), stream, address, door.clone(), alive.clone()));
-    };
-    let mut closing = std::pin::pin!(door.closing());
-    loop {
-        tokio::select! {
-            () = closing.as_mut() => break,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => take(accepted),
-                // Out of descriptors, most likely: those that end make room.
-                Err(error) => {
-                    tracing::warn!("could not accept a connection: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
+    /// Refuses what this listener does not take.
+    pub fn check(&self, head: &Request<()>) -> Result<(), Fault> {
+        let target = head.uri().path_and_query().map_or(0, |target| target.as_str().len());
+        if target as u64 > self.limits.target {
+            return Err(Fault::target_too_long(self.limits.target));
         }
-    }
-    if door.phase() == Phase::Closing(Queue::Ours) {
-        let queued = std::future::poll_fn(|context| {
-            let mut left = LAST_ACCEPTED;
-            while let Poll::Ready(Ok(accepted)) = listener.poll_accept(context)
-                && left > 0
-            {
-                take(accepted);
-                left -= 1;
-            }
-            Poll::Ready(())
-        });
-        tokio::task::unconstrained(queued).await;
-    }
-}
-
-/// One connection from its first byte to its last.
-async fn serve(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, door: Rc<Door>, alive: Alive) {
-    // It only delays small answers: a socket that is closing already has no use for it.
-    let _ = stream.set_nodelay(true);
-    let port = stream.local_addr().map_or(0, |address| address.port());
-    let (world, number) = world(&worker, &door);
-    let acceptor = match world.snapshot.listeners.get(number) {
-        Some(listener) => listener.tls.clone(),
-        None => return,
-    };
-    drop(world);
-    let connection = |tls: Option<Arc<TlsFacts>>| {
-        let ends = Ends::new(address, port, tls.is_some());
-        let client = Client { address, peer: address, tls };
-        Rc::new(Connection { worker, door: door.clone(), client, ends, _alive: alive })
-    };
-    let Some(acceptor) = acceptor else {
-        // Nothing further in has a limit for a client that never says anything.
-        tokio::select! {
-            first = tokio::time::timeout(HEAD_LIMIT, stream.readable()) => match first {
-                Ok(Ok(())) => {}
-                _ => return,
-            },
-            () = last_request(&door) => return,
+        if head.headers().len() > self.limits.headers {
+            return Err(Fault::too_many_headers(self.limits.headers));
         }
-        return http(TokioIo::new(stream), connection(None)).await;
-    };
-    let handshake = tokio::select! {
-        handshake = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)) => handshake,
-        () = door.over() => return,
-    };
-    match handshake {
-        Ok(Ok(stream)) => {
-            let facts: TlsFacts = tls::facts(stream.get_ref().1);
-            http(TokioIo::new(stream), connection(Some(Arc::new(facts)))).await;
-        }
-        Ok(Err(error)) => tracing::debug!(client = %address, "TLS handshake failed: {error}"),
-        Err(_) => tracing::debug!(client = %address, "no TLS handshake within {HANDSHAKE_LIMIT:?}"),
+        Ok(())
     }
-}
 
-/// Serves HTTP/1.1 or HTTP/2, whichever the client begins with. (What ALPN agreed on is what it
-/// begins with.)
-async fn http<I: Read + Write + Unpin + 'static>(io: I, connection: Rc<Connection>) {
-    let (client, door) = (connection.client.address, connection.door.clone());
-    let service = service_fn(move |request| gateway::handle(connection.clone(), request));
-    let server = server();
-    let mut serving = std::pin::pin!(server.serve_connection(io, service));
-    let result = tokio::select! {
-        result = serving.as_mut() => Some(result),
-        () = last_request(&door) => None,
-    };
-    let result = match result {
-        Some(result) => result,
-        None => {
-            serving.as_mut().graceful_shutdown();
-            tokio::select! {
-                result = serving => result,
-                () = door.over() => return,
-            }
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%client, "connection ended: {error}");
-    }
-}
-
-/// Ends when a connection that is idle has to close.
-async fn last_request(door: &Door) {
-    door.closing().await;
-    tokio::time::sleep(LAST_REQUEST).await;
-}
-
-fn server() -> auto::Builder<Local> {
-    let mut server = auto::Builder::new(Local);
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_LIMIT);
-    server
-}
-
-/// Runs what HTTP/2 spawns on the worker that the connection belongs to.
-#[derive(Clone)]
-struct Local;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
+    /// Where a request is sent that this listener only redirects.
+    pub fn redirect(&self, head: &Request<()>) -> Option<Fault> {
+        self.redirect.map(|redirect| redirect::to_https(redirect, head))
     }
 }

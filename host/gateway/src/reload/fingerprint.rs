@@ -19,18 +19,18 @@ struct Look {
 }
 
 impl Fingerprint {
-    /// All files that a configuration is made of: its own, components, certificates, keys and fixed answers. (A file
-    /// that a pattern of `include` will match is seen by its folder's own look.)
+    /// All files that a configuration is made of: its own, components, what TLS is made of, and fixed
+    /// answers. (A file that a pattern of `include` will match is seen by its folder's own look.)
     pub fn of(config: &Config) -> Self {
         let components = config.plugins.values().map(|plugin| &plugin.component);
-        let pairs = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let pairs = pairs.flat_map(|tls| &tls.certificates).flat_map(|pair| [&pair.cert, &pair.key]);
+        let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let tls = tls.flat_map(limen_config::Tls::files);
         let answers = config.routes.iter().filter_map(|route| route.action.file());
         let fallbacks = config.upstreams.values().filter_map(|upstream| upstream.fallback.as_ref());
         let answers = answers.chain(fallbacks.filter_map(|fallback| fallback.file()));
         let upstreams = config.upstreams.values().map(|upstream| &upstream.tls);
         let upstreams = upstreams.flat_map(|tls| [&tls.roots, &tls.cert, &tls.key]).flatten();
-        let files = config.files.iter().chain(&config.folders).chain(components).chain(pairs);
+        let files = config.files.iter().chain(&config.folders).chain(components).chain(tls);
         let files = files.chain(answers).chain(upstreams).cloned();
         Fingerprint(files.map(look).collect())
     }

@@ -23,6 +23,7 @@ pub fn run(file: &Path) -> Result<(), StartError> {
     let workers = config.gateway.workers.unwrap_or_else(|| available_parallelism().map_or(1, Into::into));
     let (registry, snapshot) = build(&config, workers)?;
     snapshot.prepare();
+    raise_open_files();
     let sockets =
         socket::open(&config.listeners, workers, &[], &mut Vec::new()).map_err(StartError::Config)?;
     reload::announce(&config, &sockets, &[]);
@@ -60,6 +61,18 @@ pub fn run(file: &Path) -> Result<(), StartError> {
     }
     tracing::info!("drained");
     Ok(())
+}
+
+/// Every connection is an open file, and the usual limit of 1024 is there for programs that use
+/// `select`. What the system allows is asked for.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!("the limit of open files stays at {}: {error}", current.unwrap_or(u64::MAX));
+    }
 }
 
 /// A line for whoever started us; that they don't listen is no reason to stop.
