@@ -493,13 +493,13 @@ async fn one_path_has_one_spelling() {
     assert!(other.contains(r#""path": "/~ada/a%2Fb""#), "{other}");
 }
 
-/// Looking for a wildcard's suffix in a host of a hundred thousand labels would take the worker minutes.
+/// Looking for a wildcard's suffix in a host of ten thousand labels would take the worker long.
 #[tokio::test]
 async fn a_host_without_end_is_refused_at_once() {
     let origin = Origin::start();
     let wild = "[[route]]\nhost = \"*.example.com\"\nupstream = \"origin\"\n";
     let gateway = Gateway::start(config_of_one_worker(&origin, wild)).await;
-    let host = "a.".repeat(100_000);
+    let host = "a.".repeat(10_000);
     let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     let begun = std::time::Instant::now();
     let answer = wire::exchange(gateway.addr("plain"), request).await;

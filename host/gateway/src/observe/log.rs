@@ -22,6 +22,8 @@ pub fn start(log: &Log) {
     // What libraries say below a warning is for who works on them.
     let ours = tracing_subscriber::filter::Targets::new()
         .with_default(level.min(LevelFilter::WARN))
+        // They warn of what peers do wrong, each time: whoever wants to fill the log would only have to try.
+        .with_targets([("h2", level.min(LevelFilter::ERROR)), ("hyper", level.min(LevelFilter::ERROR))])
         .with_targets([("limen", level), ("policy", level), (super::access_log::TARGET, level)]);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
