@@ -30,9 +30,12 @@ mod naughty;
 mod neighbours;
 mod plugins;
 
+mod admin;
 mod config;
 mod lifecycle;
 mod swap;
+mod systemd;
+mod takeover;
 
 mod examples;
 mod readme;

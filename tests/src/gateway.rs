@@ -4,8 +4,10 @@ use crate::eventually::within;
 use crate::guests::profile;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -14,7 +16,7 @@ const CONFIG: &str = "limen.toml";
 
 /// A running gateway; killed when dropped, its log shown if the test failed.
 pub struct Gateway {
-    dir: TempDir,
+    dir: Arc<TempDir>,
     child: Child,
     log: watch::Receiver<Vec<String>>,
     /// Lines before this one are of no interest any more.
@@ -36,7 +38,7 @@ impl Gateway {
 
     /// Prepares a start that needs more than a config.
     pub fn with(config: impl AsRef<str>) -> Setup {
-        let setup = Setup { dir: TempDir::new().unwrap(), environment: vec![] };
+        let setup = Setup { dir: Arc::new(TempDir::new().unwrap()), environment: vec![], activation: None };
         setup.file(CONFIG, config.as_ref())
     }
 
@@ -66,6 +68,19 @@ impl Gateway {
     /// All that it has opened since it started.
     fn listeners(&self) -> Vec<Listener> {
         self.log.borrow().iter().filter_map(|line| Listener::announced(line)).collect()
+    }
+
+    /// The URL of `path` on the admin listener.
+    pub fn admin_url(&self, path: &str) -> String {
+        let log = self.log.borrow();
+        let url =
+            log.iter().rev().find_map(|line| line.strip_prefix("admin on ")).expect("no admin listener");
+        format!("{url}{path}")
+    }
+
+    /// Another process on the same config, in the same folder.
+    pub fn successor(&self) -> Setup {
+        Setup { dir: self.dir.clone(), environment: vec![], activation: None }
     }
 
     /// A file of the gateway's folder, in which its config is.
@@ -177,8 +192,15 @@ impl Drop for Gateway {
 
 /// A gateway about to be started, or a config about to be checked: see [`Gateway::with`].
 pub struct Setup {
-    dir: TempDir,
+    dir: Arc<TempDir>,
     environment: Vec<(String, String)>,
+    activation: Option<Activation>,
+}
+
+/// A listening socket that is passed as systemd does it.
+struct Activation {
+    socket: OwnedFd,
+    name: String,
 }
 
 /// How a `limen` that was not meant to stay went.
@@ -206,6 +228,17 @@ impl Setup {
 
     pub fn env(mut self, name: &str, value: &str) -> Setup {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A file of the gateway's folder.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.dir.path().join(file)
+    }
+
+    /// Passes it a listening socket by this name, as systemd does.
+    pub fn activated(mut self, socket: impl Into<OwnedFd>, name: &str) -> Setup {
+        self.activation = Some(Activation { socket: socket.into(), name: name.to_owned() });
         self
     }
 
@@ -243,10 +276,24 @@ impl Setup {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(limen());
+        let mut command = match &self.activation {
+            None => Command::new(limen()),
+            Some(Activation { name, .. }) => {
+                // The socket comes as standard input; only the process itself knows its number.
+                let script =
+                    "exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=$0; exec \"$@\"";
+                let mut command = Command::new("sh");
+                command.args(["-c", script, name]).arg(limen());
+                command
+            }
+        };
         command.args(arguments).current_dir(self.dir.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let socket = self.activation.as_ref().map(|it| it.socket.try_clone().unwrap());
+        command
+            .stdin(socket.map_or(Stdio::null(), Stdio::from))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 }

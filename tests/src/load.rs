@@ -38,6 +38,11 @@ impl Load {
         Load::start_with(client, url, connections, |answer| answer.text())
     }
 
+    /// The same with a connection for each request.
+    pub fn of_connections(client: &Client, url: &str, connections: usize) -> Load {
+        Load::launch(client, url, connections, 1, |answer| answer.text())
+    }
+
     /// The same, but `essence` says what of an answer tells it from others.
     pub fn start_with(
         client: &Client,
@@ -45,10 +50,21 @@ impl Load {
         connections: usize,
         essence: impl Fn(&Answer) -> String + Send + Sync + 'static,
     ) -> Load {
+        Load::launch(client, url, connections, PER_CONNECTION, essence)
+    }
+
+    fn launch(
+        client: &Client,
+        url: &str,
+        connections: usize,
+        per_connection: usize,
+        essence: impl Fn(&Answer) -> String + Send + Sync + 'static,
+    ) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let (sender, report) = watch::channel(Report::default());
         let worker = Arc::new(Worker {
             client: client.clone(),
+            per_connection,
             url: url.to_owned(),
             path: url.parse::<http::Uri>().unwrap().path_and_query().unwrap().to_string(),
             essence: Box::new(essence),
@@ -119,6 +135,7 @@ impl Report {
 
 struct Worker {
     client: Client,
+    per_connection: usize,
     url: String,
     path: String,
     essence: Box<dyn Fn(&Answer) -> String + Send + Sync>,
@@ -137,12 +154,17 @@ impl Worker {
     }
 
     async fn ask_on(&self, mut connection: Connection) {
-        for _ in 0..PER_CONNECTION {
+        for _ in 0..self.per_connection {
             if self.stop.load(Ordering::Relaxed) || connection.is_closed() {
                 return;
             }
             match connection.get(&self.path).try_send().await {
-                Ok(answer) if answer.status.is_success() => self.succeeded(&answer),
+                Ok(answer) if answer.status.is_success() => {
+                    self.succeeded(&answer);
+                    if answer.header("connection") == Some("close") {
+                        return;
+                    }
+                }
                 Ok(answer) => self.failed(format!("{}: {}", answer.status, answer.text())).await,
                 Err(error) => return self.failed(format!("no answer: {}", causes(&*error))).await,
             }

@@ -11,9 +11,10 @@ use crate::scope::{Named, Unique};
 use crate::section::{Section, Sink};
 use crate::source::Document;
 use crate::value::{Value, check_name};
+use crate::written;
 
 /// The sections that only the main file has, whatever an include may.
-const MAIN_ONLY: &[&str] = &["include", "gateway", "log", "defaults"];
+const MAIN_ONLY: &[&str] = &["include", "gateway", "log", "admin", "defaults"];
 
 pub(crate) struct Files<'a> {
     pub(crate) main: Section<'a>,
@@ -158,6 +159,16 @@ impl<'a> Files<'a> {
     /// Whether something may be absent only because the TOML around it is broken.
     pub(crate) fn is_lossy(&self) -> bool {
         self.main.source().is_lossy() || self.included.iter().any(|(root, _)| root.source().is_lossy())
+    }
+
+    /// Each file as operators may see it.
+    pub(crate) fn written(&self) -> serde_json::Value {
+        let roots = std::iter::once(&self.main).chain(self.included.iter().map(|(root, _)| root));
+        let shown = roots.map(|root| {
+            let file = root.source().path.display().to_string();
+            serde_json::json!({ "file": file, "content": written::table(root.written()) })
+        });
+        serde_json::Value::Array(shown.collect())
     }
 
     pub(crate) fn paths(&self) -> Vec<PathBuf> {

@@ -1,5 +1,6 @@
 //! `[gateway]`
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,7 +10,7 @@ use crate::network::network;
 use crate::resolver::Resolver;
 use crate::section::section;
 use crate::target::PathRules;
-use crate::value::{duration, integer, list};
+use crate::value::{Value, duration, integer, list, path};
 
 section! {
     /// `[gateway]`: the process as a whole. Only in the main file.
@@ -29,6 +30,13 @@ section! {
         /// says at once that it is no longer ready (`/ready` of the admin listener), and a balancer in
         /// front needs a moment to see that. 0s to 1h; default 0s.
         pub drain_delay: Duration = section.or("drain_delay", duration(DRAIN), Duration::ZERO),
+
+        /// `takeover`: the path of a Unix socket where this process waits for the next one. A `limen run`
+        /// that finds somebody there takes the listening sockets over, and the old process drains once
+        /// the new one serves: an upgrade without a lost connection. If the new one fails to start, the
+        /// old one serves on. The folder must be writable to nobody else; it is made if it is not
+        /// there. SIGUSR2 starts the next process. Set at start; at most 90 bytes. Default: none.
+        pub takeover: Option<PathBuf> = section.optional("takeover", socket_path),
 
         /// `trusted_proxies`: networks and addresses of the proxies before the gateway, whose word on
         /// the client counts. For a connection from one of them, the client is the right-most address in
@@ -51,6 +59,18 @@ section! {
         /// `resolver`: how host names of endpoints become addresses.
         pub resolver: Resolver = section.table("resolver", Resolver::read),
     }
+}
+
+/// The system takes 107 bytes, and a new socket is made beside the old one.
+const LONGEST: usize = 90;
+
+fn socket_path(value: &Value<'_>) -> Option<PathBuf> {
+    const EXPECTED: &str = "the path of a Unix socket, at most 90 bytes";
+    let path = path(value, EXPECTED)?;
+    if path.as_os_str().len() > LONGEST {
+        return value.fail(value.error("too long a path").expected(EXPECTED));
+    }
+    Some(path)
 }
 
 const DRAIN: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);

@@ -13,6 +13,7 @@
 mod files;
 mod load;
 
+mod admin;
 mod forwarded;
 mod gateway;
 mod log;
@@ -47,6 +48,7 @@ mod scope;
 mod twice;
 
 mod include;
+mod written;
 
 mod section;
 mod value;
@@ -67,6 +69,7 @@ pub use action::{
     Action, FixedBody, Forward, Mirror, Origin, Piece, Redirect, RedirectQuery, Respond, Rewrite, Split,
     SplitBy, Template, Weighted,
 };
+pub use admin::Admin;
 pub use condition::{Condition, Test};
 pub use error::{ConfigError, Errors};
 pub use forwarded::Forwarded;
@@ -112,6 +115,11 @@ pub struct Config {
     pub gateway: Gateway,
     /// `[log]`
     pub log: Log,
+    /// `[admin]`
+    pub admin: Option<Admin>,
+    /// What stands in the files, for operators to see: by file, the main one first. Variables are as
+    /// they are written, and what may be a secret is left out.
+    pub written: serde_json::Value,
     /// `[[listener]]`, in the order of the file; at least one.
     pub listeners: Vec<Listener>,
     /// `[plugin.NAME]`, by name.

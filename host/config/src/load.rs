@@ -13,7 +13,10 @@ use crate::scope::{Named, Scope, Unique};
 use crate::section::Sink;
 use crate::source::{Document, Text};
 use crate::twice::Asked;
-use crate::{Config, ConfigError, Errors, Gateway, Log, Natives, Place, Plugin, Route, Upstream, check};
+use crate::value::table;
+use crate::{
+    Admin, Config, ConfigError, Errors, Gateway, Log, Natives, Place, Plugin, Route, Upstream, check,
+};
 
 pub(crate) fn load(path: &Path, natives: &Natives<'_>) -> Result<Config, Errors> {
     let sink = Sink::default();
@@ -67,6 +70,7 @@ fn read(
 
     let listener_names = Unique::new("listener");
     let addresses = Unique::new("listener address");
+    let admin = files.main.optional("admin", table(|section| Admin::read(section, &addresses)));
     let mut listeners =
         files.list("listener", |section| Listener::read(section, &listener_names, &addresses));
     check::name_listeners(listeners.iter_mut().flatten(), &listener_names);
@@ -124,6 +128,8 @@ fn read(
         folders: Vec::new(), // filled in by `load`
         gateway: gateway?,
         log: log?,
+        admin: admin?,
+        written: files.written(),
         listeners,
         plugins: plugins.items,
         upstreams: upstreams.items,

@@ -156,6 +156,11 @@ impl<'a> Section<'a> {
         self.table.get(key).map(Spanned::get_ref)
     }
 
+    /// All that is written here.
+    pub(crate) fn written(&self) -> &'a DeTable<'a> {
+        self.table
+    }
+
     /// The value of a key that is known but does not belong here; the caller reports it.
     pub(crate) fn refused(&self, key: &'static str) -> Option<Value<'a>> {
         self.refused.borrow_mut().push(key);

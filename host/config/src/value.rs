@@ -255,14 +255,19 @@ pub(crate) fn file_to_be_opened(value: &Value<'_>) -> Option<PathBuf> {
     Some(path)
 }
 
+/// A path relative to the file that names it, whatever is there.
+pub(crate) fn path(value: &Value<'_>, expected: &str) -> Option<PathBuf> {
+    let text = value.text(expected)?;
+    if text.is_empty() || text.contains('\0') {
+        return value.fail(value.error("not a path").expected(expected));
+    }
+    Some(value.source.folder().join(text))
+}
+
 /// The path of a file, and what is wrong with the file.
 fn file(value: &Value<'_>) -> Option<(PathBuf, Option<ConfigError>)> {
     const EXPECTED: &str = "the path of a readable file, relative to the file that names it";
-    let text = value.text(EXPECTED)?;
-    if text.is_empty() || text.contains('\0') {
-        return value.fail(value.error("not a path").expected(EXPECTED));
-    }
-    let path = value.source.folder().join(text);
+    let path = path(value, EXPECTED)?;
     // Asked before it is opened: opening a pipe would wait for someone to write.
     let opened = std::fs::metadata(&path).and_then(|found| match found.is_file() {
         true => File::open(&path).map(|_| ()),

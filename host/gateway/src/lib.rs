@@ -6,6 +6,7 @@
 //! reload    watch > load_config > Snapshot::build(previous) > bind > every worker
 //! ```
 
+mod admin;
 mod body;
 mod edition;
 mod forward;
@@ -20,6 +21,8 @@ mod route;
 pub mod run;
 mod settings;
 mod snapshot;
+mod systemd;
+mod takeover;
 mod thread;
 mod upstream;
 mod worker;

@@ -29,11 +29,18 @@ pub struct Snapshot {
     pub access_log: bool,
     /// Whether anybody can read metrics.
     pub metrics: bool,
-    /// Which version of each plugin this is: kept for the next build, should its file be broken then.
-    plugins: BTreeMap<String, Arc<Plugin>>,
+    /// Kept for the next build, should a plugin's file be broken then.
+    pub plugins: BTreeMap<String, LivePlugin>,
     /// Who looks after the upstreams, and whom they ask for names.
     upkeep: Upkeep,
     resolver: limen_config::Resolver,
+}
+
+/// A plugin as it is in force.
+pub struct LivePlugin {
+    pub version: Arc<Plugin>,
+    /// Why `configure` runs in each new isolate, where it does.
+    pub no_image: Option<String>,
 }
 
 /// What a listener does with a connection.
@@ -75,8 +82,19 @@ impl Snapshot {
         registry: &Registry,
     ) -> Result<(Snapshot, Vec<KeptBack>), Errors> {
         // Without `..`: a new section of the file has to say here what it means.
-        let Config { file: _, files: _, folders: _, gateway, log, listeners, plugins, upstreams, routes } =
-            config;
+        let Config {
+            file: _,
+            files: _,
+            folders: _,
+            gateway,
+            log,
+            admin,
+            written: _,
+            listeners,
+            plugins,
+            upstreams,
+            routes,
+        } = config;
 
         let mut errors = Vec::new();
         let mut kept_back = Vec::new();
@@ -84,11 +102,13 @@ impl Snapshot {
         let mut policies: BTreeMap<Seat, Box<dyn Policy>> = BTreeMap::new();
         for plugin in plugins.values() {
             let last_good = previous.and_then(|previous| previous.plugins.get(&plugin.name));
+            let last_good = last_good.map(|live| &live.version);
             match Loaded::load(plugin, routes, last_good, registry) {
                 Ok(loaded) => {
-                    live.insert(plugin.name.clone(), loaded.version);
-                    policies.extend(loaded.policies);
-                    kept_back.extend(loaded.kept_back);
+                    let Loaded { version, no_image, policies: of_plugin, kept_back: last_good } = loaded;
+                    policies.extend(of_plugin);
+                    kept_back.extend(last_good);
+                    live.insert(plugin.name.clone(), LivePlugin { version, no_image });
                 }
                 Err(plugin_errors) => errors.extend(plugin_errors),
             }
@@ -167,7 +187,7 @@ impl Snapshot {
             paths: gateway.path,
             forwarding: Forwarding::new(gateway),
             access_log: log.access,
-            metrics: true,
+            metrics: admin.is_some(),
             plugins: live,
             upkeep: previous.map(|previous| previous.upkeep.clone()).unwrap_or_default(),
             resolver: gateway.resolver.clone(),
@@ -188,7 +208,7 @@ impl Snapshot {
     /// Each plugin with the version that is in force, for the log.
     pub fn versions(&self) -> String {
         let versions: Vec<_> =
-            self.plugins.iter().map(|(name, plugin)| format!("{name}={}", plugin.id())).collect();
+            self.plugins.iter().map(|(name, plugin)| format!("{name}={}", plugin.version.id())).collect();
         versions.join(" ")
     }
 
@@ -200,6 +220,7 @@ impl Snapshot {
 /// One plugin with all its attachments, every one of them from the same version.
 struct Loaded {
     version: Arc<Plugin>,
+    no_image: Option<String>,
     policies: Seated,
     kept_back: Option<KeptBack>,
 }
@@ -213,8 +234,8 @@ impl Loaded {
     ) -> Result<Self, Vec<ConfigError>> {
         let new = open(plugin, registry);
         let because = match new.and_then(|version| {
-            let policies = attach(plugin, &version, routes, registry)?;
-            Ok(Loaded { version, policies, kept_back: None })
+            let (policies, no_image) = attach(plugin, &version, routes, registry)?;
+            Ok(Loaded { version, no_image, policies, kept_back: None })
         }) {
             Ok(loaded) => return Ok(loaded),
             Err(errors) => errors,
@@ -225,11 +246,11 @@ impl Loaded {
         if version.check_grants(&plugin.grants).is_err() {
             return Err(because);
         }
-        let Ok(policies) = attach(plugin, version, routes, registry) else { return Err(because) };
+        let Ok((policies, no_image)) = attach(plugin, version, routes, registry) else { return Err(because) };
         let reasons: Vec<_> = because.iter().map(|error| error.message.as_str()).collect();
         let kept_back =
             KeptBack { plugin: plugin.name.clone(), live: version.id(), because: reasons.join("; ") };
-        Ok(Loaded { version: version.clone(), policies, kept_back: Some(kept_back) })
+        Ok(Loaded { version: version.clone(), no_image, policies, kept_back: Some(kept_back) })
     }
 }
 
@@ -254,14 +275,16 @@ fn open(plugin: &limen_config::Plugin, registry: &Registry) -> Result<Arc<Plugin
     })
 }
 
-/// A version of a plugin with the settings of every attachment that uses it.
+/// A version of a plugin with the settings of every attachment that uses it, and why one of them has no
+/// image.
 fn attach(
     plugin: &limen_config::Plugin,
     version: &Arc<Plugin>,
     routes: &[limen_config::Route],
     registry: &Registry,
-) -> Result<Seated, Vec<ConfigError>> {
+) -> Result<(Seated, Option<String>), Vec<ConfigError>> {
     let mut policies: Seated = Vec::new();
+    let mut no_image = None;
     let mut errors = Vec::new();
     for (seat, attachment) in attachments(routes) {
         if !matches!(&attachment.target, Target::Plugin(name) if *name == plugin.name) {
@@ -280,6 +303,7 @@ fn attach(
                         route = routes.get(seat.0).map(|route| &*route.name),
                         "no image of its configured memory, `configure` runs in each new isolate: {because}"
                     );
+                    no_image = Some(because.clone());
                 }
                 policies.push((seat, Box::new(policy)));
             }
@@ -302,7 +326,7 @@ fn attach(
             }
         }
     }
-    if errors.is_empty() { Ok(policies) } else { Err(errors) }
+    if errors.is_empty() { Ok((policies, no_image)) } else { Err(errors) }
 }
 
 fn build_native(name: &str, attachment: &Attachment) -> Result<Box<dyn Policy>, ConfigError> {

@@ -23,6 +23,7 @@ use crate::listener::door::{Door, Phase, Queue};
 use crate::listener::socket::Sockets;
 use crate::observe::Observers;
 use crate::observe::metrics::{Metrics, WorkerMeters};
+use crate::run::Pulse;
 use crate::snapshot::Snapshot;
 use crate::upstream::{Pools, Upstream};
 
@@ -59,6 +60,8 @@ pub struct Start {
     pub editions: watch::Receiver<Edition>,
     /// Told once it accepts connections.
     pub ready: std::sync::mpsc::Sender<()>,
+    /// If somebody wants to know that it lives.
+    pub pulse: Option<Pulse>,
 }
 
 /// As long as one is held, its worker waits before it ends.
@@ -77,7 +80,7 @@ pub fn run(start: Start) -> io::Result<()> {
 
 impl Worker {
     async fn work(start: Start) -> io::Result<()> {
-        let Start { number, metrics, mut editions, ready } = start;
+        let Start { number, metrics, mut editions, ready, pulse } = start;
         let mut edition = editions.borrow_and_update().clone();
         let worker = Rc::new_cyclic(|_| Worker {
             number,
@@ -92,6 +95,9 @@ impl Worker {
         let alive = Alive { _sender: sender };
         worker.enter(&edition, &alive)?;
         let pruning = tokio::task::spawn_local(worker.clone().prune());
+        if let Some(pulse) = pulse {
+            tokio::task::spawn_local(pulse.answer());
+        }
         // Nobody listens any more if another worker could not start.
         let _ = ready.send(());
         drop(ready);

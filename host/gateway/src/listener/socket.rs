@@ -8,7 +8,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use limen_config::{ConfigError, Errors, Listener};
+use limen_config::{ConfigError, Errors, Listener, Place};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Connections that wait to be accepted, at most (the kernel caps it at `net.core.somaxconn`).
@@ -20,10 +20,9 @@ pub struct Sockets {
     /// What the configuration called it when they were opened.
     pub name: String,
     /// What the configuration asks for; the port may be 0.
-    asked: SocketAddr,
+    pub asked: SocketAddr,
     /// Where it is.
     pub address: SocketAddr,
-    #[expect(dead_code, reason = "for a process that takes over")]
     sockets: Vec<TcpListener>,
     /// What each worker is to accept from, until it takes it.
     shares: Mutex<Vec<Vec<TcpListener>>>,
@@ -60,7 +59,7 @@ pub fn open(
         };
         match sockets.and_then(|sockets| Sockets::share(listener, sockets, workers)) {
             Ok(sockets) => opened.push(Arc::new(sockets)),
-            Err(error) => errors.push(refused(listener, &error)),
+            Err(error) => errors.push(refused(listener.address, &listener.place, &error)),
         }
     }
     if errors.is_empty() { Ok(opened) } else { Err(errors.into_iter().collect()) }
@@ -71,6 +70,11 @@ impl Sockets {
     pub fn take(&self, worker: usize) -> Vec<TcpListener> {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         shares.get_mut(worker).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// All of them, for a process that takes over.
+    pub fn descriptors(&self) -> &[TcpListener] {
+        &self.sockets
     }
 
     fn is_of(&self, listener: &Listener) -> bool {
@@ -136,9 +140,10 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn refused(listener: &Listener, error: &io::Error) -> ConfigError {
-    let what = format!("can't listen on {}: {error}", listener.address);
-    let error_of = ConfigError::new(listener.place.clone(), what);
+/// Why the address that is asked for at this place can't be had.
+pub fn refused(address: SocketAddr, place: &Place, error: &io::Error) -> ConfigError {
+    let what = format!("can't listen on {address}: {error}");
+    let error_of = ConfigError::new(place.clone(), what);
     match error.kind() {
         io::ErrorKind::AddrInUse => error_of.hint("another program listens there"),
         io::ErrorKind::AddrNotAvailable => error_of.hint("this machine has no such address"),

@@ -30,8 +30,9 @@ impl Fingerprint {
         let answers = answers.chain(fallbacks.filter_map(|fallback| fallback.file()));
         let upstreams = config.upstreams.values().map(|upstream| &upstream.tls);
         let upstreams = upstreams.flat_map(|tls| [&tls.roots, &tls.cert, &tls.key]).flatten();
+        let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_ref());
         let files = config.files.iter().chain(&config.folders).chain(components).chain(tls);
-        let files = files.chain(answers).chain(upstreams).cloned();
+        let files = files.chain(answers).chain(upstreams).chain(token).cloned();
         Fingerprint(files.map(look).collect())
     }
 

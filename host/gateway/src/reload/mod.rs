@@ -1,22 +1,28 @@
 //! Watch, load, build, swap; on any error keep what runs and say why.
 
 mod fingerprint;
+mod record;
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use limen_config::{Config, Errors};
+use limen_config::{Config, ConfigError, Errors, Place};
 use limen_wasm::Registry;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::oneshot;
 
+use crate::admin::Admin;
 use crate::edition::Editions;
 use crate::listener::socket::{self, Sockets};
 use crate::run::say;
 use crate::snapshot::{KeptBack, Snapshot};
+use crate::systemd;
 pub use fingerprint::Fingerprint;
+pub use record::{Outcome, Record};
 
 /// Changes that come this close together are one: a compiler writes its file in pieces.
 const QUIET: Duration = Duration::from_millis(50);
@@ -27,12 +33,27 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the configuration is looked at again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum Ask {
     /// Something in a watched folder changed; whether it concerns us is looked up.
     FilesChanged,
-    /// The operator asked for it.
-    Asked,
+    /// The operator asked for it, and may wait for what becomes of it.
+    Reload(Option<oneshot::Sender<Arc<Outcome>>>),
+}
+
+/// What is asked for at one moment.
+#[derive(Default)]
+struct Asked {
+    reload: bool,
+    waiting: Vec<oneshot::Sender<Arc<Outcome>>>,
+}
+
+impl Asked {
+    fn add(&mut self, ask: Ask) {
+        if let Ask::Reload(waits) = ask {
+            self.reload = true;
+            self.waiting.extend(waits);
+        }
+    }
 }
 
 /// Keeps the running edition up to date with the files it was made of.
@@ -41,10 +62,12 @@ pub struct Reloader {
     registry: Registry,
     editions: Editions,
     workers: usize,
+    admin: Arc<Admin>,
+    record: Arc<Record>,
     seen: Fingerprint,
     folders: BTreeSet<PathBuf>,
     watcher: Option<RecommendedWatcher>,
-    asks: Receiver<Reason>,
+    asks: Receiver<Ask>,
 }
 
 impl Reloader {
@@ -55,22 +78,24 @@ impl Reloader {
         registry: Registry,
         editions: Editions,
         workers: usize,
-    ) -> (Self, Sender<Reason>) {
+        admin: Arc<Admin>,
+    ) -> (Self, Sender<Ask>) {
         let (ask, asks) = channel();
         let changed = ask.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading a file is an event too, and we read them.
             if event.is_ok_and(|event| !event.kind.is_access()) {
                 // The reloader is gone only at the end of the process.
-                let _ = changed.send(Reason::FilesChanged);
+                let _ = changed.send(Ask::FilesChanged);
             }
         });
         let watcher = watcher
             .inspect_err(|error| tracing::warn!("can't watch files, they are looked at instead: {error}"))
             .ok();
         let file = editions.current().config.file.clone();
-        let folders = BTreeSet::new();
-        let mut reloader = Reloader { file, registry, editions, workers, folders, seen, watcher, asks };
+        let (folders, record) = (BTreeSet::new(), admin.reloads());
+        let mut reloader =
+            Reloader { file, registry, editions, workers, admin, record, folders, seen, watcher, asks };
         reloader.watch_folders();
         (reloader, ask)
     }
@@ -78,72 +103,90 @@ impl Reloader {
     /// Reloads whenever it is asked to or the files change. Does not end.
     pub fn run(mut self) {
         // What changed while the first snapshot was being built, nobody was watching yet.
-        let mut reason = Reason::FilesChanged;
+        let mut asked = Asked::default();
         loop {
-            if reason == Reason::Asked || self.seen.is_outdated() {
-                self.reload();
-            }
-            reason = match self.asks.recv_timeout(LOOK_EVERY) {
-                Ok(first) => self.settle(first),
-                Err(RecvTimeoutError::Timeout) if self.seen.is_outdated() => {
-                    self.settle(Reason::FilesChanged)
+            if asked.reload || self.seen.is_outdated() {
+                let outcome = self.reload();
+                for waiting in asked.waiting.drain(..) {
+                    let _ = waiting.send(outcome.clone()); // who asked may have gone
                 }
-                Err(RecvTimeoutError::Timeout) => Reason::FilesChanged,
+            }
+            asked = match self.asks.recv_timeout(LOOK_EVERY) {
+                Ok(first) => self.settle(first),
+                Err(RecvTimeoutError::Timeout) if self.seen.is_outdated() => self.settle(Ask::FilesChanged),
+                Err(RecvTimeoutError::Timeout) => Asked::default(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
     /// Waits until the changes pause.
-    fn settle(&self, mut reason: Reason) -> Reason {
-        let begun = Instant::now();
+    fn settle(&self, first: Ask) -> Asked {
+        let (begun, mut asked) = (Instant::now(), Asked::default());
+        asked.add(first);
         while begun.elapsed() < PATIENCE {
             match self.asks.recv_timeout(QUIET) {
-                Ok(Reason::Asked) => reason = Reason::Asked,
-                Ok(Reason::FilesChanged) => {}
+                Ok(ask) => asked.add(ask),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
-        reason
+        asked
     }
 
-    fn reload(&mut self) {
-        let started = Instant::now();
+    fn reload(&mut self) -> Arc<Outcome> {
+        systemd::reloading();
+        let (at, started) = (SystemTime::now(), Instant::now());
         self.seen = self.seen.again();
-        let outcome = load(&self.file).and_then(|(config, seen)| {
-            self.seen = seen;
-            self.apply(config)
+        // A panic is a bug of ours, and no reason to end what runs.
+        let result = catch_unwind(AssertUnwindSafe(|| self.load_and_apply())).unwrap_or_else(|_| {
+            let what = "the gateway panicked while it loaded this, which is a bug in limen (see the log)";
+            Err(Errors::from_iter([ConfigError::new(Place::file(&self.file), what)]))
         });
-        match outcome {
-            Ok(()) => {
-                let (edition, ms) = (self.editions.current(), started.elapsed().as_millis() as u64);
+        let took = started.elapsed();
+        match &result {
+            Ok(kept_back) => {
+                for KeptBack { plugin, live, because } in kept_back {
+                    tracing::error!(
+                        plugin,
+                        live,
+                        "the new version can't be used, the last good one serves on: {because}"
+                    );
+                }
+                let (edition, ms) = (self.editions.current(), took.as_millis() as u64);
                 let (routes, plugins) = (edition.snapshot.routes.len(), edition.snapshot.versions());
                 tracing::info!(routes, plugins, ms, "the configuration is live");
+                systemd::ready(&format!("serving {routes} routes"));
             }
             Err(errors) => {
-                self.seen.add_missing(&errors);
+                self.seen.add_missing(errors);
                 tracing::error!("the new configuration is refused, the running one serves on:\n{errors}");
+                systemd::ready(&format!("serving; a new configuration was refused: {} errors", errors.len()));
             }
         }
         self.watch_folders();
+        self.record.keep(Outcome { at, took, result })
     }
 
-    /// Makes a configuration the next edition. Until all of it is known to be good nothing changes.
-    fn apply(&self, config: Config) -> Result<(), Errors> {
+    /// Makes the files the next edition. Until all of it is known to be good nothing changes.
+    fn load_and_apply(&mut self) -> Result<Vec<KeptBack>, Errors> {
+        let (config, seen) = load(&self.file)?;
+        self.seen = seen;
         let running = self.editions.current();
         let (snapshot, kept_back) = Snapshot::build(&config, Some(&running.snapshot), &self.registry)?;
-        let sockets = socket::open(&config.listeners, self.workers, &running.sockets, &mut Vec::new())?;
+        let admin = self.admin.open(config.admin.as_ref(), None);
+        let sockets = socket::open(&config.listeners, self.workers, &running.sockets, &mut Vec::new());
+        let (admin, sockets) = match (admin, sockets) {
+            (Ok(admin), Ok(sockets)) => (admin, sockets),
+            (admin, sockets) => {
+                let errors = sockets.err().into_iter().flatten().chain(admin.err());
+                return Err(errors.collect());
+            }
+        };
         snapshot.prepare();
-        for KeptBack { plugin, live, because } in kept_back {
-            tracing::error!(
-                plugin,
-                live,
-                "the new version can't be used, the last good one serves on: {because}"
-            );
-        }
         announce(&config, &sockets, &running.sockets);
         self.editions.publish(config, snapshot, sockets);
-        Ok(())
+        self.admin.listen(admin);
+        Ok(kept_back)
     }
 
     /// Watches the folders of all files: editors and builds replace files more often than they

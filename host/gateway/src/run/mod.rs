@@ -1,48 +1,74 @@
 //! `limen run`: from a file to a gateway that serves, reloads and drains.
 
 mod signals;
+mod successor;
+mod watchdog;
 
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::available_parallelism;
 
+use limen_config::{Config, Errors};
+
+use crate::admin::Admin;
 use crate::edition::{Edition, Editions, Stage};
-use crate::listener::socket;
+use crate::listener::socket::{self, Inherited};
 use crate::observe::metrics::Metrics;
 use crate::reload::{self, Reloader};
+use crate::takeover::{self, Heirs, Predecessor};
 use crate::thread::{log_panics, spawn};
-use crate::{StartError, build, observe, worker};
+use crate::{StartError, build, observe, systemd, worker};
 use signals::Signals;
+use successor::Successor;
+pub use watchdog::Pulse;
+use watchdog::Watchdog;
 
-/// Serves until it is told to stop.
+/// Serves until it is told to stop, or another process takes over.
 pub fn run(file: &Path) -> Result<(), StartError> {
     let (config, seen) = reload::load(file).map_err(StartError::Config)?;
     observe::log::start(&config.log);
     log_panics();
     let workers = config.gateway.workers.unwrap_or_else(|| available_parallelism().map_or(1, Into::into));
+    let Before { predecessor, mut inherited, heirs } = Before::look(&config)?;
+    let metrics = Arc::<Metrics>::default();
+    let admin = Admin::new(metrics.clone());
+    admin.start()?;
+    let admin_place = admin
+        .open(config.admin.as_ref(), Some(&mut inherited))
+        .map_err(|error| StartError::Config(Errors::from_iter([error])))?;
+    if predecessor.is_none() {
+        // It says that we are starting. Where there is a predecessor, that one answers.
+        admin.listen(admin_place.clone());
+    }
+
     let (registry, snapshot) = build(&config, workers)?;
     snapshot.prepare();
     raise_open_files();
     let sockets =
-        socket::open(&config.listeners, workers, &[], &mut Vec::new()).map_err(StartError::Config)?;
+        socket::open(&config.listeners, workers, &[], &mut inherited).map_err(StartError::Config)?;
+    for Inherited { name, .. } in inherited.drain(..) {
+        tracing::warn!("no listener wants the socket `{name}` that was passed to us: closing it");
+    }
     reload::announce(&config, &sockets, &[]);
 
     let (config, snapshot) = (Arc::new(config), Arc::new(snapshot));
     let first = Edition { config, snapshot, sockets, stage: Stage::Serving };
     let editions = Editions::new(first.clone());
-    let (reloader, ask) = Reloader::new(seen, registry, editions.clone(), workers);
+    let (reloader, ask) = Reloader::new(seen, registry, editions.clone(), workers, admin.clone());
     let signals =
         Signals::catch().map_err(|error| StartError::Machine(format!("can't catch signals: {error}")))?;
-    let following = editions.clone();
-    spawn("limen-signals", move || signals.follow(&following, &ask))?;
+    let successor = Successor::new(first.config.gateway.takeover.is_some());
+    let (following, asking) = (editions.clone(), ask.clone());
+    spawn("limen-signals", move || signals.follow(&following, &asking, &successor))?;
 
-    let metrics = Arc::<Metrics>::default();
+    let mut watchdog = systemd::watchdog().map(Watchdog::new);
     let (ready, readies) = mpsc::channel();
     let (ended, ends) = mpsc::channel();
     for number in 0..workers {
+        let pulse = watchdog.as_mut().map(Watchdog::pulse);
         let (metrics, editions, ready) = (metrics.clone(), editions.subscribe(), ready.clone());
-        let start = worker::Start { number, metrics, editions, ready };
+        let start = worker::Start { number, metrics, editions, ready, pulse };
         let ended = ended.clone();
         // We are gone only at the end of the process.
         spawn(&format!("limen-worker-{number}"), move || ended.send(worker::run(start)))?;
@@ -50,16 +76,79 @@ pub fn run(file: &Path) -> Result<(), StartError> {
     drop((ready, ended));
     // Fewer where one could not start; that it did not is what it ends with.
     if readies.iter().count() == workers {
+        let heirs = heirs.map(Heirs::take_place);
+        if let Some(predecessor) = predecessor {
+            release(predecessor);
+        }
+        admin.serves(editions.clone(), ask);
+        admin.listen(admin_place);
         spawn("limen-reload", move || reloader.run())?;
+        if let Some(watchdog) = watchdog {
+            spawn("limen-watchdog", move || watchdog.watch())?;
+        }
         let (routes, plugins) = (first.config.routes.len(), first.snapshot.versions());
         tracing::info!(workers, routes, plugins, "limen {} is ready", env!("CARGO_PKG_VERSION"));
+        systemd::ready(&format!("serving {routes} routes"));
         say("ready");
+        let leave_place = heirs.as_ref().map(Heirs::leaver);
+        if let Some(heirs) = heirs {
+            let (editions, leaving) = (editions.clone(), admin.clone());
+            let taken_over = move || leaving.listen(None);
+            spawn("limen-takeover", move || heirs.serve(&editions, || admin.descriptors(), taken_over))?;
+        }
+        drop((first, editions));
+        wait(&ends)?;
+        if let Some(leave_place) = leave_place {
+            leave_place();
+        }
+    } else {
+        wait(&ends)?;
     }
-    drop(first);
+    tracing::info!("drained");
+    Ok(())
+}
+
+/// What is there before we are: a process that serves, sockets that somebody opened.
+struct Before {
+    predecessor: Option<Predecessor>,
+    inherited: Vec<Inherited>,
+    /// Our own place for the process after us.
+    heirs: Option<Heirs>,
+}
+
+impl Before {
+    fn look(config: &Config) -> Result<Self, StartError> {
+        let mut inherited = systemd::sockets();
+        let Some(path) = &config.gateway.takeover else {
+            return Ok(Before { predecessor: None, inherited, heirs: None });
+        };
+        let cant = |error: io::Error| {
+            StartError::Machine(format!("can't use [gateway] takeover, {}: {error}", path.display()))
+        };
+        let heirs = Heirs::prepare(path).map_err(cant)?;
+        let (predecessor, theirs) = takeover::ask(path).map_err(cant)?.unzip();
+        if let Some(theirs) = theirs {
+            tracing::info!("taking over from the process that serves now");
+            inherited = theirs;
+        }
+        Ok(Before { predecessor, inherited, heirs: Some(heirs) })
+    }
+}
+
+/// The process before us has nothing left to do but to drain.
+fn release(predecessor: Predecessor) {
+    match predecessor.release() {
+        Ok(()) => tracing::info!("took over: the old process drains"),
+        // We have its sockets, whatever became of it.
+        Err(error) => tracing::warn!("took over, but the old process does not answer: {error}"),
+    }
+}
+
+/// Until all workers have ended; none does before the gateway drains, but with an error.
+fn wait(ends: &mpsc::Receiver<io::Result<()>>) -> Result<(), StartError> {
     for end in ends {
         end.map_err(|error| StartError::Machine(format!("a worker can't go on: {error}")))?;
     }
-    tracing::info!("drained");
     Ok(())
 }
 

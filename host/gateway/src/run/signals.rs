@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT drain, SIGHUP reloads; the second SIGTERM or SIGINT ends at once.
+//! SIGTERM and SIGINT drain, SIGHUP reloads, SIGUSR2 starts the next process; the second SIGTERM or
+//! SIGINT ends at once.
 
 use std::io;
 use std::sync::mpsc::Sender;
@@ -6,8 +7,10 @@ use std::sync::mpsc::Sender;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::successor::Successor;
 use crate::edition::{Editions, Stage};
-use crate::reload::Reason;
+use crate::reload::Ask;
+use crate::systemd;
 
 /// What a program that SIGINT ended is said to have ended with.
 const INTERRUPTED: i32 = 130;
@@ -16,6 +19,7 @@ pub struct Signals {
     runtime: Runtime,
     stop: Stop,
     hangup: Signal,
+    upgrade: Signal,
 }
 
 /// SIGTERM and SIGINT, which mean the same.
@@ -33,24 +37,29 @@ impl Signals {
         let stop =
             Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
         let hangup = signal(SignalKind::hangup())?;
+        let upgrade = signal(SignalKind::user_defined2())?;
         drop(inside);
-        Ok(Signals { runtime, stop, hangup })
+        Ok(Signals { runtime, stop, hangup, upgrade })
     }
 
     /// Does what each asks for. Does not end.
-    pub fn follow(self, editions: &Editions, ask: &Sender<Reason>) {
-        let Signals { runtime, mut stop, mut hangup } = self;
+    pub fn follow(self, editions: &Editions, ask: &Sender<Ask>, successor: &Successor) {
+        let Signals { runtime, mut stop, mut hangup, mut upgrade } = self;
         runtime.block_on(async {
             let reloads = async {
                 while hangup.recv().await.is_some() {
                     tracing::info!("SIGHUP: reloading");
                     // The reloader is gone only at the end of the process.
-                    let _ = ask.send(Reason::Asked);
+                    let _ = ask.send(Ask::Reload(None));
                 }
-                std::future::pending().await
+            };
+            let upgrades = async {
+                while upgrade.recv().await.is_some() {
+                    successor.start();
+                }
             };
             tokio::select! {
-                () = reloads => {}
+                ((), ()) = async { tokio::join!(reloads, upgrades) } => {}
                 () = stop.follow(editions) => {}
             }
         })
@@ -60,6 +69,7 @@ impl Signals {
 impl Stop {
     async fn follow(&mut self, editions: &Editions) {
         self.asked().await;
+        systemd::stopping("draining");
         editions.leave();
         let delay = editions.current().config.gateway.drain_delay;
         if !delay.is_zero() {

@@ -1,0 +1,163 @@
+//! Where operators ask: `[admin]`. Beside the workers, on a thread of its own, so that it answers when
+//! they are busy and costs them nothing.
+
+mod answer;
+mod guard;
+mod pages;
+mod place;
+
+use std::convert::Infallible;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use limen_config::ConfigError;
+use tokio::sync::{Semaphore, watch};
+
+use crate::edition::{Edition, Editions};
+use crate::listener::socket::Inherited;
+use crate::observe::metrics::Metrics;
+use crate::reload::{Ask, Record};
+use crate::{StartError, thread};
+pub use place::Place;
+
+/// Connections at a time; the next ones wait in the kernel's queue.
+const CONNECTIONS: usize = 64;
+/// A client that sends no request head for so long is let go, also between two requests.
+const HEAD_LIMIT: Duration = Duration::from_secs(75);
+/// A connection lives no longer than this, whatever its client does.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(600);
+/// The longest request head.
+const LARGEST_HEAD: usize = 16 << 10;
+
+/// What the admin listener knows. There is one in every process, also without `[admin]`: a reload can
+/// bring that.
+pub struct Admin {
+    started: Instant,
+    metrics: Arc<Metrics>,
+    reloads: Arc<Record>,
+    /// Set when the gateway serves.
+    serving: OnceLock<Serving>,
+    place: watch::Sender<Option<Arc<Place>>>,
+}
+
+/// What is there once the gateway serves.
+struct Serving {
+    editions: Editions,
+    ask: Sender<Ask>,
+}
+
+impl Admin {
+    pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Admin {
+            started: Instant::now(),
+            metrics,
+            reloads: Arc::default(),
+            serving: OnceLock::new(),
+            place: watch::Sender::new(None),
+        })
+    }
+
+    /// What became of reloads.
+    pub fn reloads(&self) -> Arc<Record> {
+        self.reloads.clone()
+    }
+
+    /// Where a configuration wants it: the socket that it has if that is the place, else the one that
+    /// somebody else opened, else a new one.
+    pub fn open(
+        &self,
+        config: Option<&limen_config::Admin>,
+        inherited: Option<&mut Vec<Inherited>>,
+    ) -> Result<Option<Arc<Place>>, ConfigError> {
+        let Some(config) = config else { return Ok(None) };
+        let running = self.place.borrow().clone();
+        Place::open(config, running.as_deref(), inherited).map(|place| Some(Arc::new(place)))
+    }
+
+    /// Listens there from now on, and nowhere else.
+    pub fn listen(&self, place: Option<Arc<Place>>) {
+        self.place.send_replace(place);
+    }
+
+    /// Its socket, for a process that takes over.
+    pub fn descriptors(&self) -> Vec<Inherited> {
+        self.place.borrow().iter().filter_map(|place| place.inherit()).collect()
+    }
+
+    /// The gateway serves.
+    pub fn serves(&self, editions: Editions, ask: Sender<Ask>) {
+        let _ = self.serving.set(Serving { editions, ask }); // it is said once
+    }
+
+    fn edition(&self) -> Option<Edition> {
+        self.serving.get().map(|serving| serving.editions.current())
+    }
+
+    /// Answers on a thread of its own, wherever it is to listen.
+    pub fn start(self: &Arc<Self>) -> Result<(), StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime
+            .map_err(|error| StartError::Machine(format!("can't start the admin listener: {error}")))?;
+        let admin = self.clone();
+        thread::spawn("limen-admin", move || runtime.block_on(admin.follow()))?;
+        Ok(())
+    }
+
+    async fn follow(self: Arc<Self>) {
+        let mut places = self.place.subscribe();
+        loop {
+            let place = places.borrow_and_update().clone();
+            let changed = match place {
+                None => places.changed().await,
+                Some(place) => tokio::select! {
+                    changed = places.changed() => changed,
+                    error = self.clone().serve(&place) => {
+                        tracing::error!("the admin listener at {} is gone: {error}", place.address);
+                        places.changed().await
+                    }
+                },
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn serve(self: Arc<Self>, place: &Arc<Place>) -> std::io::Error {
+        let app = guard::around(pages::router(self), place.clone());
+        let listener = match place.listener().and_then(tokio::net::TcpListener::from_std) {
+            Ok(listener) => listener,
+            Err(error) => return error,
+        };
+        let Err(error) = accept(listener, app).await;
+        error
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener, app: Router) -> Result<Infallible, std::io::Error> {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(LARGEST_HEAD);
+    loop {
+        let permit = room.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!("the admin listener could not accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
+        tokio::spawn(async move {
+            // How it ends is the client's to notice.
+            let _ = tokio::time::timeout(CONNECTION_LIMIT, serving).await;
+            drop(permit);
+        });
+    }
+}

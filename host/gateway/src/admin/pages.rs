@@ -1,0 +1,219 @@
+//! What the admin listener answers, page by page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use http::{HeaderMap, StatusCode, header};
+use limen_config::{ConfigError, Errors};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::{Admin, answer};
+use crate::edition::{Edition, Stage};
+use crate::observe::metrics::{self, Format};
+use crate::reload::{Ask, Outcome};
+
+/// A reload takes as long as compiling does.
+const RELOAD_LIMIT: Duration = Duration::from_secs(300);
+
+/// What there is, and what for.
+const PAGES: [(&str, &str); 8] = [
+    ("/metrics", "what is counted and measured, for Prometheus"),
+    ("/ready", "200 when traffic may come; 503 while starting and draining"),
+    ("/live", "200 as long as the process is able to answer"),
+    ("/config", "the running configuration, without what may be secret"),
+    ("/routes", "where requests go"),
+    ("/upstreams", "endpoints, and how they are"),
+    ("/plugins", "which version of each is in force"),
+    ("/reload", "GET: what became of the last reload; POST: reload now"),
+];
+
+type Known = State<Arc<Admin>>;
+
+pub fn router(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(metrics_page))
+        .route("/ready", get(ready))
+        .route("/live", get(async || answer::text(StatusCode::OK, "live\n")))
+        .route("/config", get(config))
+        .route("/routes", get(routes))
+        .route("/upstreams", get(upstreams))
+        .route("/plugins", get(plugins))
+        .route("/reload", get(last_reload).post(reload))
+        .fallback(async || answer::problem(StatusCode::NOT_FOUND, "no such page: / tells what there is"))
+        .method_not_allowed_fallback(async || {
+            answer::problem(StatusCode::METHOD_NOT_ALLOWED, "this page has other methods")
+        })
+        .with_state(admin)
+}
+
+async fn index(State(admin): Known, headers: HeaderMap) -> Response {
+    let version = env!("CARGO_PKG_VERSION");
+    let stage = admin.stage().1;
+    let up = admin.started.elapsed().as_secs();
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    if accept.contains("text/html") {
+        let rows = PAGES
+            .iter()
+            .map(|(path, what)| format!("<tr><td><a href=\"{path}\">{path}</a></td><td>{what}</td></tr>\n"));
+        let rows: String = rows.collect();
+        return answer::html(format!(
+            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>limen</title>\n\
+             <h1>limen {version}</h1>\n<p>{stage}, up for {up} s</p>\n<table>\n{rows}</table>\n</html>\n"
+        ));
+    }
+    let rows: String = PAGES.iter().map(|(path, what)| format!("{path:<12}{what}\n")).collect();
+    answer::text(StatusCode::OK, format!("limen {version}: {stage}, up for {up} s\n\n{rows}"))
+}
+
+async fn metrics_page(State(admin): Known, headers: HeaderMap) -> Response {
+    let Some(edition) = admin.edition() else { return starting() };
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let format = Format::accepted(accept);
+    let text = metrics::render(&admin.metrics, &edition.snapshot, format);
+    answer::with_type(StatusCode::OK, format.content_type(), text)
+}
+
+async fn ready(State(admin): Known) -> Response {
+    let (status, stage) = admin.stage();
+    answer::text(status, format!("{stage}\n"))
+}
+
+async fn config(State(admin): Known) -> Response {
+    admin.show(|edition| edition.config.written.clone())
+}
+
+async fn routes(State(admin): Known) -> Response {
+    admin.show(|edition| {
+        let listeners = &edition.config.listeners;
+        let name_of = |number: &usize| listeners.get(*number).map(|listener| listener.name.as_str());
+        let routes = edition.config.routes.iter().map(|route| {
+            json!({
+                "name": route.name,
+                "listeners": route.listeners.iter().filter_map(name_of).collect::<Vec<_>>(),
+                "host": route.host.to_string(),
+                "path": route.path.to_string(),
+                "methods": route.methods.as_ref().map(|all| all.iter().map(|it| it.as_str()).collect::<Vec<_>>()),
+                "policies": route.policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(),
+                "upstream": route.action.upstream(),
+                "place": route.place.to_string(),
+            })
+        });
+        routes.collect()
+    })
+}
+
+async fn upstreams(State(admin): Known) -> Response {
+    admin.show(|edition| {
+        let upstreams = edition.snapshot.upstreams.iter().map(|upstream| {
+            let set = upstream.endpoints();
+            let endpoints = set.endpoints.iter();
+            let endpoints = endpoints.map(|endpoint| json!({ "address": endpoint.address.to_string() }));
+            json!({ "name": upstream.terms.name, "endpoints": endpoints.collect::<Value>() })
+        });
+        upstreams.collect()
+    })
+}
+
+async fn plugins(State(admin): Known) -> Response {
+    admin.show(|edition| {
+        let plugins = edition.snapshot.plugins.iter().map(|(name, plugin)| {
+            json!({
+                "name": name,
+                "version": plugin.version.id(),
+                "image": plugin.no_image.is_none(),
+                "no_image_because": plugin.no_image,
+            })
+        });
+        plugins.collect()
+    })
+}
+
+async fn last_reload(State(admin): Known) -> Response {
+    let mut value = json!({ "applied": admin.reloads.applied(), "refused": admin.reloads.refused() });
+    if let (Some(last), Some(value)) = (admin.reloads.last(), value.as_object_mut()) {
+        value.insert("last".to_owned(), outcome(&last));
+    }
+    answer::json(&value)
+}
+
+async fn reload(State(admin): Known) -> Response {
+    let Some(serving) = admin.serving.get() else { return starting() };
+    let (sender, done) = oneshot::channel();
+    // The reloader is gone only at the end of the process.
+    let _ = serving.ask.send(Ask::Reload(Some(sender)));
+    match tokio::time::timeout(RELOAD_LIMIT, done).await {
+        Ok(Ok(last)) => match &last.result {
+            Ok(_) => answer::json(&outcome(&last)),
+            Err(_) => answer::problem_with(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "the new configuration is refused, the running one serves on",
+                outcome(&last),
+            ),
+        },
+        Ok(Err(_)) => answer::problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway ends"),
+        Err(_) => answer::problem(
+            StatusCode::GATEWAY_TIMEOUT,
+            "it is still reloading: GET /reload will tell what became of it",
+        ),
+    }
+}
+
+impl Admin {
+    /// How the gateway is, and whether it is ready.
+    fn stage(&self) -> (StatusCode, &'static str) {
+        match self.edition().map(|edition| edition.stage) {
+            None => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+            Some(Stage::Serving) => (StatusCode::OK, "ready"),
+            Some(Stage::Leaving) => (StatusCode::SERVICE_UNAVAILABLE, "leaving: about to drain"),
+            Some(Stage::Draining) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            Some(Stage::TakenOver) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "draining: another process took over")
+            }
+        }
+    }
+
+    fn show(&self, page: impl FnOnce(&Edition) -> Value) -> Response {
+        match self.edition() {
+            Some(edition) => answer::json(&page(&edition)),
+            None => starting(),
+        }
+    }
+}
+
+fn starting() -> Response {
+    answer::problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway is starting")
+}
+
+fn outcome(outcome: &Outcome) -> Value {
+    let kept_back = outcome
+        .result
+        .iter()
+        .flatten()
+        .map(|kept| json!({ "plugin": kept.plugin, "live": kept.live, "because": kept.because }));
+    let errors = outcome.result.as_ref().err().into_iter().flat_map(Errors::iter).map(error);
+    json!({
+        "at": answer::moment(outcome.at),
+        "took_ms": outcome.took.as_millis() as u64,
+        "ok": outcome.result.is_ok(),
+        "kept_back": kept_back.collect::<Value>(),
+        "errors": errors.collect::<Value>(),
+    })
+}
+
+fn error(error: &ConfigError) -> Value {
+    json!({
+        "file": error.place.file.display().to_string(),
+        "line": error.place.line,
+        "column": error.place.column,
+        "key": error.place.key,
+        "message": error.message,
+        "expected": error.expected,
+        "hint": error.hint,
+    })
+}
