@@ -14,6 +14,7 @@ async fn promises(example: &str, gateway: &Gateway) -> Vec<Promise> {
     match example {
         "canary" => canary(gateway).await,
         "quickstart" => quickstart(gateway).await,
+        "systemd" => systemd(gateway).await,
         other => panic!("examples/{other} has no test yet: add what it promises to tests/it/examples.rs"),
     }
 }
@@ -64,6 +65,17 @@ async fn quickstart(gateway: &Gateway) -> Vec<Promise> {
     ]
 }
 
+async fn systemd(gateway: &Gateway) -> Vec<Promise> {
+    let ready = Client::http1().get(gateway.admin_url("/ready")).send().await;
+    vec![
+        Promise { what: "operators can ask whether it is ready", kept: ready.status == 200 },
+        Promise {
+            what: "the next process will find this one",
+            kept: gateway.path("takeover.sock").exists(),
+        },
+    ]
+}
+
 #[tokio::test]
 async fn every_example_keeps_its_promises_by_its_policies() {
     let examples = Example::all();
@@ -74,6 +86,9 @@ async fn every_example_keeps_its_promises_by_its_policies() {
         let gateway = example.with(&origin).start().await;
         for Promise { what, kept } in promises(&name, &gateway).await {
             assert!(kept, "examples/{name}: {what}");
+        }
+        if !example.has_policies() {
+            continue;
         }
         let gateway = example.without_policies().with(&origin).start().await;
         for Promise { what, kept } in promises(&name, &gateway).await {

@@ -39,6 +39,11 @@ impl Example {
         text.unwrap_or_else(|error| panic!("examples/{}/README.md: {error}", self.name))
     }
 
+    /// Whether policies are what it is about.
+    pub fn has_policies(&self) -> bool {
+        self.config.lines().any(|line| line.trim_start().starts_with("policies"))
+    }
+
     /// The same example with every route's `policies` taken out: its test should fail on this.
     pub fn without_policies(mut self) -> Example {
         let mut inside = false;

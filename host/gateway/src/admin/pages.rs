@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use http::{HeaderMap, StatusCode, header};
-use limen_config::{ConfigError, Errors};
+use limen_config::{Action, ConfigError, Errors, Weighted};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -100,7 +100,7 @@ async fn routes(State(admin): Known) -> Response {
                 "path": route.path.to_string(),
                 "methods": route.methods.as_ref().map(|all| all.iter().map(|it| it.as_str()).collect::<Vec<_>>()),
                 "policies": route.policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(),
-                "upstream": route.action.upstream(),
+                "action": action(&route.action),
                 "place": route.place.to_string(),
             })
         });
@@ -188,6 +188,17 @@ impl Admin {
 
 fn starting() -> Response {
     answer::problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway is starting")
+}
+
+fn action(action: &Action) -> Value {
+    match action {
+        Action::Forward(forward) => {
+            let to = |to: &Weighted| json!({ "upstream": to.to, "weight": to.weight });
+            json!({ "forward": forward.split.targets.iter().map(to).collect::<Value>() })
+        }
+        Action::Redirect(_) => json!("redirect"),
+        Action::Respond(_) => json!("respond"),
+    }
 }
 
 fn outcome(outcome: &Outcome) -> Value {
