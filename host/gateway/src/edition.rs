@@ -55,8 +55,12 @@ impl Editions {
         self.0.borrow().clone()
     }
 
-    /// The next configuration. A gateway that drains has no next one.
-    pub fn publish(&self, config: Config, snapshot: Snapshot, sockets: Vec<Arc<Sockets>>) {
+    pub fn is_draining(&self) -> bool {
+        self.0.borrow().stage.is_draining()
+    }
+
+    /// The next configuration. A gateway that drains has no next one: answers whether it is published.
+    pub fn publish(&self, config: Config, snapshot: Snapshot, sockets: Vec<Arc<Sockets>>) -> bool {
         let (config, snapshot) = (Arc::new(config), Arc::new(snapshot));
         self.0.send_if_modified(|edition| {
             let stage = edition.stage;
@@ -64,7 +68,7 @@ impl Editions {
                 *edition = Edition { config, snapshot, sockets, stage };
             }
             !stage.is_draining()
-        });
+        })
     }
 
     /// Asks clients to go elsewhere with their next request. Answers whether that is news.

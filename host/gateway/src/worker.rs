@@ -165,11 +165,14 @@ impl Worker {
             door.gone_from(before.clone());
             let queue = if edition.stage == Stage::TakenOver { Queue::Theirs } else { Queue::Ours };
             door.enter(Phase::Closing(queue));
-            let limit = edition.config.gateway.drain;
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep(limit).await;
-                door.enter(Phase::Over);
-            });
+            // When the gateway itself drains, the end of the worker is the end of them all.
+            if !edition.stage.is_draining() {
+                let limit = edition.config.gateway.drain;
+                tokio::task::spawn_local(async move {
+                    tokio::time::sleep(limit).await;
+                    door.enter(Phase::Over);
+                });
+            }
         }
         Ok(())
     }

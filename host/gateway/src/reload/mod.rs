@@ -100,11 +100,11 @@ impl Reloader {
         (reloader, ask)
     }
 
-    /// Reloads whenever it is asked to or the files change. Does not end.
+    /// Reloads whenever it is asked to or the files change, until the gateway drains.
     pub fn run(mut self) {
         // What changed while the first snapshot was being built, nobody was watching yet.
         let mut asked = Asked::default();
-        loop {
+        while !self.editions.is_draining() {
             if asked.reload || self.seen.is_outdated() {
                 let outcome = self.reload();
                 for waiting in asked.waiting.drain(..) {
@@ -184,8 +184,9 @@ impl Reloader {
         };
         snapshot.prepare();
         announce(&config, &sockets, &running.sockets);
-        self.editions.publish(config, snapshot, sockets);
-        self.admin.listen(admin);
+        if self.editions.publish(config, snapshot, sockets) {
+            self.admin.listen(admin);
+        }
         Ok(kept_back)
     }
 

@@ -86,7 +86,13 @@ pub fn receive(from: &OwnedFd) -> io::Result<(Message, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);
     let mut into = [IoSliceMut::new(&mut text)];
-    let got = rustix::net::recvmsg(from, &mut into, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+    let got = match rustix::net::recvmsg(from, &mut into, &mut beside, RecvFlags::CMSG_CLOEXEC) {
+        Err(rustix::io::Errno::AGAIN) => {
+            let what = "the other process does not answer: is it being taken over by a third?";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+        }
+        got => got?,
+    };
     let descriptors = beside.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,
