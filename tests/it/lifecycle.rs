@@ -29,6 +29,7 @@ async fn listeners_come_and_go_by_reload_and_others_notice_nothing() {
         let second = format!("{}{}", listener("second", "127.0.0.1:0"), config(&origin, &route("/**", "")));
         gateway.forget_log();
         gateway.write_config(second);
+        gateway.wait_for_log_containing("(second)").await;
         live(&gateway).await;
         let url = gateway.url_of("second", "/");
         let mut stays = client.connect(&url).await.unwrap();

@@ -36,9 +36,12 @@ pub fn alive() {
 }
 
 /// How often [`alive`] is to be called, if at all: twice in the time after which systemd would end us.
+/// (A process that took over has no `WATCHDOG_PID`, see [`crate::run`]: then it is meant for anyone.)
 pub fn watchdog() -> Option<Duration> {
-    let mut micros = 0;
-    sd_notify::watchdog_enabled(false, &mut micros).then(|| Duration::from_micros(micros) / 2)
+    let number = |name| std::env::var(name).ok().map(|text: String| text.parse::<u64>());
+    let micros = number("WATCHDOG_USEC")?.ok().filter(|micros| *micros > 0)?;
+    let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == Ok(u64::from(std::process::id())));
+    is_ours.then(|| Duration::from_micros(micros) / 2)
 }
 
 /// The listening sockets that systemd opened for us, each with its name (`FileDescriptorName=`).

@@ -76,7 +76,7 @@ pub fn run(file: &Path) -> Result<(), StartError> {
     drop((ready, ended));
     // Fewer where one could not start; that it did not is what it ends with.
     if readies.iter().count() == workers {
-        let heirs = heirs.map(Heirs::take_place);
+        let heirs = heirs.map(|heirs| Arc::new(heirs.take_place()));
         if let Some(predecessor) = predecessor {
             release(predecessor);
         }
@@ -90,16 +90,15 @@ pub fn run(file: &Path) -> Result<(), StartError> {
         tracing::info!(workers, routes, plugins, "limen {} is ready", env!("CARGO_PKG_VERSION"));
         systemd::ready(&format!("serving {routes} routes"));
         say("ready");
-        let leave_place = heirs.as_ref().map(Heirs::leaver);
-        if let Some(heirs) = heirs {
+        if let Some(heirs) = heirs.clone() {
             let (editions, leaving) = (editions.clone(), admin.clone());
             let taken_over = move || leaving.listen(None);
             spawn("limen-takeover", move || heirs.serve(&editions, || admin.descriptors(), taken_over))?;
         }
         drop((first, editions));
         wait(&ends)?;
-        if let Some(leave_place) = leave_place {
-            leave_place();
+        if let Some(heirs) = heirs {
+            heirs.leave();
         }
     } else {
         wait(&ends)?;

@@ -137,13 +137,11 @@ impl Heirs {
         }
     }
 
-    /// To be called at the end: whoever starts next need not find that nobody answers.
-    pub fn leaver(&self) -> impl FnOnce() + use<> {
-        let (path, identity) = (self.path.clone(), self.identity);
-        move || {
-            if fs::metadata(&path).is_ok_and(|found| (found.dev(), found.ino()) == identity) {
-                let _ = fs::remove_file(&path);
-            }
+    /// To be called at the end: whoever starts next need not find that nobody answers. (As long as we
+    /// have the socket no other file has its identity.)
+    pub fn leave(&self) {
+        if fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity) {
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
