@@ -69,10 +69,7 @@ async fn systemd(gateway: &Gateway) -> Vec<Promise> {
     let ready = Client::http1().get(gateway.admin_url("/ready")).send().await;
     vec![
         Promise { what: "operators can ask whether it is ready", kept: ready.status == 200 },
-        Promise {
-            what: "the next process will find this one",
-            kept: gateway.path("takeover.sock").exists(),
-        },
+        Promise { what: "the next process will find this one", kept: gateway.path("takeover.sock").exists() },
     ]
 }
 
