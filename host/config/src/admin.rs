@@ -17,7 +17,7 @@ section! {
         /// `address`: an IP address and a port. Default "127.0.0.1:9901". One that other machines can
         /// reach needs a `token_file`.
         pub address: SocketAddr =
-            section.or("address", |value| address(value, addresses), SocketAddr::from((Ipv4Addr::LOCALHOST, 9901))),
+            section.or("address", |value| address::read(value, addresses), SocketAddr::from((Ipv4Addr::LOCALHOST, 9901))),
 
         /// `token_file`: a file with a secret of 16 bytes at least. Every request but those for `/ready`
         /// and `/live` then needs it, as `Authorization: Bearer SECRET`. Read again at a reload. Default:

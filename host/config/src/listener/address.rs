@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::scope::Unique;
 use crate::value::Value;
 
-pub(super) fn read(value: &Value<'_>, taken: &Unique) -> Option<SocketAddr> {
+pub(crate) fn read(value: &Value<'_>, taken: &Unique) -> Option<SocketAddr> {
     const EXPECTED: &str = "an IP address and a port, like \"127.0.0.1:8080\" or \"[::]:443\"";
     let text = value.text(EXPECTED)?;
     if let Ok(address) = text.parse::<SocketAddr>() {

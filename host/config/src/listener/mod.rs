@@ -1,6 +1,6 @@
 //! `[[listener]]`
 
-mod address;
+pub(crate) mod address;
 mod client_auth;
 mod limits;
 mod redirect;
