@@ -67,13 +67,8 @@ section! {
         /// response. A request for another protocol is passed on without asking for it. Default ["websocket"].
         pub upgrades: Vec<String> = section.or("upgrades", upgrades, vec!["websocket".to_owned()]),
 
-        /// `upstream`: the name of the upstream that answers, or several with weights:
-        /// `[{ to = "users", weight = 95 }, { to = "users-next", weight = 5 }]`. With `split_by` a
-        /// client is always sent to the same one, and when weights change, only as many move as must:
-        /// `{ header = "x-user" }`, `{ cookie = "session" }` or "client", its address. A request
-        /// without that header or cookie, and each without `split_by`, goes where chance says. Or
-        /// `redirect`, or `respond`: exactly one of the three. With `upstream`, `rewrite` changes
-        /// what it is asked for, and `mirror` sends copies elsewhere.
+        /// `upstream`: the name of the upstream that answers, or several with weights; or instead of it
+        /// `redirect`, or `respond`.
         pub action: Action = Action::read(section, path.as_ref(), scope),
 
         /// Where it stands in the file.

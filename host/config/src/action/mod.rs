@@ -18,19 +18,26 @@ pub use rewrite::Rewrite;
 pub use split::{Split, SplitBy, Weighted};
 pub use template::{Origin, Piece, Template};
 
-/// Exactly one of `upstream`, `redirect` and `respond`.
+/// One of `upstream`, `redirect` and `respond`: what a route does with a request that its policies let
+/// pass. Exactly one of them stands in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
+    /// `upstream`: the request goes on.
     Forward(Box<Forward>),
+    /// `redirect`: the client is sent elsewhere.
     Redirect(Redirect),
+    /// `respond`: the answer is always the same.
     Respond(Respond),
 }
 
-/// On to an upstream.
+/// `upstream`, with `split_by`, `rewrite` and `mirror`: where a request goes, and as what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forward {
+    /// `upstream`, `split_by`: to whom.
     pub split: Split,
+    /// `rewrite`: what the upstream is asked for instead of what the client asked for. Left out: the same.
     pub rewrite: Option<Rewrite>,
+    /// `mirror`: to whom copies go as well. Left out: to nobody.
     pub mirror: Option<Mirror>,
 }
 

@@ -8,11 +8,15 @@ use crate::scope::Scope;
 use crate::section::{Section, section};
 use crate::value::{Value, integer, some, table};
 
-/// Where a route's requests go.
+/// `upstream` and `split_by`: to whom a route's requests go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// At least one; the weights add up to 1 at least.
+    /// `upstream`: the name of one, or up to 64 with weights:
+    /// `[{ to = "users", weight = 95 }, { to = "users-next", weight = 5 }]`. One has a weight above 0.
     pub targets: Vec<Weighted>,
+    /// `split_by`: what decides which of several upstreams it is. A client is always sent to the same
+    /// one, on every route with these upstreams and after every restart, and when weights change only
+    /// as many clients move as must. Policies have their say: it is the request as they left it.
     pub by: SplitBy,
 }
 
@@ -37,7 +41,7 @@ pub enum SplitBy {
     Header(HeaderName),
     /// `{ cookie = "session" }`: the value of a cookie. Requests without it go by chance.
     Cookie(String),
-    /// "client": the client's address.
+    /// `"client"`: the client's address.
     Client,
 }
 

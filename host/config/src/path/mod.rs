@@ -12,12 +12,12 @@ use crate::value::Value;
 pub use pattern::{PathPattern, Segment};
 pub use regex::PathRegex;
 
-/// Which paths a route answers for.
+/// `path`: which paths a route answers for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoutePath {
-    /// "/v1/users/{id}", "/v1/**"
+    /// `"/v1/users/{id}"`, `"/v1/**"`: segments, as plain text or parameters, and perhaps all below.
     Pattern(PathPattern),
-    /// `{ regex = "/v1/users/(?<id>[0-9]+)" }`
+    /// `{ regex = "..." }`: a regular expression.
     Regex(PathRegex),
 }
 
