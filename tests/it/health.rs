@@ -1,7 +1,7 @@
 //! How endpoints are: what checks say, and what requests meet.
 
 use crate::balance::{ask, endpoints, group, requests};
-use limen_tests::{Client, Gateway, Load, Origin, eventually};
+use limen_tests::{Certs, Client, Gateway, Load, Origin, eventually};
 
 /// Checks that see a change soon.
 const QUICK: &str = "interval = \"100ms\", healthy = 2, unhealthy = 2";
@@ -64,6 +64,29 @@ async fn what_a_check_expects_is_for_the_user_to_say() {
         let gateway = Gateway::start(group(&keys)).await;
         assert_eq!(ask(&gateway, &origins, 10).await, expected, "{probe}");
     }
+}
+
+#[tokio::test]
+async fn endpoints_are_checked_over_what_they_are_asked_over() {
+    let certs = Certs::new();
+    let origins = vec![Origin::start_tls(&certs), Origin::start_tls(&certs)];
+    origins[1].set_health(503);
+    let tls = format!("tls = {{ roots = {:?} }}", certs.ca());
+    for (probe, keys) in [
+        ("path = \"/healthz\"", &tls),
+        ("path = \"/healthz\"", &format!("{tls}\nprotocol = \"http2\"")),
+        ("kind = \"grpc\"", &tls),
+    ] {
+        let health = format!("health = {{ {probe}, {QUICK} }}");
+        let gateway = Gateway::start(group(&format!("{}\n{health}\n{keys}", endpoints(&origins)))).await;
+        assert_eq!(ask(&gateway, &origins, 10).await, [10, 0], "{probe} {keys}");
+    }
+    // Over clear text, HTTP/2 by prior knowledge.
+    let origins = two();
+    origins[0].set_health(503);
+    let health = format!("health = {{ path = \"/healthz\", {QUICK} }}\nprotocol = \"http2\"");
+    let gateway = Gateway::start(group(&format!("{}\n{health}", endpoints(&origins)))).await;
+    assert_eq!(ask(&gateway, &origins, 10).await, [0, 10]);
 }
 
 #[tokio::test]
@@ -149,15 +172,9 @@ async fn never_are_too_many_ejected() {
 #[tokio::test]
 async fn an_endpoint_that_recovers_starts_slowly() {
     let origins = two();
-    let config = |slow_start| {
-        let keys = format!("health = {{ path = \"/healthz\", {QUICK} }}\nslow_start = \"{slow_start}\"");
-        group(&format!("{}\n{keys}", endpoints(&origins)))
-    };
-    let gateway = Gateway::start(config("100ms")).await;
-    eventually("both to be warm", async || (ask(&gateway, &origins, 20).await == [10, 10]).then_some(()))
-        .await;
-    gateway.write_config(config("1h"));
-    gateway.wait_for_log_containing("the configuration is live").await;
+    let keys = format!("health = {{ path = \"/healthz\", {QUICK} }}\nslow_start = \"1h\"");
+    let gateway = Gateway::start(group(&format!("{}\n{keys}", endpoints(&origins)))).await;
+    // Those that are there from the beginning have no start.
     assert_eq!(ask(&gateway, &origins, 20).await, [10, 10]);
     origins[1].set_health(503);
     gateway.wait_for_log_containing("unhealthy").await;

@@ -22,6 +22,11 @@ impl Ejection {
         length
     }
 
+    /// Whether there never was one.
+    pub fn is_unknown(&self) -> bool {
+        self.until.is_none()
+    }
+
     /// How long it still lasts; none if it is over.
     pub fn left(&self, now: Instant) -> Option<Duration> {
         self.until?.checked_duration_since(now).filter(|left| !left.is_zero())

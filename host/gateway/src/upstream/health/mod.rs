@@ -111,6 +111,8 @@ impl State {
     /// Notes whether it is well, and answers how much of its share it gets, in thousandths.
     pub fn warm_up(&mut self, is_well: bool, slow_start: Option<Duration>, now: Instant) -> u32 {
         let since = match (self.presence, is_well) {
+            // It was there from the beginning, and nothing is known against it.
+            (Presence::Established, false) if self.last.is_none() && self.ejection.is_unknown() => return WARM,
             (_, false) => {
                 self.presence = Presence::Absent;
                 // Should it be used all the same, then as much as others.
@@ -163,6 +165,10 @@ mod tests {
         new.warm_up(false, window, now + 11 * SECOND);
         assert_eq!(new.warm_up(true, window, now + 12 * SECOND), COLD);
         assert_eq!(State::default().warm_up(true, None, now), WARM);
+        // The first check does not make an old one new.
+        let mut old = State::established();
+        old.warm_up(false, window, now);
+        assert_eq!(old.warm_up(true, window, now), WARM);
     }
 
     #[test]
