@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::endpoint::Endpoint;
-use super::health::Condition;
 use super::shared::Shared;
+use super::source::Inquiry;
+
+pub use super::health::Condition;
 
 /// How an endpoint is.
 pub struct Status {
@@ -32,6 +34,11 @@ impl Shared {
             is_used: set.table.is_used(number),
         });
         status.collect()
+    }
+
+    /// Whether any of its endpoints is written as a name.
+    pub fn has_names(&self) -> bool {
+        self.sources().iter().any(|source| source.inquiry != Inquiry::Needless)
     }
 
     /// How many of its endpoints are healthy.

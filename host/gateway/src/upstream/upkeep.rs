@@ -54,9 +54,7 @@ impl Upkeep {
 
 fn needs_care(shared: &Shared) -> bool {
     let terms = &shared.terms;
-    let is_name = |inquiry: &Inquiry| *inquiry != Inquiry::Needless;
-    let has_names = shared.sources().iter().any(|source| is_name(&source.inquiry));
-    has_names || terms.health.is_some() || terms.outlier.is_some() || terms.slow_start.is_some()
+    shared.has_names() || terms.health.is_some() || terms.outlier.is_some() || terms.slow_start.is_some()
 }
 
 fn start() -> Option<UnboundedSender<Order>> {
@@ -84,9 +82,7 @@ async fn follow(mut orders: UnboundedReceiver<Order>) {
         // What they knew is in the upstreams themselves.
         tasks.abort_all();
         tasks = JoinSet::new();
-        let needs_names = upstreams
-            .iter()
-            .any(|shared| shared.sources().iter().any(|source| source.inquiry != Inquiry::Needless));
+        let needs_names = upstreams.iter().any(|shared| shared.has_names());
         let resolver = needs_names.then(|| Arc::new(Resolver::new(&resolver)));
         for shared in upstreams {
             tasks.spawn_local(tend(shared, resolver.clone(), looked.clone()));

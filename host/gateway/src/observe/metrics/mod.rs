@@ -5,6 +5,7 @@
 //! What happens rarely is counted where it happens, by plain atomics, and read here.
 
 mod cell;
+mod endpoints;
 mod render;
 mod series;
 mod text;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cell::{DURATIONS, SIZES, Total};
+use super::endpoints;
 use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
 use super::{Metrics, lock};

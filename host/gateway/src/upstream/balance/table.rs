@@ -58,7 +58,6 @@ impl Table {
     }
 
     /// The group of the endpoint of this number.
-    #[allow(dead_code, reason = "the admin listener is to show it")]
     pub fn priority(&self, number: usize) -> u32 {
         self.standings.get(number).map_or(0, |standing| standing.priority)
     }

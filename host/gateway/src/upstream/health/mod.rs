@@ -31,12 +31,10 @@ pub struct State {
 #[derive(Clone, Debug)]
 pub struct Check {
     pub ended: Instant,
-    #[allow(dead_code, reason = "the admin listener is to show it")]
     pub result: Result<(), String>,
 }
 
 /// Whether an endpoint gets requests, for those who want to know why.
-#[allow(dead_code, reason = "the admin listener is to show it")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     Healthy,
@@ -65,7 +63,6 @@ impl State {
     }
 
     /// `is_checked`: there are checks.
-    #[allow(dead_code, reason = "the admin listener is to show it")]
     pub fn condition(&self, is_checked: bool, now: Instant) -> Condition {
         if let Some(left) = self.ejection.left(now) {
             return Condition::Ejected(left);
@@ -112,7 +109,9 @@ impl State {
     pub fn warm_up(&mut self, is_well: bool, slow_start: Option<Duration>, now: Instant) -> u32 {
         let since = match (self.presence, is_well) {
             // It was there from the beginning, and nothing is known against it.
-            (Presence::Established, false) if self.last.is_none() && self.ejection.is_unknown() => return WARM,
+            (Presence::Established, false) if self.last.is_none() && self.ejection.is_unknown() => {
+                return WARM;
+            }
             (_, false) => {
                 self.presence = Presence::Absent;
                 // Should it be used all the same, then as much as others.
