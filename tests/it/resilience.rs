@@ -300,6 +300,39 @@ async fn a_limit_holds_across_workers() {
     assert_eq!((origin.requests(), origin.most_busy()), (100, 10));
 }
 
+/// A worker that needs a connection gets one for which another worker has closed one of its own. (The
+/// origin may accept the new one before it reads that the old one is closed: one at a time.)
+#[tokio::test]
+async fn connections_are_limited_across_workers_and_idle_ones_give_way() {
+    let origin = Scripted::start(|_, _| Act::Late(Duration::from_millis(20), 200)).await;
+    let keys = r#"limits = { connections = 3, queue = 100, queue_wait = "20s" }
+                  timeout = { connect = "20s" }"#;
+    let gateway = gateway(&[&origin], keys).await;
+    for _ in 0..30 {
+        assert_eq!(Client::http1().get(gateway.url("/one")).send().await.status, 200);
+    }
+    let statuses = at_once(&gateway, 60).await;
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    assert!(origin.most_open() <= 4, "{} connections at the same time", origin.most_open());
+    assert!(origin.most_busy() <= 3, "{} requests at the same time", origin.most_busy());
+    assert!(origin.connections() < 60, "{} connections for 90 requests", origin.connections());
+}
+
+#[tokio::test]
+async fn no_connection_free_is_an_overload() {
+    let origin = Scripted::start(|_, _| Act::Silence).await;
+    let keys = r#"limits = { connections = 1, queue_wait = "300ms" }"#;
+    let gateway = gateway(&[&origin], keys).await;
+    let url = gateway.url("/x");
+    let _busy = tokio::spawn(async move { Client::http1().get(url).send().await });
+    eventually("the first request", async || (origin.busy() == 1).then_some(())).await;
+    let refused = Client::http1().get(gateway.url("/y")).send().await;
+    assert_problem(&refused, 503);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    gateway.wait_for_log_containing("none came free within 300ms").await;
+    assert_eq!(origin.requests(), 1);
+}
+
 #[tokio::test]
 async fn what_is_too_much_is_refused_at_once() {
     let origin = Scripted::start(|_, _| Act::Late(Duration::from_secs(3), 200)).await;

@@ -45,6 +45,8 @@ type Script = dyn Fn(usize, &Seen) -> Act + Send + Sync;
 struct State {
     script: Box<Script>,
     connections: AtomicUsize,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
     /// How many are being answered right now, and how many there were at most.
     busy: watch::Sender<(usize, usize)>,
@@ -58,6 +60,8 @@ impl Scripted {
         let state = Arc::new(State {
             script: Box::new(script),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            most_open: AtomicUsize::new(0),
             seen: Mutex::default(),
             busy: watch::Sender::new((0, 0)),
         });
@@ -66,7 +70,12 @@ impl Scripted {
             while let Ok((socket, _)) = listener.accept().await {
                 let state = serving.clone();
                 state.connections.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(async move { state.serve(socket).await });
+                let open = state.open.fetch_add(1, Ordering::Relaxed) + 1;
+                state.most_open.fetch_max(open, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    state.serve(socket).await;
+                    state.open.fetch_sub(1, Ordering::Relaxed);
+                });
             }
         });
         Scripted { address, state }
@@ -80,6 +89,11 @@ impl Scripted {
     /// How many connections have been opened.
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many connections were open at the same time, at most.
+    pub fn most_open(&self) -> usize {
+        self.state.most_open.load(Ordering::Relaxed)
     }
 
     /// How many requests have come, as a whole.

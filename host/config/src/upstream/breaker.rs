@@ -41,6 +41,12 @@ section! {
         /// response's body; 1 to 1000000. Default: no limit.
         pub requests: Option<usize> = section.optional("requests", integer(1..=1_000_000)),
 
+        /// `connections`: how many connections may be open, 1 to 1000000. When a worker needs one more,
+        /// an idle one of another worker is closed for it; where all are in use, the request waits
+        /// for `queue_wait` at most, or for `connect` of `timeout` where that is less, and so do as
+        /// many as there are connections, or as `queue` lets. Health checks don't count. Default: no limit.
+        pub connections: Option<usize> = section.optional("connections", integer(1..=1_000_000)),
+
         /// `queue`: how many more may wait for their turn, in the order in which they came; 0 to
         /// 1000000. Default 0.
         pub queue: usize = section.or("queue", integer(0..=1_000_000), 0),

@@ -73,6 +73,9 @@ impl Upstream {
             if matches!(failure.kind, FailureKind::ConnectTimeout | FailureKind::Timeout) {
                 self.counts().timed_out();
             }
+            if failure.kind == FailureKind::Full {
+                self.counts().overloaded();
+            }
             match failure.request.take() {
                 Some(untouched) if failure.kind.is_connecting() || failure.kind == FailureKind::Unsent => {
                     request = *untouched;
@@ -174,6 +177,7 @@ impl From<Failure> for Failed {
         let (trouble, fault) = match kind {
             Kind::Connect | Kind::Tls => (Some(Trouble::Connect), Fault::upstream_unreachable(reason)),
             Kind::ConnectTimeout => (Some(Trouble::Connect), Fault::upstream_slow(reason)),
+            Kind::Full => (Some(Trouble::Overload), Fault::upstream_overloaded(reason)),
             Kind::Unsent => (Some(Trouble::RefusedStream), Fault::upstream_broken(reason)),
             Kind::Stale | Kind::Reset | Kind::Malformed => {
                 (Some(Trouble::Reset), Fault::upstream_broken(reason))

@@ -23,6 +23,8 @@ pub enum FailureKind {
     Connect,
     /// No connection in time.
     ConnectTimeout,
+    /// No connection, for as many are open as may be.
+    Full,
     /// A connection, but no TLS on it.
     Tls,
     /// The endpoint did not begin with the request: the connection was closed before it was sent, or
@@ -56,6 +58,7 @@ impl FailureKind {
         match self {
             FailureKind::Connect => "connect",
             FailureKind::ConnectTimeout => "connect_timeout",
+            FailureKind::Full => "too_many_connections",
             FailureKind::Tls => "tls",
             FailureKind::Unsent => "unsent",
             FailureKind::Stale => "stale_connection",
@@ -69,7 +72,10 @@ impl FailureKind {
 
     /// Whether the endpoint is to blame, and not the client or the moment.
     pub fn is_endpoints(self) -> bool {
-        !matches!(self, FailureKind::RequestBody | FailureKind::StalledBody | FailureKind::Unsent)
+        !matches!(
+            self,
+            FailureKind::RequestBody | FailureKind::StalledBody | FailureKind::Unsent | FailureKind::Full
+        )
     }
 
     /// Whether no connection came about.

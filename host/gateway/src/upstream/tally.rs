@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::failure::FailureKind;
+use super::resilience::Permit;
 
 /// The counts of one worker. Only it writes them, so that no other waits for the cache line; whoever
 /// wants to know adds up those of all workers.
@@ -43,12 +44,16 @@ struct AllTallies {
 }
 
 /// A connection that is open: counted as long as this is held.
-pub struct Open(Arc<Tally>);
+pub struct Open {
+    tally: Arc<Tally>,
+    /// Where the number of connections is limited.
+    _slot: Option<Permit>,
+}
 
 impl Tally {
-    pub fn open(self: &Arc<Self>) -> Open {
+    pub fn open(self: &Arc<Self>, slot: Option<Permit>) -> Open {
         add(&self.open, 1);
-        Open(self.clone())
+        Open { tally: self.clone(), _slot: slot }
     }
 
     pub fn made(&self) {
@@ -116,7 +121,7 @@ impl ConnectionCounts {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let open = &self.0.open;
+        let open = &self.tally.open;
         open.store(open.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }
 }

@@ -10,14 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use limen_config::{ConfigError, ResponseHead, Scheme, Upstream as Terms};
-use limen_config::{UpstreamHttp2, UpstreamPool, UpstreamProtocol};
+use limen_config::{UpstreamHttp2, UpstreamLimits, UpstreamPool, UpstreamProtocol};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::endpoint::Address;
 use super::failure::{Failure, FailureKind};
-use super::tally::Tally;
+use super::resilience::{Permit, Slots};
+use super::tally::{Open, Tally};
 
 use http1::Http1;
 use http2::Http2;
@@ -31,6 +32,9 @@ pub struct Connector {
     pub pool: UpstreamPool,
     pub head: ResponseHead,
     pub http2: UpstreamHttp2,
+    /// If the number of connections is limited.
+    pub slots: Option<Arc<Slots>>,
+    limits: UpstreamLimits,
     protocol: UpstreamProtocol,
     /// If it has `https` endpoints.
     tls: Option<Tls>,
@@ -70,6 +74,9 @@ impl Connector {
             pool: terms.pool,
             head: terms.response_head,
             http2: terms.http2,
+            slots: Slots::new(&terms.limits, previous.and_then(|previous| previous.slots.as_deref()))
+                .map(Arc::new),
+            limits: terms.limits,
             protocol: terms.protocol,
             tls,
         };
@@ -80,8 +87,9 @@ impl Connector {
     }
 
     fn is_like(&self, other: &Connector) -> bool {
-        let Connector { id: _, pool, head, http2, protocol, tls } = self;
+        let Connector { id: _, pool, head, http2, slots: _, limits, protocol, tls } = self;
         (pool, head, http2, protocol) == (&other.pool, &other.head, &other.http2, &other.protocol)
+            && *limits == other.limits
             && match (tls, &other.tls) {
                 (Some(ours), Some(theirs)) => ours.is_like(theirs),
                 (None, None) => true,
@@ -110,10 +118,12 @@ impl Connector {
         offer: Offer,
         limit: Duration,
         tally: &Arc<Tally>,
+        slot: Option<Permit>,
     ) -> Result<Link, Failure> {
+        let open = tally.open(slot);
         let deadline = Instant::now() + limit;
         let connected = match timeout_at(deadline, tcp(address)).await {
-            Ok(Ok(stream)) => self.agree(stream, address, offer, deadline, limit, tally).await,
+            Ok(Ok(stream)) => self.agree(stream, address, offer, deadline, limit, open).await,
             Ok(Err(error)) => Err(Failure::new(FailureKind::Connect, format!("{address}: {error}"))),
             Err(_) => {
                 let reason = format!("{address} took no connection within {limit:?}");
@@ -135,12 +145,12 @@ impl Connector {
         offer: Offer,
         deadline: Instant,
         limit: Duration,
-        tally: &Arc<Tally>,
+        open: Open,
     ) -> Result<Link, Failure> {
         let Some(tls) = self.tls.as_ref().filter(|_| address.scheme == Scheme::Https) else {
             return match (self.protocol, offer) {
-                (UpstreamProtocol::Http2, _) | (_, Offer::Http2) => self.http2(stream, address, tally).await,
-                _ => self.http1(stream, address, tally).await,
+                (UpstreamProtocol::Http2, _) | (_, Offer::Http2) => self.http2(stream, address, open).await,
+                _ => self.http1(stream, address, open).await,
             };
         };
         let protocol = match offer {
@@ -157,27 +167,27 @@ impl Connector {
             }
         };
         match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => self.http2(stream, address, tally).await,
+            Some(b"h2") => self.http2(stream, address, open).await,
             _ if protocol == UpstreamProtocol::Http2 => {
                 Err(failed("it did not agree to HTTP/2 (ALPN `h2`)".to_owned()))
             }
-            _ => self.http1(stream, address, tally).await,
+            _ => self.http1(stream, address, open).await,
         }
     }
 
-    async fn http1<S>(&self, stream: S, address: &Address, tally: &Arc<Tally>) -> Result<Link, Failure>
+    async fn http1<S>(&self, stream: S, address: &Address, open: Open) -> Result<Link, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let made = http1::handshake(stream, &self.head, tally.open()).await;
+        let made = http1::handshake(stream, &self.head, open).await;
         made.map(Link::Http1).map_err(|error| not_begun(address, &error))
     }
 
-    async fn http2<S>(&self, stream: S, address: &Address, tally: &Arc<Tally>) -> Result<Link, Failure>
+    async fn http2<S>(&self, stream: S, address: &Address, open: Open) -> Result<Link, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let made = http2::handshake(stream, &self.head, &self.http2, tally.open()).await;
+        let made = http2::handshake(stream, &self.head, &self.http2, open).await;
         made.map(Link::Http2).map_err(|error| not_begun(address, &error))
     }
 }

@@ -67,7 +67,7 @@ async fn connect(
 ) -> Result<Link, String> {
     // Not counted among the connections of requests.
     let uncounted = Arc::<Tally>::default();
-    let link = connector.connect(address, offer, limit, &uncounted).await;
+    let link = connector.connect(address, offer, limit, &uncounted, None).await;
     link.map_err(|failure| failure.reason)
 }
 

@@ -2,6 +2,7 @@
 
 mod connection;
 mod dial;
+mod scarce;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -16,12 +17,14 @@ use super::connect::http2::Http2;
 use super::connect::{Connector, Link, Offer};
 use super::endpoint::{Endpoint, EndpointId};
 use super::failure::{Failure, FailureKind};
+use super::resilience::Permit;
 use super::tally::Tally;
 use crate::body::RequestBody;
 
 use connection::Age;
 pub use connection::Connection;
 use dial::Dial;
+use scarce::{Scarce, Turn};
 
 /// How long a warm connection may take to be made.
 const WARM_LIMIT: Duration = Duration::from_secs(10);
@@ -41,6 +44,8 @@ pub struct Pool {
     spoken: Cell<Option<Spoken>>,
     /// Connections are being made ahead.
     warming: Cell<bool>,
+    /// If the number of connections is limited.
+    scarce: Option<Scarce>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +73,8 @@ impl Pools {
         if let Some(pool) = pools.get(&key).and_then(Weak::upgrade) {
             return pool;
         }
-        let pool = Rc::new(Pool {
+        let pool = Rc::new_cyclic(|pool| Pool {
+            scarce: connector.slots.as_ref().map(|slots| Scarce::new(slots, pool)),
             endpoint: endpoint.clone(),
             connector: connector.clone(),
             tally: endpoint.connections.begin(),
@@ -127,7 +133,14 @@ impl Pool {
 
     /// A new connection.
     async fn dial(self: &Rc<Self>, offer: Offer, limit: Duration) -> Result<Connection, Failure> {
-        match self.connect(offer, limit).await? {
+        let slot = match &self.connector.slots {
+            None => None,
+            Some(slots) => match Box::pin(self.turn(slots, limit)).await? {
+                Turn::Open(slot) => Some(slot),
+                Turn::Kept(kept) => return Ok(Connection::http1(self, kept, Age::Kept)),
+            },
+        };
+        match self.connect(offer, limit, slot).await? {
             Link::Http1(http1) => Ok(Connection::http1(self, Kept::new(http1), Age::New)),
             Link::Http2(http2) => {
                 self.share(http2);
@@ -140,8 +153,9 @@ impl Pool {
         }
     }
 
-    async fn connect(&self, offer: Offer, limit: Duration) -> Result<Link, Failure> {
-        let link = self.connector.connect(&self.endpoint.address, offer, limit, &self.tally).await?;
+    async fn connect(&self, offer: Offer, limit: Duration, slot: Option<Permit>) -> Result<Link, Failure> {
+        let address = &self.endpoint.address;
+        let link = self.connector.connect(address, offer, limit, &self.tally, slot).await?;
         if offer == Offer::Configured {
             self.spoken.set(Some(match link {
                 Link::Http1(_) => Spoken::Http1,
@@ -153,11 +167,20 @@ impl Pool {
 
     /// Keeps a connection for later.
     fn keep(&self, http1: Kept<Http1>) {
+        if let Some(slots) = &self.connector.slots
+            && !self.is_awaited()
+            && slots.are_wanted()
+        {
+            return;
+        }
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.connector.pool.idle && !http1.connection.is_closed() {
             http1.used.set(Instant::now());
             if !self.is_old(&http1) {
                 idle.push(http1);
+                if let Some(scarce) = &self.scarce {
+                    scarce.freed.notify_one();
+                }
             }
         }
     }
@@ -202,7 +225,14 @@ impl Pool {
         tokio::task::spawn_local(async move {
             for _ in 0..missing {
                 let Some(pool) = pool.upgrade() else { return };
-                match pool.connect(Offer::Configured, WARM_LIMIT).await {
+                let slot = match &pool.connector.slots {
+                    None => None,
+                    Some(slots) => match slots.try_acquire() {
+                        None => break,
+                        slot => slot,
+                    },
+                };
+                match pool.connect(Offer::Configured, WARM_LIMIT, slot).await {
                     Ok(Link::Http1(http1)) => pool.keep(Kept::new(http1)),
                     Ok(Link::Http2(http2)) => {
                         // One is enough: all requests share it.

@@ -31,7 +31,7 @@ pub struct Counted {
     pub timeouts: u64,
     /// Requests that found as many under way as may be, whether they then had to wait or were refused.
     pub queued: u64,
-    /// Those of them that were refused, at once or after a while.
+    /// Requests that were refused because of `limits`, at once or after a while.
     pub overloaded: u64,
     /// Requests that were refused because the circuit breaker was open.
     pub turned_away: u64,
@@ -80,7 +80,7 @@ impl Counts {
         up(&self.queued);
     }
 
-    pub(super) fn overloaded(&self) {
+    pub fn overloaded(&self) {
         up(&self.overloaded);
     }
 

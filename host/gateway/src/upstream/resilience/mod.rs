@@ -10,6 +10,7 @@ mod original;
 mod permit;
 mod replay;
 mod retry;
+mod slots;
 mod tally;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use breaker::Phase;
 pub use counts::{Counted, Counts};
 pub use permit::Permit;
 pub use replay::Reader;
+pub use slots::Slots;
 
 use breaker::{Breaker, Open};
 use budget::Budget;
