@@ -301,7 +301,7 @@ async fn a_limit_holds_across_workers() {
 }
 
 /// A worker that needs a connection gets one for which another worker has closed one of its own. (The
-/// origin may accept the new one before it reads that the old one is closed: one at a time.)
+/// origin may look at a new one before it looks whether the old one is closed: up to twice as many.)
 #[tokio::test]
 async fn connections_are_limited_across_workers_and_idle_ones_give_way() {
     let origin = Scripted::start(|_, _| Act::Late(Duration::from_millis(20), 200)).await;
@@ -313,7 +313,7 @@ async fn connections_are_limited_across_workers_and_idle_ones_give_way() {
     }
     let statuses = at_once(&gateway, 60).await;
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
-    assert!(origin.most_open() <= 4, "{} connections at the same time", origin.most_open());
+    assert!(origin.most_open() <= 6, "{} connections at the same time", origin.most_open());
     assert!(origin.most_busy() <= 3, "{} requests at the same time", origin.most_busy());
     assert!(origin.connections() < 60, "{} connections for 90 requests", origin.connections());
 }
