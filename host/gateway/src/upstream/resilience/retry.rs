@@ -28,10 +28,8 @@ pub async fn until_answered(exchange: &Exchange<'_>) -> Result<Answer, Box<Faile
             Some(hedge) => Box::pin(hedge::race(exchange, hedge, &course)).await,
         };
         let trouble = original.ended(&mut outcome);
-        if let Some(admission) = admission
-            && (outcome.is_ok() || trouble.is_some())
-        {
-            admission.tell(upstream.number, Instant::now(), judge(trouble));
+        if let (Some(admission), Some(verdict)) = (admission, judge(&outcome)) {
+            admission.tell(upstream.number, Instant::now(), verdict);
         }
         let Some(trouble) = trouble else { return outcome };
         let wanted = again < retries.max && retries.on.iter().any(|on| on.covers(trouble));
@@ -53,12 +51,15 @@ pub async fn until_answered(exchange: &Exchange<'_>) -> Result<Answer, Box<Faile
     }
 }
 
-/// What a circuit breaker is told.
-fn judge(trouble: Option<Trouble>) -> Outcome {
-    match trouble {
-        Some(Trouble::Status(status)) if !status.is_server_error() => Outcome::Good,
-        None => Outcome::Good,
-        Some(_) => Outcome::Bad,
+/// What a circuit breaker is told: nothing of what the client or a limit of ours is to blame for.
+fn judge(outcome: &Result<Answer, Box<Failed>>) -> Option<Outcome> {
+    match outcome {
+        Ok(answer) if answer.head.status().is_server_error() => Some(Outcome::Bad),
+        Ok(_) => Some(Outcome::Good),
+        Err(failed) => match failed.trouble {
+            None | Some(Trouble::Overload) => None,
+            Some(_) => Some(Outcome::Bad),
+        },
     }
 }
 
