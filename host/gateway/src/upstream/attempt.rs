@@ -85,7 +85,7 @@ impl Upstream {
                     return Err(Box::new(Failed::from(failure)));
                 }
             }
-            unreachable = Some(failure);
+            unreachable = Some(both(unreachable, failure));
         }
         let mut failure =
             unreachable.unwrap_or_else(|| Failure::new(FailureKind::Connect, "it has no endpoints"));
@@ -167,6 +167,15 @@ impl Upstream {
                 },
             }
         }
+    }
+}
+
+/// What the log says of endpoints that could not be reached one after the other.
+fn both(before: Option<Failure>, now: Failure) -> Failure {
+    const LONGEST: usize = 500;
+    match before.filter(|before| before.reason.len() + now.reason.len() < LONGEST) {
+        Some(before) => Failure { reason: format!("{}; {}", before.reason, now.reason), ..now },
+        None => now,
     }
 }
 
