@@ -161,6 +161,8 @@ mod tests {
         assert_eq!(new.warm_up(true, window, now + 10 * SECOND), WARM);
         assert_eq!(new.changes_at(window, now), None);
         // What was away begins anew.
+        let outlier = terms("outlier = {}").outlier.unwrap();
+        new.eject(&outlier, now + 11 * SECOND);
         new.warm_up(false, window, now + 11 * SECOND);
         assert_eq!(new.warm_up(true, window, now + 12 * SECOND), COLD);
         assert_eq!(State::default().warm_up(true, None, now), WARM);
