@@ -14,8 +14,10 @@ section! {
     /// loads a new configuration, though for no longer than 3s; without a result an endpoint counts as
     /// unhealthy.
     pub struct Health(section) {
-        /// `kind`: "http" (default), "grpc" (grpc.health.v1, HTTP/2) or "tcp" (a connection is enough),
-        /// and what goes with it.
+        /// `kind`: "http" (default), "grpc" (`grpc.health.v1`, always HTTP/2) or "tcp" (a connection is
+        /// enough). For "http" there are `path` (default "/"), `host` (default: the endpoint's), `status`
+        /// (a list of the good ones; default: 200 to 299) and `body` (what its first 64 KiB must
+        /// contain); for "grpc" `service` (default "", the server as a whole) and `host`.
         pub probe: Probe = Probe::read(section),
 
         /// `interval`: from one check to the next, 100ms to 1h. Default 10s.

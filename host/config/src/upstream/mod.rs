@@ -42,10 +42,19 @@ section! {
         /// What a route's `upstream` calls it.
         pub name: String = Some(name.to_owned()),
 
-        /// `endpoints` (required): at least one, like "http://127.0.0.1:9001".
+        /// `endpoints` (required): at least one, like "http://127.0.0.1:9001" or `{ url = "http://users.internal",
+        /// weight = 2, priority = 1 }`; each address of a name is an endpoint. `weight` is 1 to 1000, default
+        /// 1. Requests go to the group with the lowest `priority` (0 to 99, default 0), which carries 1.4
+        /// times its healthy share of them; the rest goes to the next group. `{ srv =
+        /// "_http._tcp.users.internal", scheme = "https" }` takes hosts, ports, priorities and weights from
+        /// DNS (RFC 2782); `scheme` is "http" (default) or "https".
         pub endpoints: Vec<Endpoint> = section.required("endpoints", some(Endpoint::read)),
 
-        /// `balance`: how one of them is chosen for a request. Default "round-robin".
+        /// `balance`: how one of them is chosen for a request: "round-robin" (default), "least-requests"
+        /// (of two at random, the one with fewer requests under way, over all workers), "random", or
+        /// `{ hash = ... }` of "client", "path", `{ header = "x-user" }`, `{ cookie = "user" }` or `{ query =
+        /// "user" }`: requests that are alike go to the same endpoint, and when one comes or goes only
+        /// its share moves.
         pub balance: Balance = section.or("balance", Balance::read, Balance::RoundRobin),
 
         /// `affinity`: a client stays with its endpoint. Left out: it doesn't.
