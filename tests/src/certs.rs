@@ -123,6 +123,23 @@ impl Certs {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config
     }
+
+    /// As [`Certs::server_config`], for clients that show a certificate of this authority and no others.
+    pub(crate) fn demanding_server_config(&self) -> rustls::ServerConfig {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.authority.as_ref().der().clone()).unwrap();
+        let builder =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+        let Pair { chain, secret, .. } = &self.local;
+        let mut config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(builder.build().unwrap())
+            .with_single_cert(chain.clone(), secret.clone_key())
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config
+    }
 }
 
 fn issue(authority: &CertifiedIssuer<'static, KeyPair>, dir: &Path, file: &str, names: &[&str]) -> Pair {

@@ -44,6 +44,7 @@ mod gateway;
 mod guests;
 mod load;
 pub mod origin;
+pub mod raw;
 pub mod scripted;
 pub mod tls;
 pub mod wire;

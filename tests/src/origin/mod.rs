@@ -57,6 +57,12 @@ impl Origin {
         Origin::launch("127.0.0.1:0", Some(Arc::new(certs.server_config()).into())).unwrap()
     }
 
+    /// Over TLS, for clients that show a certificate of this authority.
+    pub fn start_demanding(certs: &Certs) -> Origin {
+        let tls = Arc::new(certs.demanding_server_config());
+        Origin::launch("127.0.0.1:0", Some(tls.into())).unwrap()
+    }
+
     /// The URL of `path`.
     pub fn url(&self, path: &str) -> String {
         format!("{self}{path}")

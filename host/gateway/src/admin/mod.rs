@@ -5,7 +5,6 @@ mod answer;
 mod guard;
 mod pages;
 mod place;
-mod upstreams;
 
 use std::convert::Infallible;
 use std::sync::mpsc::Sender;
