@@ -47,6 +47,7 @@ async fn it_tells_how_things_are() {
     let upstreams = ask(&gateway, "/upstreams").await.json();
     assert_eq!(upstreams[0]["name"], "origin");
     assert_eq!(upstreams[0]["endpoints"][0]["address"], origin.address().to_string());
+    assert_eq!(upstreams[0]["endpoints"][0]["condition"], "healthy");
     let plugins = ask(&gateway, "/plugins").await.json();
     assert_eq!((&plugins[0]["name"], &plugins[0]["image"]), (&"raw".into(), &true.into()));
 

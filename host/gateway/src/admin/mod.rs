@@ -5,6 +5,7 @@ mod answer;
 mod guard;
 mod pages;
 mod place;
+mod upstreams;
 
 use std::convert::Infallible;
 use std::sync::mpsc::Sender;

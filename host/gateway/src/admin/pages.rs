@@ -110,13 +110,8 @@ async fn routes(State(admin): Known) -> Response {
 
 async fn upstreams(State(admin): Known) -> Response {
     admin.show(|edition| {
-        let upstreams = edition.snapshot.upstreams.iter().map(|upstream| {
-            let set = upstream.endpoints();
-            let endpoints = set.endpoints.iter();
-            let endpoints = endpoints.map(|endpoint| json!({ "address": endpoint.address.to_string() }));
-            json!({ "name": upstream.terms.name, "endpoints": endpoints.collect::<Value>() })
-        });
-        upstreams.collect()
+        let all = edition.snapshot.upstreams.iter();
+        all.map(|upstream| super::upstreams::show(upstream)).collect()
     })
 }
 

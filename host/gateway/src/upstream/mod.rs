@@ -37,6 +37,7 @@ use balance::{Ask, Balancer};
 pub use connect::Connector;
 use endpoint::EndpointId;
 pub use endpoint::{Endpoint, Outcome};
+pub use health::Condition;
 use here::Here;
 pub use here::Picked;
 pub use lease::Lease;
