@@ -80,7 +80,7 @@ pub use listener::{
     Certificate, CipherSuite, ClientAuth, ClientAuthMode, ForwardCertificate, HttpsRedirect, Listener,
     ListenerLimits, Tls,
 };
-pub use log::{Level, Log, LogFormat};
+pub use log::{AccessLog, Field, Level, Log, LogFormat, LogOutput};
 pub use path::{PathPattern, PathRegex, RoutePath, Segment};
 pub use pattern::Pattern;
 pub use place::Place;

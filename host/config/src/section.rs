@@ -71,6 +71,11 @@ impl Default for Sink {
 }
 
 impl Sink {
+    /// An empty table.
+    pub(crate) fn empty(&self) -> &DeValue<'static> {
+        &self.empty
+    }
+
     pub(crate) fn push(&self, error: ConfigError) {
         self.errors.borrow_mut().push(error);
     }

@@ -138,6 +138,20 @@ pub(crate) fn integer<'a>(range: RangeInclusive<usize>) -> impl Fn(&Value<'a>) -
     }
 }
 
+/// A share of a whole, 0 to 1.
+pub(crate) fn share(value: &Value<'_>) -> Option<f64> {
+    const EXPECTED: &str = "a share from 0 to 1, like 0.1";
+    let number = match value.inner {
+        DeValue::Float(float) => float.as_str().parse().ok(),
+        DeValue::Integer(integer) => whole(integer).map(|n| n as f64),
+        _ => return value.wrong_type(EXPECTED),
+    };
+    match number.filter(|share| (0.0..=1.0).contains(share)) {
+        Some(share) => Some(share),
+        None => value.fail(value.error("out of range").expected(EXPECTED)),
+    }
+}
+
 /// One of a few words.
 pub(crate) fn choice<'a, T: Clone>(
     choices: &'static [(&'static str, T)],

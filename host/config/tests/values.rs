@@ -27,7 +27,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.gateway.workers, None);
     assert_eq!(config.gateway.drain, Duration::from_secs(30));
     assert_eq!(
-        (config.log.level, config.log.format, config.log.access),
+        (config.log.level, config.log.format, config.log.access.is_some()),
         (Level::Info, LogFormat::Text, false)
     );
     assert_eq!(config.listeners[0].name, "127.0.0.1:8080");
@@ -62,8 +62,8 @@ fn what_is_written_is_what_it_means() {
     );
     assert_eq!((config.gateway.workers, config.gateway.drain), (Some(2), Duration::from_secs(60)));
     assert_eq!(
-        (config.log.level, config.log.format, config.log.access),
-        (Level::Debug, LogFormat::Json, true)
+        (config.log.level, config.log.format, config.log.access.map(|access| access.format)),
+        (Level::Debug, LogFormat::Json, Some(LogFormat::Json))
     );
 
     let names: Vec<_> = config.listeners.iter().map(|listener| listener.name.as_str()).collect();

@@ -16,7 +16,7 @@ use crate::body::{Bounds, RequestBody, ResponseBody, StreamError};
 use crate::forward::{self, Time};
 use crate::head::{self, Traits};
 use crate::listener::Connection;
-use crate::observe::{End, Ended, Watch};
+use crate::observe::{Arrived, End, Last, Watch};
 use crate::pipeline::{Decision, Progress};
 use crate::refusal::{self, Fault};
 use crate::route::{Action, Ask, Found};
@@ -39,10 +39,14 @@ pub async fn handle(
     let is_head = head.method() == Method::HEAD;
 
     let mut client = connection.client.clone();
+    let watch = world.observers.as_ref().map(|observers| {
+        let arrived = Arrived { listener, client: &client, head: &head, upload: body.upload() };
+        Watch::begin(observers, arrived)
+    });
     let settled = settle(&world.snapshot, &connection, listener, &mut head, &traits, &mut client);
     let found = settled.and_then(|()| find(&world, &client, listener, &head));
     let route = found.as_ref().ok().copied().flatten();
-    let mut live = Live::begin(connection, world.clone(), client, head, &body, route);
+    let mut live = Live::begin(connection, world.clone(), client, head, route, watch);
     let answer = match found {
         Ok(number) => match number.and_then(|number| world.snapshot.routes.get(number)) {
             Some(route) => through(route, &world, &mut live, body).await,
@@ -164,14 +168,12 @@ impl Live {
         world: Rc<World>,
         client: Client,
         head: Request<()>,
-        body: &RequestBody,
         route: Option<usize>,
+        watch: Option<Watch>,
     ) -> Box<Self> {
         let facts = route.map(|number| world.facts(number)).unwrap_or_default();
         let id = connection.worker.next_id();
         let exchange = Box::new(Exchange::new(id, client, facts, head));
-        let watch =
-            world.observers.as_ref().map(|observers| Watch::begin(observers, &exchange, body.upload()));
         let progress = Progress::default();
         let (sent, end, told) = (0, End::default(), false);
         Box::new(Live { connection, world, route, exchange, progress, watch, sent, end, told })
@@ -191,6 +193,9 @@ impl Live {
         *self.exchange.response.status_mut() = head.status();
         if self.policies_want_to_know() {
             *self.exchange.response.headers_mut() = head.headers().clone();
+        }
+        if let (Some(watch), Some(observers)) = (&self.watch, &self.world.observers) {
+            watch.answered(observers, &head);
         }
         let is_watched = self.watch.is_some() || self.policies_want_to_know();
         let live = is_watched.then_some(self);
@@ -215,8 +220,8 @@ impl Live {
 
     fn tell_observers(&mut self) {
         if let (Some(watch), Some(observers)) = (self.watch.take(), &self.world.observers) {
-            let Live { exchange, route, sent, end, .. } = self;
-            watch.end(observers, &Ended { exchange, route: *route, sent: *sent, end: *end });
+            let last = Last { exchange: &self.exchange, route: self.route, sent: self.sent, end: self.end };
+            watch.end(&self.world.snapshot, observers, &last);
         }
     }
 }

@@ -12,6 +12,7 @@ use limen_wasm::{Plugin, Refused, Registry};
 
 use crate::head::forwarded::Forwarding;
 use crate::listener::Terms;
+use crate::observe::AccessLog;
 use crate::pipeline::{Attached, Pipeline};
 use crate::route::{Action, MirrorState, RouteTable};
 use crate::settings;
@@ -26,7 +27,7 @@ pub struct Snapshot {
     /// How paths are spelt.
     pub paths: PathRules,
     pub forwarding: Forwarding,
-    pub access_log: bool,
+    pub access_log: Option<Arc<AccessLog>>,
     /// Whether anybody can read metrics.
     pub metrics: bool,
     /// Kept for the next build, should a plugin's file be broken then.
@@ -45,6 +46,7 @@ pub struct LivePlugin {
 
 /// What a listener does with a connection.
 pub struct Listener {
+    pub name: String,
     pub routes: RouteTable,
     pub terms: Arc<Terms>,
 }
@@ -157,6 +159,13 @@ impl Snapshot {
                 Err(error) => errors.push(error),
             }
         }
+        let access_log = match log.access.as_ref().map(AccessLog::new).transpose() {
+            Ok(access_log) => access_log.map(Arc::new),
+            Err(error) => {
+                errors.push(error);
+                None
+            }
+        };
         if !errors.is_empty() {
             return Err(errors.into_iter().collect());
         }
@@ -186,7 +195,7 @@ impl Snapshot {
             upstreams: built_upstreams,
             paths: gateway.path,
             forwarding: Forwarding::new(gateway),
-            access_log: log.access,
+            access_log,
             metrics: admin.is_some(),
             plugins: live,
             upkeep: previous.map(|previous| previous.upkeep.clone()).unwrap_or_default(),
@@ -203,6 +212,10 @@ impl Snapshot {
 
     fn listener(&self, name: &str) -> Option<&Listener> {
         self.listeners.iter().find(|listener| *listener.terms.name == *name)
+    }
+
+    pub fn upstream_name(&self, number: usize) -> &str {
+        self.upstreams.get(number).map_or("", |upstream| &upstream.terms.name)
     }
 
     /// Each plugin with the version that is in force, for the log.

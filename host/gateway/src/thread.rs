@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
-use crate::StartError;
+use crate::{StartError, observe};
 
 /// The exit status of a gateway of which a thread panicked, as of any Rust program that panics.
 const PANICKED: i32 = 101;
@@ -20,6 +20,7 @@ pub fn spawn<T: Send + 'static>(
         Ok(result) => result,
         Err(_) => {
             tracing::error!("the thread {own_name} panicked, which is a bug in limen: the gateway ends");
+            observe::log::flush();
             std::process::exit(PANICKED)
         }
     };
@@ -35,5 +36,6 @@ pub fn log_panics() {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let what = panic.payload_as_str().unwrap_or("something that is no text");
         tracing::error!(thread = thread.name(), place, "panicked, which is a bug in limen: {what}");
+        observe::log::flush();
     }));
 }

@@ -1,29 +1,33 @@
 //! What operators see: the log, a line for each exchange, metrics.
 
-pub mod access_log;
+mod access_log;
+mod detail;
 pub mod log;
 #[allow(dead_code, unused_imports, reason = "the admin listener is to serve it")]
 pub mod metrics;
+pub mod output;
 mod watch;
 
 use std::sync::Arc;
 
 use crate::snapshot::Snapshot;
 
+pub use access_log::AccessLog;
+use access_log::Recorder;
 use metrics::{Meters, WorkerMeters};
-pub use watch::{Attempt, Attempts, End, Ended, Watch};
+pub use watch::{Arrived, Attempt, Attempts, End, Last, Watch};
 
 /// Who watches the exchanges of one worker.
 pub struct Observers {
     meters: Option<Meters>,
-    access_log: bool,
+    access_log: Option<Recorder>,
 }
 
 impl Observers {
     /// Those that a snapshot asks for; none if there is nobody.
     pub fn new(snapshot: &Snapshot, meters: &Arc<WorkerMeters>) -> Option<Self> {
         let meters = snapshot.metrics.then(|| meters.enter(snapshot));
-        let access_log = snapshot.access_log;
-        (meters.is_some() || access_log).then_some(Observers { meters, access_log })
+        let access_log = snapshot.access_log.clone().map(Recorder::new);
+        (meters.is_some() || access_log.is_some()).then_some(Observers { meters, access_log })
     }
 }

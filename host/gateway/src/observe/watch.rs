@@ -1,26 +1,55 @@
 //! What is noted of an exchange while it is under way. Nothing, where nobody wants to know.
 
 use std::cell::Cell;
+use std::fmt::Write;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use http::{HeaderMap, StatusCode};
-use limen_policy::Exchange;
+use http::{HeaderMap, Request, Response, StatusCode};
+use limen_policy::{Client, Exchange};
 
+use super::Observers;
+use super::detail::Detail;
 use super::metrics::{KnownMethod, Labels, Scheme, UpstreamMeters};
-use super::{Observers, access_log};
 use crate::body::Upload;
+use crate::snapshot::Snapshot;
 use crate::upstream::Endpoint;
 
 /// An exchange with somebody who watches it.
 pub struct Watch {
-    pub started: Instant,
+    started: Instant,
+    /// The number of its listener.
+    listener: usize,
     method: KnownMethod,
     scheme: Scheme,
     /// How much of the request's body has come; none if it has none.
     upload: Option<Rc<Upload>>,
-    /// How often an upstream was asked.
+    /// None if there was no answer yet.
+    status: Cell<Option<StatusCode>>,
+    /// How often an upstream was asked, and which one at last.
     attempts: Cell<u32>,
+    upstream: Cell<Option<usize>>,
+    /// None if only metrics want to know.
+    detail: Option<Box<Detail>>,
+}
+
+/// A request that has just arrived.
+pub struct Arrived<'a> {
+    /// The number of the listener that it came in by.
+    pub listener: usize,
+    pub client: &'a Client,
+    pub head: &'a Request<()>,
+    pub upload: Option<Rc<Upload>>,
+}
+
+/// What is known of an exchange at its end.
+pub struct Last<'a> {
+    pub exchange: &'a Exchange,
+    /// The number of its route.
+    pub route: Option<usize>,
+    /// Bytes of the response's body.
+    pub sent: u64,
+    pub end: End,
 }
 
 /// How an exchange ended.
@@ -38,32 +67,59 @@ pub enum End {
 /// What there is to tell of an exchange that has ended.
 pub struct Ended<'a> {
     pub exchange: &'a Exchange,
-    /// The number of its route.
-    pub route: Option<usize>,
-    /// Bytes of the response's body.
+    pub listener: &'a str,
+    /// The last that was asked; empty if none was.
+    pub upstream: &'a str,
+    pub attempts: u32,
+    /// None if there was no answer.
+    pub status: Option<StatusCode>,
+    /// Bytes of the bodies.
+    pub received: u64,
     pub sent: u64,
     pub end: End,
+    pub time: Duration,
 }
 
 impl Watch {
-    pub fn begin(observers: &Observers, exchange: &Exchange, upload: Option<Rc<Upload>>) -> Self {
-        let method = KnownMethod::from(exchange.request.method());
-        let scheme = if exchange.client.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    pub fn begin(observers: &Observers, arrived: Arrived<'_>) -> Self {
+        let Arrived { listener, client, head, upload } = arrived;
+        let method = KnownMethod::from(head.method());
+        let scheme = if client.tls.is_some() { Scheme::Https } else { Scheme::Http };
         if let Some(meters) = &observers.meters {
             meters.begin(method, scheme);
         }
-        Watch { started: Instant::now(), method, scheme, upload, attempts: Cell::new(0) }
+        let log = observers.access_log.as_ref().map(|recorder| &*recorder.log);
+        Watch {
+            started: Instant::now(),
+            listener,
+            method,
+            scheme,
+            upload,
+            status: Cell::default(),
+            attempts: Cell::new(0),
+            upstream: Cell::default(),
+            detail: log.map(|log| Detail::note(head, Some(log))),
+        }
+    }
+
+    /// The answer is there, as the client gets it.
+    pub fn answered(&self, observers: &Observers, head: &Response<()>) {
+        self.status.set(Some(head.status()));
+        if let Some(detail) = &self.detail {
+            let log = observers.access_log.as_ref().map(|recorder| &*recorder.log);
+            detail.answered(head.headers(), log);
+        }
     }
 
     /// Tells everybody. To be called once.
-    pub fn end(&self, observers: &Observers, ended: &Ended<'_>) {
-        let Ended { exchange, route, sent, end } = *ended;
-        let time = self.started.elapsed();
+    pub fn end(&self, snapshot: &Snapshot, observers: &Observers, last: &Last<'_>) {
+        let Last { exchange, route, sent, end } = *last;
+        let (time, status, received) = (self.started.elapsed(), self.status.get(), self.received());
         if let Some(meters) = &observers.meters {
             meters.end(self.method, self.scheme);
             let labels = Labels {
                 method: self.method,
-                status: Some(exchange.response.status()),
+                status,
                 scheme: self.scheme,
                 error: end.error(),
                 reason: exchange.reason,
@@ -71,11 +127,23 @@ impl Watch {
             };
             let series = meters.route(route).get(labels);
             series.duration.record_time(time);
-            series.request_size.record_size(self.received());
+            series.request_size.record_size(received);
             series.response_size.record_size(sent);
         }
-        if observers.access_log {
-            access_log::write(exchange, time, sent, end == End::Complete);
+        let Some(detail) = &self.detail else { return };
+        let ended = Ended {
+            exchange,
+            listener: snapshot.listeners.get(self.listener).map_or("", |listener| &listener.terms.name),
+            upstream: self.upstream.get().map_or("", |number| snapshot.upstream_name(number)),
+            attempts: self.attempts.get(),
+            status,
+            received,
+            sent,
+            end,
+            time,
+        };
+        if let Some(recorder) = &observers.access_log {
+            recorder.write(&ended, detail);
         }
     }
 
@@ -101,6 +169,8 @@ impl End {
 pub struct Attempts<'a> {
     observers: &'a Observers,
     watch: &'a Watch,
+    /// The number of the upstream.
+    upstream: usize,
     meters: Option<&'a UpstreamMeters>,
 }
 
@@ -122,7 +192,7 @@ impl<'a> Attempts<'a> {
     /// Those at the upstream of this number.
     pub fn at(observers: &'a Observers, watch: &'a Watch, upstream: usize) -> Self {
         let meters = observers.meters.as_ref().and_then(|meters| meters.upstream(upstream));
-        Attempts { observers, watch, meters: meters.map(|meters| &**meters) }
+        Attempts { observers, watch, upstream, meters: meters.map(|meters| &**meters) }
     }
 
     /// Those of the same exchange at another upstream, which stands in.
@@ -131,8 +201,16 @@ impl<'a> Attempts<'a> {
     }
 
     /// One begins. `headers` are those of the request as it goes to this endpoint.
-    pub fn begin(self, _endpoint: &Endpoint, _headers: &mut HeaderMap) -> Attempt<'a> {
-        self.watch.attempts.set(self.watch.attempts.get() + 1);
+    pub fn begin(self, endpoint: &Endpoint, _headers: &mut HeaderMap) -> Attempt<'a> {
+        let watch = self.watch;
+        watch.attempts.set(watch.attempts.get() + 1);
+        watch.upstream.set(Some(self.upstream));
+        if let Some(detail) = &watch.detail {
+            let mut text = detail.endpoint.borrow_mut();
+            text.clear();
+            // Writing into memory does not fail.
+            let _ = write!(text, "{}", endpoint.address);
+        }
         Attempt { at: self, started: Instant::now(), outcome: Outcome::Open }
     }
 }
@@ -142,6 +220,10 @@ impl Attempt<'_> {
     pub fn answer(attempt: Option<Self>, status: StatusCode) {
         if let Some(mut attempt) = attempt {
             attempt.outcome = Outcome::Answered(status);
+            let watch = attempt.at.watch;
+            if let Some(detail) = &watch.detail {
+                detail.upstream_time.set(Some(watch.started.elapsed()));
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::admin::Admin;
 use crate::edition::Editions;
 use crate::listener::socket::{self, Sockets};
+use crate::observe;
 use crate::run::say;
 use crate::snapshot::{KeptBack, Snapshot};
 use crate::systemd;
@@ -136,6 +137,7 @@ impl Reloader {
     fn reload(&mut self) -> Arc<Outcome> {
         systemd::reloading();
         let (at, started) = (SystemTime::now(), Instant::now());
+        observe::output::reopen();
         self.seen = self.seen.again();
         // A panic is a bug of ours, and no reason to end what runs.
         let result = catch_unwind(AssertUnwindSafe(|| self.load_and_apply())).unwrap_or_else(|_| {

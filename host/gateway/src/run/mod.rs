@@ -27,7 +27,7 @@ use watchdog::Watchdog;
 /// Serves until it is told to stop, or another process takes over.
 pub fn run(file: &Path) -> Result<(), StartError> {
     let (config, seen) = reload::load(file).map_err(StartError::Config)?;
-    observe::log::start(&config.log);
+    let _log = observe::log::start(&config.log);
     log_panics();
     let workers = config.gateway.workers.unwrap_or_else(|| available_parallelism().map_or(1, Into::into));
     let Before { predecessor, mut inherited, heirs } = Before::look(&config)?;

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::successor::Successor;
 use crate::edition::{Editions, Stage};
+use crate::observe;
 use crate::reload::Ask;
 use crate::systemd;
 
@@ -77,12 +78,12 @@ impl Stop {
         }
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            () = self.asked() => std::process::exit(INTERRUPTED),
+            () = self.asked() => exit_at_once(),
         }
         editions.drain(Stage::Draining);
         tracing::info!("draining: no new connections, those that are open may finish");
         self.asked().await;
-        std::process::exit(INTERRUPTED);
+        exit_at_once();
     }
 
     async fn asked(&mut self) {
@@ -91,4 +92,10 @@ impl Stop {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// Without waiting for anybody but the log.
+fn exit_at_once() -> ! {
+    observe::log::flush();
+    std::process::exit(INTERRUPTED);
 }

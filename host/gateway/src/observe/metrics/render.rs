@@ -7,6 +7,7 @@ use super::endpoints;
 use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
 use super::{Metrics, lock};
+use crate::observe::output;
 use crate::route::MirrorCounts;
 use crate::snapshot::Snapshot;
 
@@ -139,6 +140,14 @@ fn mirrors(snapshot: &Snapshot, text: &mut Text) {
 fn about(snapshot: &Snapshot, text: &mut Text) {
     let build = LabelSet::default().with("version", env!("CARGO_PKG_VERSION"));
     text.gauges("limen_build_info", "Which version this is.", [(&build, 1.0)]);
+    let dropped = output::dropped().into_iter();
+    let dropped: Vec<_> =
+        dropped.map(|(to, lines)| (LabelSet::default().with("output", output::name(&to)), lines)).collect();
+    text.counters(
+        "limen_log_dropped_lines",
+        "Lines of the log that were dropped, because whoever reads them is slow or gone.",
+        dropped.iter().map(|(set, lines)| (set, *lines)),
+    );
     let none = LabelSet::default();
     text.gauges("limen_routes", "Routes of the configuration.", [(&none, snapshot.routes.len() as f64)]);
 }

@@ -1,11 +1,17 @@
 //! `[log]`
 
+mod access;
+mod field;
+
 use crate::section::section;
-use crate::value::{boolean, choice};
+use crate::value::choice;
+
+pub use access::{AccessLog, LogOutput};
+pub use field::Field;
 
 section! {
-    /// `[log]`: what the gateway tells about itself, on standard error. Only in the main file.
-    #[derive(Copy, PartialEq, Eq)]
+    /// `[log]`: what the gateway tells about itself, on standard error. Only in the main file. A line is
+    /// dropped, and counted, rather than waited for when whoever reads them is slow.
     pub struct Log(section) {
         /// `level`: the least important line that is written. "trace", "debug", "info" (default),
         /// "warn", "error" or "off".
@@ -14,8 +20,10 @@ section! {
         /// `format`: "text" (default) for people, "json" for machines.
         pub format: LogFormat = section.or("format", choice(LogFormat::CHOICES), LogFormat::Text),
 
-        /// `access`: one line for each exchange, written when its body has ended. Default false.
-        pub access: bool = section.or("access", boolean, false),
+        /// `access`: one line for each exchange, written when its body has ended, whatever `level` says.
+        /// `true`, or a table that says how; default false.
+        pub access: Option<AccessLog> =
+            section.or("access", |value| AccessLog::read_or_bool(value, format), None),
     }
 }
 
