@@ -31,6 +31,7 @@ mod neighbours;
 mod plugins;
 
 mod admin;
+mod observe;
 mod config;
 mod lifecycle;
 mod swap;

@@ -46,7 +46,6 @@ pub struct LivePlugin {
 
 /// What a listener does with a connection.
 pub struct Listener {
-    pub name: String,
     pub routes: RouteTable,
     pub terms: Arc<Terms>,
 }
