@@ -31,9 +31,9 @@ mod neighbours;
 mod plugins;
 
 mod admin;
-mod observe;
 mod config;
 mod lifecycle;
+mod observe;
 mod swap;
 mod systemd;
 mod takeover;
