@@ -61,9 +61,8 @@ impl Redaction {
             Some((scheme, host, rest.get(authority.len()..).unwrap_or_default()))
         });
         let clean = query.map(|query| self.query(query));
-        match (&user, &clean) {
-            (None, None | Some(Cow::Borrowed(_))) => return Cow::Borrowed(text),
-            _ => {}
+        if user.is_none() && !matches!(clean, Some(Cow::Owned(_))) {
+            return Cow::Borrowed(text);
         }
         let mut url = match user {
             Some((scheme, host, path)) => format!("{scheme}://{REDACTED}@{host}{path}"),
