@@ -1,6 +1,7 @@
 //! One try of a request: an endpoint, a connection to it, and the head of its response.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use http::Request;
@@ -108,7 +109,8 @@ impl Upstream {
             let mut failure = match picked.pool().connection(&request, limit).await {
                 Ok(connection) => {
                     let upload = request.body().upload();
-                    match self.head(connection.send(request), upload.as_deref(), picked.endpoint()).await {
+                    let sent = std::pin::pin!(connection.send(request));
+                    match self.head(sent, upload.as_deref(), picked.endpoint()).await {
                         Ok((mut head, incoming, connection)) => {
                             picked.mark(head.headers_mut());
                             Attempt::answer(attempt, head.status());
@@ -145,12 +147,11 @@ impl Upstream {
     /// its last movement while that is on its way.
     async fn head<T>(
         &self,
-        sent: impl Future<Output = Result<T, Failure>>,
+        mut sent: Pin<&mut impl Future<Output = Result<T, Failure>>>,
         upload: Option<&Upload>,
         endpoint: &Endpoint,
     ) -> Result<T, Failure> {
         let first_byte = self.shared.terms.timeout.first_byte;
-        let mut sent = std::pin::pin!(sent);
         let mut limit = first_byte;
         loop {
             match tokio::time::timeout(limit, sent.as_mut()).await {

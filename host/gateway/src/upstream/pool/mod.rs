@@ -98,7 +98,8 @@ impl Pools {
 }
 
 impl Pool {
-    /// A connection with room for this request: one that is there, or a new one.
+    /// A connection with room for this request: one that is there, or a new one. (What most requests
+    /// don't wait for is in a box: all of them would be larger by it.)
     pub async fn connection(
         self: &Rc<Self>,
         request: &Request<RequestBody>,
@@ -107,8 +108,8 @@ impl Pool {
         while let Some(mut kept) = self.pop() {
             // A connection whose last answer has just ended is ready in a moment.
             let http1 = &mut kept.connection;
-            let ready =
-                http1.is_ready() || matches!(tokio::time::timeout(limit, http1.ready()).await, Ok(Ok(())));
+            let ready = http1.is_ready()
+                || matches!(Box::pin(tokio::time::timeout(limit, http1.ready())).await, Ok(Ok(())));
             if ready {
                 self.tally.reused();
                 return Ok(Connection::http1(self, kept, Age::Kept));
@@ -116,7 +117,7 @@ impl Pool {
         }
         let address = &self.endpoint.address;
         if !self.connector.may_multiplex(address) {
-            return self.dial(Offer::Configured, limit).await;
+            return Box::pin(self.dial(Offer::Configured, limit)).await;
         }
         if self.connector.has_choice(address) && request.headers().contains_key(header::UPGRADE) {
             return Box::pin(self.dial(Offer::Http1, limit)).await;
