@@ -15,7 +15,9 @@ mod smoke;
 
 mod bodies;
 mod dialer;
+mod grpc;
 mod http;
+mod multiplexed;
 mod proxy;
 mod resilience;
 mod routing;
