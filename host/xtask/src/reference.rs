@@ -102,7 +102,10 @@ fn tell(
         let named = key.types.iter().filter_map(|name| items.iter().find(|item| item.name == *name));
         for inner in named.filter(|inner| inner.is_table()) {
             let own = key.docs.split('`').nth(1).unwrap_or(&inner.name);
-            tell(inner, &format!("`{own}` of {title}"), (depth + 1).min(4), items, told, text);
+            // A key that is a choice between tables leads to each of them under its own name.
+            let same = title.starts_with(&format!("`{own}`"));
+            let inner_title = if same { title.to_owned() } else { format!("`{own}` of {title}") };
+            tell(inner, &inner_title, (depth + 1).min(4), items, told, text);
         }
     }
 }
