@@ -41,6 +41,7 @@ mod response;
 
 pub mod bag;
 pub mod client;
+pub mod client_certificate;
 pub mod config;
 pub mod counters;
 pub mod log;

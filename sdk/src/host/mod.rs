@@ -12,7 +12,7 @@ use mock as side;
 use wasm as side;
 
 pub(crate) use side::{
-    bag, client, config, counters, log, reply, request, request_body, request_body_edit, request_edit,
+    bag, client, client_certificate, config, counters, log, reply, request, request_body, request_body_edit, request_edit,
     response, response_body, response_body_edit, response_edit, route,
 };
 #[cfg(target_family = "wasm")]

@@ -4,7 +4,7 @@ mod bindings;
 pub(crate) mod component;
 
 use bindings::base::limen::policy as wit;
-pub(crate) use wit::{bag, client, config, request_body, response, response_body, route};
+pub(crate) use wit::{bag, client, client_certificate, config, request_body, response, response_body, route};
 
 use crate::{EditError, HttpVersion, Level, Method};
 

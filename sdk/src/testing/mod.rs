@@ -48,6 +48,19 @@ pub use exchange::Exchange;
 pub use message::{Request, Response, get, post, request, response};
 pub use outcome::{Line, Outcome, Verdict};
 
+/// What a client's certificate says, as [`crate::client_certificate`] tells it.
+#[derive(Debug, Clone, Default)]
+pub struct ClientCertificate {
+    pub subject: String,
+    pub issuer: String,
+    pub serial: String,
+    pub fingerprint: String,
+    pub dns_names: Vec<String>,
+    pub uris: Vec<String>,
+    pub emails: Vec<String>,
+    pub addresses: Vec<String>,
+}
+
 /// A policy with these settings, attached to a mock gateway. Errors: `configure` refuses the settings, or
 /// they do not have the shape of its `Config`.
 pub fn policy<P: Policy>(settings: Value) -> Result<Tested<P>> {
@@ -110,6 +123,12 @@ impl<P: Policy> Tested<P> {
     pub fn tls(&mut self, version: &str, sni: Option<&str>) -> &mut Self {
         self.process.tls_version = Some(version.into());
         self.process.sni = sni.map(Into::into);
+        self
+    }
+
+    /// The next exchanges are with a client that showed this certificate.
+    pub fn client_certificate(&mut self, certificate: ClientCertificate) -> &mut Self {
+        self.process.certificate = Some(certificate);
         self
     }
 

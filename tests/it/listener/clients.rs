@@ -126,3 +126,44 @@ async fn upstreams_are_told_who_the_client_is_and_by_nobody_else() {
         assert_eq!(ask(&with, "append").await.join(","), format!("{said},{element}"));
     }
 }
+
+#[tokio::test]
+async fn policies_know_the_clients_certificate() {
+    let (origin, certs) = (Origin::start(), Certs::new());
+    let plugin = crate::common::guest_plugin("certificate");
+    let config = format!(
+        r#"
+        {plugin}
+        [upstream.origin]
+        endpoints = ["{origin}"]
+        [[route]]
+        policies = ["certificate"]
+        upstream = "origin"
+        {}
+        "#,
+        listener(&certs, "mtls", r#"mode = "optional""#)
+    );
+    let gateway = Gateway::start(config).await;
+    let pair = ada(&certs);
+    let known = async |client: Client| {
+        let answer = client.get(gateway.url("/")).send().await.json();
+        serde_json::from_str::<Value>(answer["headers"]["x-certificate"].as_str().unwrap()).unwrap()
+    };
+    let hash: String = limen_tests::tls::sha256(pair.der()).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(
+        known(Client::http2().showing(&certs, &pair)).await,
+        serde_json::json!({
+            "subject": "CN=Ada,O=Engines\\, Ltd.",
+            "issuer": "CN=limen tests",
+            "serial": "07",
+            "fingerprint": hash,
+            "dns": ["ada.example.com"],
+            "uris": ["spiffe://example.com/ada"],
+            "emails": ["ada@example.com"],
+            "addresses": ["192.0.2.7"],
+        })
+    );
+    let nobody = known(Client::http1().trusting(&certs)).await;
+    assert_eq!(nobody["subject"], Value::Null);
+    assert_eq!(nobody["dns"], serde_json::json!([]));
+}

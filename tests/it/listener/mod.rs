@@ -4,6 +4,7 @@ mod certificates;
 mod clients;
 mod floods;
 mod limits;
+mod memory;
 mod redirect;
 mod sessions;
 mod slow;

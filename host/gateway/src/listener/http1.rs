@@ -44,7 +44,8 @@ pub async fn serve<S: Socket>(io: Io<S>, connection: Rc<Connection>, terms: Arc<
         (connection.client.address, connection.clock.clone(), connection.door.clone());
     let service = service_fn(move |request| {
         let in_flight = connection.clock.begin();
-        // In a box: hyper moves what it is given, more than once.
+        // In a box: hyper moves what it is given, more than once, and keeps the room for it as long as the
+        // connection, and most connections wait.
         let answering = Box::pin(gateway::handle(connection.clone(), request));
         async move { Ok::<_, Infallible>(answering.await?.map(|body| Answer { body, _in_flight: in_flight })) }
     });

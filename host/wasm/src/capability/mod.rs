@@ -12,6 +12,7 @@ pub(crate) mod bindings {
 
 mod bag;
 mod client;
+mod client_certificate;
 mod config;
 pub(crate) mod counters;
 pub(crate) mod log;

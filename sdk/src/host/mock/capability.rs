@@ -409,6 +409,47 @@ pub(crate) mod client {
     }
 }
 
+pub(crate) mod client_certificate {
+    use super::super::current;
+    use crate::testing::ClientCertificate;
+
+    fn of<T>(read: impl Fn(&ClientCertificate) -> T) -> Option<T> {
+        current(|process, _| process.certificate.as_ref().map(read))
+    }
+
+    pub(crate) fn subject() -> Option<String> {
+        of(|certificate| certificate.subject.clone())
+    }
+
+    pub(crate) fn issuer() -> Option<String> {
+        of(|certificate| certificate.issuer.clone())
+    }
+
+    pub(crate) fn serial() -> Option<String> {
+        of(|certificate| certificate.serial.clone())
+    }
+
+    pub(crate) fn fingerprint() -> Option<String> {
+        of(|certificate| certificate.fingerprint.clone())
+    }
+
+    pub(crate) fn dns_names() -> Vec<String> {
+        of(|certificate| certificate.dns_names.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn uris() -> Vec<String> {
+        of(|certificate| certificate.uris.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn emails() -> Vec<String> {
+        of(|certificate| certificate.emails.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn addresses() -> Vec<String> {
+        of(|certificate| certificate.addresses.clone()).unwrap_or_default()
+    }
+}
+
 pub(crate) mod route {
     use super::super::current;
 

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::head::{RequestHead, ResponseHead};
 use super::rate::Counters;
 use crate::testing::Line;
+use crate::testing::ClientCertificate;
 use crate::{EditError, HttpVersion, Level};
 
 /// Edits of one hook (`edit-error.too-large`).
@@ -23,6 +24,7 @@ pub(crate) struct Process {
     pub(crate) client_port: u16,
     pub(crate) tls_version: Option<String>,
     pub(crate) sni: Option<String>,
+    pub(crate) certificate: Option<ClientCertificate>,
     pub(crate) route: String,
     pub(crate) upstream: Option<String>,
 }
@@ -70,6 +72,7 @@ impl Process {
             client_port: 50_000,
             tls_version: None,
             sni: None,
+            certificate: None,
             route: String::new(),
             upstream: None,
         }
