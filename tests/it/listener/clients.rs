@@ -149,7 +149,8 @@ async fn policies_know_the_clients_certificate() {
         let answer = client.get(gateway.url("/")).send().await.json();
         serde_json::from_str::<Value>(answer["headers"]["x-certificate"].as_str().unwrap()).unwrap()
     };
-    let hash: String = limen_tests::tls::sha256(pair.der()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String =
+        limen_tests::tls::sha256(pair.der()).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(
         known(Client::http2().showing(&certs, &pair)).await,
         serde_json::json!({

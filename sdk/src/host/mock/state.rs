@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::head::{RequestHead, ResponseHead};
 use super::rate::Counters;
-use crate::testing::Line;
 use crate::testing::ClientCertificate;
+use crate::testing::Line;
 use crate::{EditError, HttpVersion, Level};
 
 /// Edits of one hook (`edit-error.too-large`).
