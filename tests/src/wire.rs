@@ -1,7 +1,7 @@
 //! Bytes on a socket, for what a proper client or server would not send.
 
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::eventually::within;
@@ -97,23 +97,40 @@ pub struct Received {
 }
 
 /// An HTTP/2 connection of frames that the test makes itself.
-pub struct Http2(TcpStream);
+pub struct Http2<S = TcpStream>(S);
 
 impl Http2 {
     /// Connects, and sends the preface and settings of its own.
     pub async fn connect(address: impl AsRef<str>) -> Http2 {
-        let mut http2 = Http2(TcpStream::connect(address.as_ref()).await.unwrap());
-        http2.0.set_nodelay(true).unwrap();
+        let socket = TcpStream::connect(address.as_ref()).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        Http2::over(socket).await
+    }
+
+    pub fn split(self) -> (tokio::net::tcp::OwnedReadHalf, tokio::net::tcp::OwnedWriteHalf) {
+        self.0.into_split()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Http2<S> {
+    /// On what stands already, such as a TLS connection.
+    pub async fn over(stream: S) -> Http2<S> {
+        let mut http2 = Http2(stream);
         let first = [PREFACE.to_vec(), frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[])];
         http2.send(&first.concat()).await.unwrap();
         http2
     }
 
     pub async fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        match tokio::time::timeout(std::time::Duration::from_secs(5), self.0.write_all(bytes)).await {
+        match tokio::time::timeout(std::time::Duration::from_secs(5), self.write(bytes)).await {
             Ok(result) => result,
             Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
         }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.write_all(bytes).await?;
+        self.0.flush().await
     }
 
     pub async fn request(&mut self, stream: u32, path: &str) {
@@ -141,9 +158,5 @@ impl Http2 {
                 return frame;
             }
         }
-    }
-
-    pub fn split(self) -> (tokio::net::tcp::OwnedReadHalf, tokio::net::tcp::OwnedWriteHalf) {
-        self.0.into_split()
     }
 }

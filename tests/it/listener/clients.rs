@@ -6,6 +6,8 @@ use limen_tests::{Certs, Client, Gateway, Origin, Pair};
 use serde_json::Value;
 
 const HEADER: &str = "x-forwarded-client-cert";
+/// What an origin that knows headers as variables takes for the same.
+const ALIAS: &str = "x_forwarded_client_cert";
 
 /// A client's certificate with a bit of everything.
 fn ada(certs: &Certs) -> Pair {
@@ -114,8 +116,10 @@ async fn upstreams_are_told_who_the_client_is_and_by_nobody_else() {
     let said = "Hash=aa;Subject=\"CN=Forged\"";
     for client in [Client::http1(), Client::http2()] {
         let ask = async |client: &Client, listener: &str| {
-            let answer = client.get(gateway.url_of(listener, "/")).header(HEADER, said).send().await;
-            told(&answer.json())
+            let request = client.get(gateway.url_of(listener, "/")).header(HEADER, said);
+            let echo = request.header(ALIAS, said).send().await.json();
+            assert_eq!(echo["headers"][ALIAS], Value::Null, "{listener}");
+            told(&echo)
         };
         let (with, without) = (client.clone().showing(&certs, &pair), client.clone().trusting(&certs));
         assert!(ask(&client, "it").await.is_empty());

@@ -105,3 +105,24 @@ async fn heads_that_are_too_large_are_answered_and_told() {
     let long = client.get(gateway.url(&format!("/{}", "a".repeat(1000)))).send().await;
     assert_eq!(long.status, 414);
 }
+
+/// Each by its own limit, however near it is to that of the whole head.
+#[tokio::test]
+async fn a_long_target_is_told_from_a_large_head() {
+    let origin = Origin::start();
+    let plain = Gateway::start(config(&origin, "")).await;
+    let large = Gateway::start(config(&origin, "limits = { head_size = \"1MiB\", target = 65534 }")).await;
+    let status = async |gateway: &Gateway, length: usize| {
+        let target = format!("/{}", "a".repeat(length - 1));
+        let head = format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let answer = wire::exchange(gateway.addr("it"), head).await;
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    assert_eq!(status(&plain, 8 << 10).await, "200");
+    assert_eq!(status(&plain, (8 << 10) + 1).await, "414");
+    assert_eq!(status(&plain, 60_000).await, "414");
+    assert_eq!(status(&plain, 70_000).await, "431");
+    // More than a URI may have in the program at all.
+    assert_eq!(status(&large, 65_535).await, "414");
+    assert_eq!(status(&large, 500_000).await, "414");
+}
