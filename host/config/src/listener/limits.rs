@@ -14,7 +14,10 @@ section! {
     pub struct ListenerLimits(section) {
         /// `connections`: open at a time, over all workers; one more is closed at once. 1 to 1000000;
         /// default 32768. (The gateway raises its limit of open files to what the system allows; a
-        /// connection and its upstream's are two.)
+        /// connection and its upstream's are two. Measured with a thousand at a time, an idle one takes
+        /// 40KiB of memory, 50KiB under TLS, with HTTP/1.1 as with HTTP/2; one whose upload waits for a slow
+        /// upstream takes 200KiB, however long the body is. What the kernel keeps for sockets is not in
+        /// that.)
         pub connections: usize = section.or("connections", integer(CONNECTIONS), 32_768),
 
         /// `connections_per_client`: the same for one client address (of IPv6, for one /64). 1 to 1000000;
