@@ -21,6 +21,8 @@ mod multiplexed;
 mod proxy;
 mod resilience;
 mod routing;
+mod smuggling;
+mod upgrade;
 
 mod balance;
 mod health;

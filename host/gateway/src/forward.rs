@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderValue};
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use limen_policy::Exchange;
 
 use crate::body::{RequestBody, ResponseBody, UploadFailure};
@@ -13,14 +13,29 @@ use crate::observe::{Attempts, Watch};
 use crate::refusal::Fault;
 use crate::route::Forward;
 use crate::snapshot::Route;
+use crate::upgrade::{Asked, Tunnel};
 use crate::upstream::{Answer, Outgoing};
 use crate::worker::World;
 
-/// The time that a request has until there is a response.
+/// What is unusual about a request on its way.
+pub struct Way {
+    /// The time it has until there is a response.
+    pub time: Option<Time>,
+    /// The protocol that its client would go on in.
+    pub asked: Option<Box<Asked>>,
+}
+
 #[derive(Clone, Copy)]
 pub struct Time {
-    pub whole: Duration,
-    pub end: Instant,
+    whole: Duration,
+    end: Instant,
+}
+
+/// What comes back.
+pub struct Back {
+    pub head: Response<()>,
+    pub body: ResponseBody,
+    pub tunnel: Option<Box<Tunnel>>,
 }
 
 impl Time {
@@ -37,11 +52,12 @@ pub async fn forward(
     exchange: &mut Exchange,
     watch: Option<&Watch>,
     body: RequestBody,
-    time: Option<Time>,
-) -> Result<(Response<()>, ResponseBody), Fault> {
-    let Some(time) = time else { return send(route, to, world, exchange, watch, body).await };
+    way: Way,
+) -> Result<Back, Fault> {
+    let Way { time, asked } = way;
+    let Some(time) = time else { return send(route, to, world, exchange, watch, body, asked).await };
     let upload = body.upload();
-    let sent = tokio::time::timeout_at(time.end.into(), send(route, to, world, exchange, watch, body));
+    let sent = tokio::time::timeout_at(time.end.into(), send(route, to, world, exchange, watch, body, asked));
     Box::pin(sent).await.unwrap_or_else(|_| {
         let uploading = upload.is_some_and(|upload| !upload.is_done() && upload.is_waiting());
         Err(if uploading { Fault::body_too_slow() } else { Fault::request_slow(time.whole) })
@@ -55,7 +71,8 @@ async fn send(
     exchange: &mut Exchange,
     watch: Option<&Watch>,
     body: RequestBody,
-) -> Result<(Response<()>, ResponseBody), Fault> {
+    asked: Option<Box<Asked>>,
+) -> Result<Back, Fault> {
     let number = to.split.pick(exchange.request.headers(), exchange.client.address.ip());
     let upstream = world
         .upstream(number)
@@ -85,16 +102,26 @@ async fn send(
     }
     let attempts =
         watch.zip(world.observers.as_ref()).map(|(watch, observers)| Attempts::at(observers, watch, number));
+    if let Some(asked) = &asked {
+        asked.put(request.headers_mut());
+    }
     let upload = request.body().upload();
     let outgoing = Outgoing { request, client: &exchange.client, attempts, others: world.upstreams() };
     let answer = upstream.send(outgoing).await.map_err(|fault| {
         // Nobody answers half a request.
         upload.and_then(|upload| upload.failed()).map_or(fault, UploadFailure::fault)
     });
-    let Answer { mut head, body } = answer?;
+    let Answer { mut head, mut body } = answer?;
+    let tunnel = match asked {
+        Some(asked) => asked.answered(&mut head, &mut body)?,
+        None if head.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            return Err(Fault::upstream_broken("it switched protocols without being asked"));
+        }
+        None => None,
+    };
     hop_by_hop::strip(head.headers_mut());
     world.snapshot.forwarding.answer(&mut head);
     // The upstream's own; to the client each connection speaks its own.
     *head.version_mut() = Version::HTTP_11;
-    Ok((head, body))
+    Ok(Back { head, body, tunnel })
 }

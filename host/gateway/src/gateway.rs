@@ -13,14 +13,16 @@ use hyper::body::Incoming;
 use limen_policy::{Client, Exchange};
 
 use crate::body::{Bounds, RequestBody, ResponseBody, StreamError};
-use crate::forward::{self, Time};
-use crate::head::{self, Traits};
+use crate::forward::{self, Time, Way};
+use crate::grpc;
+use crate::head::{self, Kind, Traits};
 use crate::listener::Connection;
 use crate::observe::{Arrived, End, Last, Watch};
 use crate::pipeline::{Decision, Progress};
 use crate::refusal::{self, Fault};
 use crate::route::{Action, Ask, Found};
 use crate::snapshot::{Route, Snapshot};
+use crate::upgrade::{self, Tunnel};
 use crate::worker::World;
 
 /// The client's next request needs another connection (RFC 9112, 9.6).
@@ -47,9 +49,9 @@ pub async fn handle(
     let found = settled.and_then(|()| find(&world, &client, listener, &head));
     let route = found.as_ref().ok().copied().flatten();
     let mut live = Live::begin(connection, world.clone(), client, head, route, watch);
-    let answer = match found {
+    let mut answer = match found {
         Ok(number) => match number.and_then(|number| world.snapshot.routes.get(number)) {
-            Some(route) => through(route, &world, &mut live, body).await,
+            Some(route) => through(route, &world, &mut live, body, traits.kind).await,
             None => options(&mut live.exchange),
         },
         Err(fault) => {
@@ -57,6 +59,9 @@ pub async fn handle(
             local(&mut live.exchange)
         }
     };
+    if traits.kind == Kind::Grpc && live.exchange.response_is_local {
+        answer = live.grpc(answer);
+    }
     Ok(live.answer(answer, is_head))
 }
 
@@ -81,9 +86,21 @@ fn settle(
 }
 
 /// Through the policies of the route to its upstream, and back.
-async fn through(route: &Route, world: &Rc<World>, live: &mut Live, mut body: RequestBody) -> ResponseBody {
-    let Live { exchange, progress, watch, .. } = live;
-    let time = route.timeout.request.map(Time::begin);
+async fn through(
+    route: &Route,
+    world: &Rc<World>,
+    live: &mut Live,
+    mut body: RequestBody,
+    kind: Kind,
+) -> ResponseBody {
+    let Live { exchange, progress, watch, tunnel, .. } = live;
+    let way = match way(route, exchange, kind) {
+        Ok(way) => way,
+        Err(fault) => {
+            refusal::respond(fault, exchange);
+            return local(exchange);
+        }
+    };
     let bounds = Bounds {
         length: route.limits.body.unwrap_or(u64::MAX),
         idle: route.timeout.body_idle,
@@ -95,7 +112,7 @@ async fn through(route: &Route, world: &Rc<World>, live: &mut Live, mut body: Re
     }
     let mut answer = match route.pipeline.on_request(progress, exchange, &mut body).await {
         Decision::Answered => local(exchange),
-        Decision::Forward => match act(route, world, exchange, watch.as_ref(), body, time).await {
+        Decision::Forward => match act(route, world, exchange, tunnel, watch.as_ref(), body, way).await {
             Ok(answer) => answer,
             Err(fault) => {
                 refusal::respond(fault, exchange);
@@ -112,15 +129,17 @@ async fn act(
     route: &Route,
     world: &Rc<World>,
     exchange: &mut Exchange,
+    tunnel: &mut Option<Box<Tunnel>>,
     watch: Option<&Watch>,
     body: RequestBody,
-    time: Option<Time>,
+    way: Way,
 ) -> Result<ResponseBody, Fault> {
     let (head, body, reason) = match &route.action {
         Action::Forward(to) => {
-            let (head, answer) = forward::forward(route, to, world, exchange, watch, body, time).await?;
-            exchange.response = head;
-            return Ok(answer);
+            let back = forward::forward(route, to, world, exchange, watch, body, way).await?;
+            exchange.response = back.head;
+            *tunnel = back.tunnel;
+            return Ok(back.body);
         }
         Action::Redirect(redirect) => (redirect.answer(exchange)?, Bytes::new(), "redirect"),
         Action::Respond(fixed) => {
@@ -130,6 +149,21 @@ async fn act(
     };
     exchange.answer_locally(head, body, reason);
     Ok(local(exchange))
+}
+
+/// What the route and the client say of the way to the upstream.
+fn way(route: &Route, exchange: &mut Exchange, kind: Kind) -> Result<Way, Fault> {
+    let mut limit = route.timeout.request;
+    let mut asked = None;
+    match kind {
+        Kind::Plain => {}
+        Kind::Grpc => {
+            let deadline = grpc::timeout(exchange.request.headers());
+            limit = deadline.into_iter().chain(limit).min();
+        }
+        Kind::Upgrade | Kind::ExtendedConnect => asked = upgrade::ask(exchange, kind, route)?,
+    }
+    Ok(Way { time: limit.map(Time::begin), asked })
 }
 
 /// The response that the gateway or a policy has put into the exchange.
@@ -154,6 +188,8 @@ pub struct Live {
     route: Option<usize>,
     exchange: Box<Exchange>,
     progress: Progress,
+    /// What the upstream has agreed to go on in.
+    tunnel: Option<Box<Tunnel>>,
     /// None if neither metrics nor the access log want to know.
     watch: Option<Watch>,
     sent: u64,
@@ -175,8 +211,8 @@ impl Live {
         let id = connection.worker.next_id();
         let exchange = Box::new(Exchange::new(id, client, facts, head));
         let progress = Progress::default();
-        let (sent, end, told) = (0, End::default(), false);
-        Box::new(Live { connection, world, route, exchange, progress, watch, sent, end, told })
+        let (sent, end, told, tunnel) = (0, End::default(), false, None);
+        Box::new(Live { connection, world, route, exchange, progress, tunnel, watch, sent, end, told })
     }
 
     /// The response for the client, which carries the exchange to its end if anybody wants to see it.
@@ -187,8 +223,12 @@ impl Live {
             self.end = End::Complete;
         }
         let mut head = std::mem::take(&mut self.exchange.response);
+        let tunnel = self.tunnel.take().filter(|_| head.status() == StatusCode::SWITCHING_PROTOCOLS);
         if self.connection.door.is_leaving() && self.exchange.request.version() < Version::HTTP_2 {
             head.headers_mut().insert(header::CONNECTION, CLOSE);
+        }
+        if let Some(tunnel) = &tunnel {
+            tunnel.agree(&mut head);
         }
         *self.exchange.response.status_mut() = head.status();
         if self.policies_want_to_know() {
@@ -197,9 +237,32 @@ impl Live {
         if let (Some(watch), Some(observers)) = (&self.watch, &self.world.observers) {
             watch.answered(observers, &head);
         }
+        if let Some(tunnel) = tunnel {
+            tokio::task::spawn_local(self.carry(tunnel));
+            return head.map(|()| AnswerBody { body, live: None });
+        }
         let is_watched = self.watch.is_some() || self.policies_want_to_know();
         let live = is_watched.then_some(self);
         head.map(|()| AnswerBody { body, live })
+    }
+
+    /// An exchange that goes on in another protocol ends when that does.
+    async fn carry(mut self: Box<Self>, tunnel: Box<Tunnel>) {
+        self.end = End::Client;
+        let traffic = tunnel.run().await;
+        self.sent = traffic.to_client;
+        self.end = traffic.end;
+        if let Some(watch) = &mut self.watch {
+            watch.tunnelled(traffic.from_client);
+        }
+    }
+
+    /// A local answer as a gRPC client reads it.
+    fn grpc(&mut self, answer: ResponseBody) -> ResponseBody {
+        if let ResponseBody::Full(body) = &answer {
+            grpc::settle(&mut self.exchange, body);
+        }
+        ResponseBody::Full(Bytes::new())
     }
 
     fn policies_want_to_know(&self) -> bool {
@@ -240,6 +303,7 @@ impl Drop for Live {
             route: self.route,
             exchange: std::mem::take(&mut self.exchange),
             progress: std::mem::take(&mut self.progress),
+            tunnel: None,
             watch: self.watch.take(),
             told: true,
             ..*self

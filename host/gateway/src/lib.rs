@@ -11,6 +11,7 @@ mod body;
 mod edition;
 mod forward;
 mod gateway;
+mod grpc;
 mod head;
 mod listener;
 mod observe;
@@ -24,6 +25,7 @@ mod snapshot;
 mod systemd;
 mod takeover;
 mod thread;
+mod upgrade;
 mod upstream;
 mod worker;
 

@@ -121,6 +121,13 @@ impl Fault {
         Self::new(Blame::Client, status, "too_many_headers", "The request has too many headers.", reason)
     }
 
+    /// The client can only go on in a protocol that the route does not allow.
+    pub fn upgrade_refused() -> Self {
+        let detail = "This protocol is not spoken here.";
+        let reason = "the route's `upgrades` don't name the protocol";
+        Self::new(Blame::Client, StatusCode::NOT_IMPLEMENTED, "upgrade_refused", detail, reason)
+    }
+
     pub fn loop_detected() -> Self {
         Self::new(
             Blame::Client,

@@ -57,6 +57,8 @@ pub struct Route {
     pub pipeline: Pipeline,
     pub limits: RouteLimits,
     pub timeout: RouteTimeouts,
+    /// The protocols that a client may ask to go on in.
+    pub upgrades: Vec<String>,
     pub action: Action,
 }
 
@@ -185,6 +187,7 @@ impl Snapshot {
                 path: route.path.to_string(),
                 limits: route.limits,
                 timeout: route.timeout,
+                upgrades: route.upgrades.clone(),
                 action,
             }
         });

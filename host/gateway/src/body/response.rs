@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -21,6 +22,8 @@ const DISCARDING: Duration = Duration::from_secs(5);
 pub enum ResponseBody {
     Full(Bytes),
     Stream(Download),
+    /// None at all: the connection goes on in another protocol, and is held until that ends.
+    Switched(Lease),
 }
 
 /// The rest of an upstream's answer, and what it holds there.
@@ -60,7 +63,10 @@ impl std::error::Error for StreamError {}
 
 impl ResponseBody {
     /// The body of an answer, which gives back what it holds at the upstream when it has ended.
-    pub fn new(incoming: Incoming, lease: Lease, idle: Duration) -> Self {
+    pub fn new(status: StatusCode, incoming: Incoming, lease: Lease, idle: Duration) -> Self {
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return ResponseBody::Switched(lease);
+        }
         if incoming.is_end_stream() {
             lease.release();
             return ResponseBody::Full(Bytes::new());
@@ -80,6 +86,7 @@ impl ResponseBody {
         match self {
             ResponseBody::Full(bytes) if bytes.len() as u64 > limit => Err(CollectError::TooLong),
             ResponseBody::Full(bytes) => Ok(std::mem::take(bytes)),
+            ResponseBody::Switched(_) => Ok(Bytes::new()),
             ResponseBody::Stream(download) => {
                 if download.size_hint().lower() > limit {
                     return Err(CollectError::TooLong);
@@ -92,6 +99,17 @@ impl ResponseBody {
                 collected?;
                 download.release();
                 Ok(std::mem::take(&mut download.ahead).freeze())
+            }
+        }
+    }
+
+    /// What is held of an upstream that has switched protocols; from here on the caller holds it.
+    pub fn take_lease(&mut self) -> Option<Lease> {
+        match std::mem::replace(self, ResponseBody::Full(Bytes::new())) {
+            ResponseBody::Switched(lease) => Some(lease),
+            other => {
+                *self = other;
+                None
             }
         }
     }
@@ -134,12 +152,14 @@ impl ResponseBody {
             ResponseBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             ResponseBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             ResponseBody::Stream(download) => download.poll_frame(context),
+            ResponseBody::Switched(_) => Poll::Ready(None),
         }
     }
 
     pub fn is_end_stream(&self) -> bool {
         match self {
             ResponseBody::Full(bytes) => bytes.is_empty(),
+            ResponseBody::Switched(_) => true,
             ResponseBody::Stream(download) => {
                 download.ahead.is_empty() && download.broken.is_none() && download.incoming.is_end_stream()
             }
@@ -149,6 +169,7 @@ impl ResponseBody {
     pub fn size_hint(&self) -> SizeHint {
         match self {
             ResponseBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            ResponseBody::Switched(_) => SizeHint::with_exact(0),
             ResponseBody::Stream(download) => download.size_hint(),
         }
     }

@@ -14,6 +14,7 @@ use limen_config::PathRules;
 use crate::body::ResponseBody;
 use crate::listener::CertificateHeader;
 use crate::refusal::Fault;
+use crate::upgrade;
 
 /// A host name and a port have no more bytes than this.
 const LONGEST_HOST: usize = 262;
@@ -103,8 +104,15 @@ impl Traits {
 pub fn settle(head: &mut Request<()>, traits: &Traits, rules: &PathRules) -> Result<(), Fault> {
     check(head, traits)?;
     path::settle(head.uri_mut(), rules)?;
+    let protocol = match traits.kind {
+        Kind::Upgrade | Kind::ExtendedConnect => upgrade::settle(head, traits.kind),
+        Kind::Plain | Kind::Grpc => None,
+    };
     if traits.hop_by_hop {
         hop_by_hop::strip_all(head.headers_mut());
+    }
+    if let Some(protocol) = protocol {
+        head.headers_mut().insert(header::UPGRADE, protocol);
     }
     if traits.on_demand {
         // It is the gateway that asks for the body, as soon as somebody wants it.

@@ -38,6 +38,8 @@ fn builder(limits: &ListenerLimits, streams: Streams) -> Builder<Streams> {
     let mut builder = Builder::new(streams);
     builder
         .timer(TokioTimer::new())
+        // WebSocket (RFC 8441).
+        .enable_connect_protocol()
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_LIMIT)
         .max_concurrent_streams(u32::try_from(limits.streams).unwrap_or(u32::MAX))

@@ -24,6 +24,8 @@ pub struct Watch {
     scheme: Scheme,
     /// How much of the request's body has come; none if it has none.
     upload: Option<Rc<Upload>>,
+    /// What the client has sent in another protocol.
+    tunnelled: u64,
     /// None if there was no answer yet.
     status: Cell<Option<StatusCode>>,
     /// How often an upstream was asked, and which one at last.
@@ -95,6 +97,7 @@ impl Watch {
             method,
             scheme,
             upload,
+            tunnelled: 0,
             status: Cell::default(),
             attempts: Cell::new(0),
             upstream: Cell::default(),
@@ -147,9 +150,14 @@ impl Watch {
         }
     }
 
-    /// Bytes of the request's body.
+    /// The client and the upstream went on in another protocol, and this came from the client.
+    pub fn tunnelled(&mut self, bytes: u64) {
+        self.tunnelled = bytes;
+    }
+
+    /// Bytes of the request's body, or of what came after the request in another protocol.
     fn received(&self) -> u64 {
-        self.upload.as_ref().map_or(0, |upload| upload.received())
+        self.tunnelled + self.upload.as_ref().map_or(0, |upload| upload.received())
     }
 }
 

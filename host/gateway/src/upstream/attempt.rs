@@ -116,7 +116,8 @@ impl Upstream {
                             Attempt::answer(attempt, head.status());
                             picked.report(Outcome::Answered(head.status()));
                             let lease = Lease::new(connection, picked);
-                            let body = ResponseBody::new(incoming, lease, self.shared.terms.timeout.idle);
+                            let idle = self.shared.terms.timeout.idle;
+                            let body = ResponseBody::new(head.status(), incoming, lease, idle);
                             return Ok(Answer { head, body });
                         }
                         Err(failure) => failure,
