@@ -97,7 +97,9 @@ async fn send(
         let identity = HeaderValue::from_static("identity");
         request.headers_mut().insert(header::ACCEPT_ENCODING, identity);
     }
-    if let Some(copy) = to.mirror.as_ref().and_then(|mirror| mirror.copy(&mut request)) {
+    // What goes on in another protocol is no copy of anything.
+    let mirror = to.mirror.as_ref().filter(|_| asked.is_none());
+    if let Some(copy) = mirror.and_then(|mirror| mirror.copy(&mut request)) {
         copy.send(world.clone(), exchange.client.clone());
     }
     let attempts =
