@@ -1,11 +1,13 @@
 //! The one place where something that went wrong becomes an answer and a log line.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use limen_policy::{Exchange, RequestId};
+
+use crate::listener::Reports;
 
 /// The header that carries the request's id on every answer of the gateway's own.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -223,6 +225,11 @@ impl Fault {
 /// When to come again after an overload, which nobody can know.
 const SOON: Duration = Duration::from_secs(1);
 
+thread_local! {
+    /// The lines about what clients did wrong: they could fill the log otherwise.
+    static REFUSED: Reports = Reports::default();
+}
+
 /// Makes the fault the exchange's answer, and tells the log.
 pub fn respond(fault: Fault, exchange: &mut Exchange) {
     log(&fault, exchange);
@@ -266,7 +273,16 @@ fn log(fault: &Fault, exchange: &Exchange) {
     let (route, client) = (exchange.route.name.as_str(), exchange.client.address);
     let (method, path) = (exchange.request.method(), exchange.request.uri().path());
     match fault.blame {
-        Blame::Client => tracing::debug!(%id, status, route, %client, %method, path, "refused: {reason}"),
+        Blame::Client if fault.status.is_redirection() => {
+            tracing::debug!(%id, status, route, %client, %method, path, "{reason}");
+        }
+        Blame::Client => match REFUSED.with(|refused| refused.begin(Instant::now())) {
+            Some(0) => tracing::info!(%id, status, route, %client, %method, path, "refused: {reason}"),
+            Some(left_out) => {
+                tracing::info!(%id, status, route, %client, %method, path, left_out, "refused: {reason}");
+            }
+            None => tracing::debug!(%id, status, route, %client, %method, path, "refused: {reason}"),
+        },
         Blame::Plugin => {
             tracing::warn!(%id, status, route, %client, %method, path, "policy failed: {reason}")
         }

@@ -120,8 +120,11 @@ impl ResponseBody {
 
     /// Holds the right to be under way at the upstream until it has ended.
     pub fn hold(&mut self, permit: Permit) {
-        if let ResponseBody::Stream(Download { lease: Some(lease), .. }) = self {
-            lease.hold(permit);
+        match self {
+            ResponseBody::Stream(Download { lease: Some(lease), .. }) | ResponseBody::Switched(lease) => {
+                lease.hold(permit);
+            }
+            _ => {}
         }
     }
 

@@ -37,6 +37,7 @@ pub use certificate_header::CertificateHeader;
 use clock::Clock;
 pub use counters::{Counters, Trouble};
 use door::Door;
+pub use report::Reports;
 use tls::Tls;
 
 /// What a listener does with its connections, settled at load.

@@ -1,4 +1,4 @@
-//! Lines in the log about refused connections: so many a second, however many there are.
+//! Lines in the log about refused connections and requests: so many a second, however many there are.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::{Terms, Trouble};
 
-/// Lines of one listener in one second.
+/// Lines of one listener, or of the requests of one worker, in one second.
 const LINES: u64 = 10;
 
 /// How many lines there were in the second under way.
@@ -42,7 +42,7 @@ impl Terms {
 
 impl Reports {
     /// Whether there may be another line now, and how many were left out since the last.
-    fn begin(&self, now: Instant) -> Option<u64> {
+    pub fn begin(&self, now: Instant) -> Option<u64> {
         let second = now.duration_since(self.started).as_secs();
         // Two workers may both begin the second: then it has some lines more.
         if self.second.swap(second, Relaxed) != second {

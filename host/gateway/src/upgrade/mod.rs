@@ -28,6 +28,8 @@ use websocket::Key;
 pub struct Asked {
     client: OnUpgrade,
     protocol: HeaderValue,
+    /// How it has asked.
+    kind: Kind,
     /// What an HTTP/2 client leaves out of the handshake, and the upstream wants.
     key: Option<Key>,
     idle: Duration,
@@ -64,16 +66,14 @@ pub fn settle(head: &mut Request<()>, kind: Kind) -> Option<HeaderValue> {
 /// client of HTTP/2 can't do without (RFC 8441, section 4).
 pub fn ask(exchange: &mut Exchange, kind: Kind, route: &Route) -> Result<Option<Box<Asked>>, Fault> {
     let wanted = exchange.request.headers_mut().remove(header::UPGRADE);
-    let allowed = wanted.filter(|wanted| {
-        route.upgrades.iter().any(|name| wanted.as_bytes().eq_ignore_ascii_case(name.as_bytes()))
-    });
+    let allowed = wanted.filter(|wanted| route.upgrades.iter().any(|name| is(wanted, name.as_bytes())));
     let Some(protocol) = allowed else {
         return if kind == Kind::ExtendedConnect { Err(Fault::upgrade_refused()) } else { Ok(None) };
     };
-    let key = (kind == Kind::ExtendedConnect && protocol == "websocket").then(Key::random);
+    let key = (kind == Kind::ExtendedConnect && is(&protocol, b"websocket")).then(Key::random);
     exchange.request.headers_mut().insert(header::UPGRADE, protocol.clone());
     let client = hyper::upgrade::on(&mut exchange.request);
-    Ok(Some(Box::new(Asked { client, protocol, key, idle: route.timeout.tunnel })))
+    Ok(Some(Box::new(Asked { client, protocol, kind, key, idle: route.timeout.tunnel })))
 }
 
 impl Asked {
@@ -97,13 +97,13 @@ impl Asked {
     ) -> Result<Option<Box<Tunnel>>, Fault> {
         if head.status() != StatusCode::SWITCHING_PROTOCOLS {
             // To a client that has sent CONNECT it would mean that the tunnel stands.
-            if self.key.is_some() && head.status().is_success() {
-                return Err(Fault::upstream_broken("it answered a WebSocket handshake without switching"));
+            if self.kind == Kind::ExtendedConnect && head.status().is_success() {
+                return Err(Fault::upstream_broken("it answered without switching protocols"));
             }
             return Ok(None);
         }
-        let protocol = head.headers().get(header::UPGRADE).map(HeaderValue::as_bytes);
-        if !protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case(self.protocol.as_bytes())) {
+        let protocol = head.headers().get(header::UPGRADE);
+        if !protocol.is_some_and(|protocol| is(protocol, self.protocol.as_bytes())) {
             return Err(Fault::upstream_broken("it switched to a protocol that was not asked for"));
         }
         if self.key.as_ref().is_some_and(|key| !key.is_accepted(head.headers())) {
@@ -121,7 +121,7 @@ impl Tunnel {
     /// Makes of the upstream's agreement, as policies have left it, what the client expects.
     pub fn agree(&self, head: &mut Response<()>) {
         let headers = head.headers_mut();
-        if self.asked.key.is_some() {
+        if self.asked.kind == Kind::ExtendedConnect {
             headers.remove(header::SEC_WEBSOCKET_ACCEPT);
             *head.status_mut() = StatusCode::OK;
         } else {
@@ -138,6 +138,11 @@ impl Tunnel {
         drop(lease);
         traffic
     }
+}
+
+/// Names of protocols are compared without case (RFC 9110, section 7.8).
+fn is(protocol: &HeaderValue, name: &[u8]) -> bool {
+    protocol.as_bytes().eq_ignore_ascii_case(name)
 }
 
 fn has_body(headers: &HeaderMap) -> bool {
