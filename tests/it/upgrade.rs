@@ -264,6 +264,7 @@ async fn events_are_passed_on_one_by_one() {
             assert_eq!(piece, format!("data: {event}\n\n"));
             go.send(()).unwrap();
         }
-        assert_eq!(stream.piece().await.unwrap(), None);
+        // HTTP/2 may end it with an empty frame.
+        assert!(stream.piece().await.unwrap().is_none_or(|piece| piece.is_empty()));
     }
 }
