@@ -41,6 +41,7 @@ mod observe;
 mod swap;
 mod systemd;
 mod takeover;
+mod traces;
 
 mod examples;
 mod readme;

@@ -37,6 +37,7 @@
 pub mod body;
 mod certs;
 pub mod client;
+pub mod collector;
 pub mod dns;
 mod eventually;
 mod example;
@@ -51,6 +52,7 @@ pub mod wire;
 
 pub use certs::{Certs, Pair, rcgen};
 pub use client::{Answer, Client};
+pub use collector::Collector;
 pub use dns::Dns;
 pub use eventually::{PATIENCE, eventually, within};
 pub use example::Example;

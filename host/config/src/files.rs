@@ -14,7 +14,7 @@ use crate::value::{Value, check_name};
 use crate::written;
 
 /// The sections that only the main file has, whatever an include may.
-const MAIN_ONLY: &[&str] = &["include", "gateway", "log", "admin", "defaults"];
+const MAIN_ONLY: &[&str] = &["include", "gateway", "log", "trace", "admin", "defaults"];
 
 pub(crate) struct Files<'a> {
     pub(crate) main: Section<'a>,

@@ -19,6 +19,7 @@ mod gateway;
 mod log;
 mod resolver;
 mod target;
+mod trace;
 
 mod listener;
 mod plugin;
@@ -93,6 +94,7 @@ pub use settings::Settings;
 pub use suggest::did_you_mean;
 pub use target::{DotSegments, EmptySegments, EncodedSlashes, PathRules};
 pub use tls_version::TlsVersion;
+pub use trace::{Trace, TraceParent};
 pub use upstream::{
     Affinity, AffinityKey, Backoff, Balance, Breaker, Endpoint, Fallback, HashBy, Health, Hedge, Lookup,
     Outlier, Probe, ResponseHead, Retries, RetryBudget, SameSite, Scheme, StandIn, Trouble, Upstream,
@@ -120,6 +122,8 @@ pub struct Config {
     /// What stands in the files, for operators to see: by file, the main one first. Variables are as
     /// they are written, and what may be a secret is left out.
     pub written: serde_json::Value,
+    /// `[trace]`
+    pub trace: Option<Trace>,
     /// `[[listener]]`, in the order of the file; at least one.
     pub listeners: Vec<Listener>,
     /// `[plugin.NAME]`, by name.

@@ -12,6 +12,7 @@ use crate::route::Defaults;
 use crate::scope::{Named, Scope, Unique};
 use crate::section::Sink;
 use crate::source::{Document, Text};
+use crate::trace::Trace;
 use crate::twice::Asked;
 use crate::value::table;
 use crate::{
@@ -67,6 +68,7 @@ fn read(
 
     let gateway = files.main.table("gateway", Gateway::read);
     let log = files.main.table("log", Log::read);
+    let trace = files.main.optional("trace", table(Trace::read));
 
     let listener_names = Unique::new("listener");
     let addresses = Unique::new("listener address");
@@ -130,6 +132,7 @@ fn read(
         log: log?,
         admin: admin?,
         written: files.written(),
+        trace: trace?,
         listeners,
         plugins: plugins.items,
         upstreams: upstreams.items,

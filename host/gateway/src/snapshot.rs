@@ -12,7 +12,7 @@ use limen_wasm::{Plugin, Refused, Registry};
 
 use crate::head::forwarded::Forwarding;
 use crate::listener::Terms;
-use crate::observe::AccessLog;
+use crate::observe::{AccessLog, Tracer};
 use crate::pipeline::{Attached, Pipeline};
 use crate::route::{Action, MirrorState, RouteTable};
 use crate::settings;
@@ -28,6 +28,7 @@ pub struct Snapshot {
     pub paths: PathRules,
     pub forwarding: Forwarding,
     pub access_log: Option<Arc<AccessLog>>,
+    pub tracer: Option<Arc<Tracer>>,
     /// Whether anybody can read metrics.
     pub metrics: bool,
     /// Kept for the next build, should a plugin's file be broken then.
@@ -86,11 +87,12 @@ impl Snapshot {
     ) -> Result<(Snapshot, Vec<KeptBack>), Errors> {
         // Without `..`: a new section of the file has to say here what it means.
         let Config {
-            file: _,
+            file,
             files: _,
             folders: _,
             gateway,
             log,
+            trace,
             admin,
             written: _,
             listeners,
@@ -160,6 +162,15 @@ impl Snapshot {
                 Err(error) => errors.push(error),
             }
         }
+        let running = previous.and_then(|previous| previous.tracer.as_ref());
+        let tracer = trace.as_ref().and_then(|trace| match Tracer::new(trace, running) {
+            Ok(tracer) => Some(tracer),
+            Err(error) => {
+                let message = format!("spans can't be exported: {error}");
+                errors.push(ConfigError::new(limen_config::Place::file(file), message));
+                None
+            }
+        });
         let access_log = match log.access.as_ref().map(AccessLog::new).transpose() {
             Ok(access_log) => access_log.map(Arc::new),
             Err(error) => {
@@ -198,6 +209,7 @@ impl Snapshot {
             paths: gateway.path,
             forwarding: Forwarding::new(gateway),
             access_log,
+            tracer,
             metrics: admin.is_some(),
             plugins: live,
             upkeep: previous.map(|previous| previous.upkeep.clone()).unwrap_or_default(),

@@ -29,7 +29,8 @@ section! {
         /// the gateway answered itself, like "no_route" or "upstream_slow". `complete`: whether all of the
         /// answer was sent; `ended_by`: else who ended it, "client" or "upstream". `bytes_in`, `bytes_out`: of
         /// the bodies. `duration_us`: from the head of the request to the end of the answer; `upstream_us`: of
-        /// these, until the upstream's head was there; `policies_us`: in policies. `trace_id`.
+        /// these, until the upstream's head was there. `trace_id`:
+        /// with `[trace]`.
         /// `request.NAME`, `response.NAME`: a header. Default: id, client, method, host, path, status,
         /// reason, route, upstream, endpoint, attempts, bytes_in, bytes_out, duration_us, complete, ended_by.
         pub fields: Vec<Field> = section.or("fields", some(Field::read), Field::defaults()),
@@ -115,7 +116,7 @@ fn default_headers() -> Vec<HeaderName> {
     .to_vec()
 }
 
-fn default_query() -> Vec<String> {
+pub(crate) fn default_query() -> Vec<String> {
     let names = "access_token api_key apikey assertion auth client_secret code id_token jwt key pass passwd \
                  password pwd refresh_token secret session sig signature state token x-amz-credential \
                  x-amz-security-token x-amz-signature x-goog-signature";

@@ -34,7 +34,6 @@ pub enum Field {
     BytesOut,
     Duration,
     UpstreamTime,
-    PoliciesTime,
     TraceId,
     RequestHeader(HeaderName),
     ResponseHeader(HeaderName),
@@ -67,7 +66,6 @@ const NAMES: &[(&str, Field)] = &[
     ("bytes_out", Field::BytesOut),
     ("duration_us", Field::Duration),
     ("upstream_us", Field::UpstreamTime),
-    ("policies_us", Field::PoliciesTime),
     ("trace_id", Field::TraceId),
 ];
 

@@ -6,6 +6,7 @@ mod field;
 use crate::section::section;
 use crate::value::choice;
 
+pub(crate) use access::default_query;
 pub use access::{AccessLog, LogOutput};
 pub use field::Field;
 

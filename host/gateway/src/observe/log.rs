@@ -11,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use super::output::{self, Output, Writer};
+use super::trace;
 
 /// How long the end of the process waits for lines to be written.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
@@ -52,6 +53,7 @@ pub fn flush() {
 
 impl Drop for Started {
     fn drop(&mut self) {
+        trace::export::flush(FLUSH_LIMIT);
         flush();
     }
 }

@@ -6,6 +6,7 @@ pub mod log;
 #[allow(dead_code, unused_imports, reason = "the admin listener is to serve it")]
 pub mod metrics;
 pub mod output;
+pub mod trace;
 mod watch;
 
 use std::sync::Arc;
@@ -15,12 +16,14 @@ use crate::snapshot::Snapshot;
 pub use access_log::AccessLog;
 use access_log::Recorder;
 use metrics::{Meters, WorkerMeters};
+pub use trace::Tracer;
 pub use watch::{Arrived, Attempt, Attempts, End, Last, Watch};
 
 /// Who watches the exchanges of one worker.
 pub struct Observers {
     meters: Option<Meters>,
     access_log: Option<Recorder>,
+    tracer: Option<Arc<Tracer>>,
 }
 
 impl Observers {
@@ -28,6 +31,8 @@ impl Observers {
     pub fn new(snapshot: &Snapshot, meters: &Arc<WorkerMeters>) -> Option<Self> {
         let meters = snapshot.metrics.then(|| meters.enter(snapshot));
         let access_log = snapshot.access_log.clone().map(Recorder::new);
-        (meters.is_some() || access_log.is_some()).then_some(Observers { meters, access_log })
+        let tracer = snapshot.tracer.clone();
+        let anybody = meters.is_some() || access_log.is_some() || tracer.is_some();
+        anybody.then_some(Observers { meters, access_log, tracer })
     }
 }

@@ -11,6 +11,8 @@ use limen_policy::{Client, Exchange};
 use super::Observers;
 use super::detail::Detail;
 use super::metrics::{KnownMethod, Labels, Scheme, UpstreamMeters};
+use super::trace::context::TraceId;
+use super::trace::{Traced, TracedAttempt, Tracer};
 use crate::body::Upload;
 use crate::snapshot::Snapshot;
 use crate::upstream::Endpoint;
@@ -33,6 +35,8 @@ pub struct Watch {
     upstream: Cell<Option<usize>>,
     /// None if only metrics want to know.
     detail: Option<Box<Detail>>,
+    /// None without `[trace]`.
+    traced: Option<Box<Traced>>,
 }
 
 /// A request that has just arrived.
@@ -70,6 +74,9 @@ pub enum End {
 pub struct Ended<'a> {
     pub exchange: &'a Exchange,
     pub listener: &'a str,
+    /// The pattern of its route; empty if it matched none.
+    pub path: &'a str,
+    pub trace: Option<TraceId>,
     /// The last that was asked; empty if none was.
     pub upstream: &'a str,
     pub attempts: u32,
@@ -90,9 +97,12 @@ impl Watch {
         if let Some(meters) = &observers.meters {
             meters.begin(method, scheme);
         }
+        let started = Instant::now();
         let log = observers.access_log.as_ref().map(|recorder| &*recorder.log);
+        let traced = observers.tracer.as_ref().map(|tracer| Box::new(tracer.begin(head, started)));
+        let wants_detail = log.is_some() || traced.as_ref().is_some_and(|traced| traced.sampled);
         Watch {
-            started: Instant::now(),
+            started,
             listener,
             method,
             scheme,
@@ -101,7 +111,8 @@ impl Watch {
             status: Cell::default(),
             attempts: Cell::new(0),
             upstream: Cell::default(),
-            detail: log.map(|log| Detail::note(head, Some(log))),
+            detail: wants_detail.then(|| Detail::note(head, log)),
+            traced,
         }
     }
 
@@ -137,6 +148,8 @@ impl Watch {
         let ended = Ended {
             exchange,
             listener: snapshot.listeners.get(self.listener).map_or("", |listener| &listener.terms.name),
+            path: route.and_then(|number| snapshot.routes.get(number)).map_or("", |route| &route.path),
+            trace: self.traced.as_ref().map(|traced| traced.trace),
             upstream: self.upstream.get().map_or("", |number| snapshot.upstream_name(number)),
             attempts: self.attempts.get(),
             status,
@@ -147,6 +160,9 @@ impl Watch {
         };
         if let Some(recorder) = &observers.access_log {
             recorder.write(&ended, detail);
+        }
+        if let (Some(tracer), Some(traced)) = (&observers.tracer, &self.traced) {
+            tracer.end(traced, &ended, detail);
         }
     }
 
@@ -186,6 +202,9 @@ pub struct Attempts<'a> {
 pub struct Attempt<'a> {
     at: Attempts<'a>,
     started: Instant,
+    /// Which of the exchange's attempts it is, counted from 1.
+    number: u32,
+    traced: Option<TracedAttempt>,
     outcome: Outcome,
 }
 
@@ -209,7 +228,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// One begins. `headers` are those of the request as it goes to this endpoint.
-    pub fn begin(self, endpoint: &Endpoint, _headers: &mut HeaderMap) -> Attempt<'a> {
+    pub fn begin(self, endpoint: &Endpoint, headers: &mut HeaderMap) -> Attempt<'a> {
         let watch = self.watch;
         watch.attempts.set(watch.attempts.get() + 1);
         watch.upstream.set(Some(self.upstream));
@@ -219,7 +238,13 @@ impl<'a> Attempts<'a> {
             // Writing into memory does not fail.
             let _ = write!(text, "{}", endpoint.address);
         }
-        Attempt { at: self, started: Instant::now(), outcome: Outcome::Open }
+        let traced = self.tracing().map(|(tracer, traced)| tracer.attempt(traced, endpoint, headers));
+        let number = watch.attempts.get();
+        Attempt { at: self, started: Instant::now(), number, traced, outcome: Outcome::Open }
+    }
+
+    fn tracing(self) -> Option<(&'a Tracer, &'a Traced)> {
+        self.observers.tracer.as_deref().zip(self.watch.traced.as_deref())
     }
 }
 
@@ -251,6 +276,9 @@ impl Drop for Attempt<'_> {
             Outcome::Failed(error) => (None, error),
         };
         let Watch { method, scheme, .. } = *self.at.watch;
+        if let (Some(attempt), Some((tracer, traced))) = (self.traced.take(), self.at.tracing()) {
+            tracer.attempted(traced, attempt, method, (status, error), self.number, self.started);
+        }
         if let Some(meters) = self.at.meters {
             let labels = Labels { method, status, scheme, error, reason: "", overflow: false };
             meters.get(labels).duration.record_time(self.started.elapsed());

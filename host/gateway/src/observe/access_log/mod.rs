@@ -18,7 +18,8 @@ use super::log;
 use super::output::{self, Output, Writer};
 use super::watch::{End, Ended};
 use escape::{number, quote};
-use redact::{REDACTED, Redaction};
+use redact::REDACTED;
+pub use redact::Redaction;
 
 /// What is told of an exchange, and where.
 pub struct AccessLog {
@@ -72,7 +73,7 @@ impl AccessLog {
                 .expected("a file that can be made or written")
             })?),
         };
-        let redaction = Redaction::new(terms);
+        let redaction = Redaction::new(&terms.redact_headers, &terms.redact_query);
         let (mut request_headers, mut response_headers) = (Vec::new(), Vec::new());
         let columns = terms.fields.iter().map(|field| {
             let name = field.name();
@@ -231,7 +232,7 @@ impl Line<'_> {
             Field::BytesOut => self.number(ended.sent),
             Field::Duration => self.number(micros(ended.time)),
             Field::UpstreamTime => detail.upstream_time.get().is_some_and(|time| self.number(micros(time))),
-            Field::PoliciesTime | Field::TraceId => false,
+            Field::TraceId => ended.trace.as_ref().is_some_and(|trace| self.word(trace)),
             // They have places of their own.
             Field::UserAgent | Field::Referer | Field::RequestHeader(_) | Field::ResponseHeader(_) => false,
         }

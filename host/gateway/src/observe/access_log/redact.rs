@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use http::HeaderName;
-use limen_config::AccessLog;
 
 /// What stands in place of a secret.
 pub const REDACTED: &str = "[redacted]";
@@ -14,14 +13,12 @@ const SEPARATORS: [char; 4] = ['&', ';', '#', '?'];
 /// The names whose values are secrets.
 pub struct Redaction {
     headers: Vec<HeaderName>,
-    /// In lower case.
     parameters: Vec<String>,
 }
 
 impl Redaction {
-    pub fn new(log: &AccessLog) -> Self {
-        let parameters = log.redact_query.iter().map(|name| name.to_ascii_lowercase()).collect();
-        Redaction { headers: log.redact_headers.clone(), parameters }
+    pub fn new(headers: &[HeaderName], parameters: &[String]) -> Self {
+        Redaction { headers: headers.to_vec(), parameters: parameters.to_vec() }
     }
 
     /// Whether the values of this header are secrets.

@@ -1,6 +1,7 @@
 //! A scrape: the workers added up, and what the rooms have counted themselves.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::cell::{DURATIONS, SIZES, Total};
 use super::endpoints;
@@ -8,6 +9,7 @@ use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
 use super::{Metrics, lock};
 use crate::observe::output;
+use crate::observe::trace::export;
 use crate::route::MirrorCounts;
 use crate::snapshot::Snapshot;
 
@@ -147,6 +149,21 @@ fn about(snapshot: &Snapshot, text: &mut Text) {
         "limen_log_dropped_lines",
         "Lines of the log that were dropped, because whoever reads them is slow or gone.",
         dropped.iter().map(|(set, lines)| (set, *lines)),
+    );
+    let mut spans = [("exported", 0), ("dropped", 0), ("failed", 0)];
+    let exporters = export::all();
+    for counts in &exporters {
+        let of_one = [&counts.exported, &counts.dropped, &counts.failed];
+        for ((_, sum), count) in spans.iter_mut().zip(of_one) {
+            *sum += count.load(Relaxed);
+        }
+    }
+    let spans = spans.map(|(outcome, count)| (LabelSet::default().with("outcome", outcome), count));
+    let spans = spans.iter().filter(|_| !exporters.is_empty());
+    text.counters(
+        "limen_trace_spans",
+        "What became of spans: exported, dropped at a full queue, or failed to reach the collector.",
+        spans.map(|(set, count)| (set, *count)),
     );
     let none = LabelSet::default();
     text.gauges("limen_routes", "Routes of the configuration.", [(&none, snapshot.routes.len() as f64)]);
