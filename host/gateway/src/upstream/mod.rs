@@ -43,8 +43,12 @@ pub use here::Picked;
 pub use lease::Lease;
 pub use pool::Pools;
 use resilience::Counts;
+#[allow(unused_imports, reason = "for metrics, which the admin listener is to serve")]
+pub use resilience::{Counted, Standing};
 pub use resilience::{Permit, Reader};
 pub use shared::Shared;
+#[allow(unused_imports, reason = "for metrics, which the admin listener is to serve")]
+pub use tally::ConnectionCounts;
 pub use upkeep::Upkeep;
 
 pub struct Upstream {

@@ -9,6 +9,7 @@ mod endpoints;
 mod render;
 mod series;
 mod text;
+mod upstreams;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

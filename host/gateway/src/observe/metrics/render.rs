@@ -7,7 +7,7 @@ use super::cell::{DURATIONS, SIZES, Total};
 use super::endpoints;
 use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
-use super::{Metrics, lock};
+use super::{Metrics, lock, upstreams};
 use crate::observe::output;
 use crate::observe::trace::export;
 use crate::route::MirrorCounts;
@@ -21,6 +21,7 @@ pub fn render(metrics: &Metrics, snapshot: &Snapshot, format: Format) -> String 
     server(metrics, &mut text);
     client(metrics, &mut text);
     mirrors(snapshot, &mut text);
+    upstreams::render(snapshot, &mut text);
     about(snapshot, &mut text);
     text.finish()
 }
