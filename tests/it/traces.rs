@@ -26,10 +26,10 @@ fn of_path(path: &str) -> impl Fn(&Span) -> bool {
 async fn a_trace_goes_on_through_the_gateway() {
     let (origin, collector) = (Origin::start(), Collector::start().await);
     let keys = "service_name = \"edge\"\nheaders = { authorization = \"Bearer let-me-in\" }";
-    let rest = [trace(&collector, keys), route("/users/{id}", "")].join("\n");
+    let rest = [trace(&collector, keys), route("/things/{id}", "")].join("\n");
     let gateway = Gateway::start(config(&origin, &rest)).await;
     for (client, version) in [(Client::http1(), "1.1"), (Client::http2(), "2")] {
-        let path = format!("/users/{version}");
+        let path = format!("/things/{version}");
         let request = client.get(gateway.url(&format!("{path}?q=1&token=s3cret")));
         let request = request.header("traceparent", &format!("00-{TRACE}-{PARENT}-01"));
         let answer = request.header("tracestate", "vendor=x").header("user-agent", "me/1").send().await;
@@ -41,7 +41,7 @@ async fn a_trace_goes_on_through_the_gateway() {
         assert_eq!((server.kind, attempt.kind), (SERVER, CLIENT));
         assert_eq!((hex(&server.trace_id), hex(&attempt.trace_id)), (TRACE.to_owned(), TRACE.to_owned()));
         assert_eq!(hex(&server.parent_span_id), PARENT);
-        assert_eq!((&*server.name, &*attempt.name), ("GET /users/{id}", "GET"));
+        assert_eq!((&*server.name, &*attempt.name), ("GET /things/{id}", "GET"));
         let told = &answer.json()["headers"];
         assert_eq!(told["traceparent"], format!("00-{TRACE}-{}-01", hex(&attempt.span_id)));
         assert_eq!(told["tracestate"], "vendor=x");
@@ -49,7 +49,7 @@ async fn a_trace_goes_on_through_the_gateway() {
             ("http.request.method", "GET"),
             ("url.scheme", "http"),
             ("url.query", "q=1&token=[redacted]"),
-            ("http.route", "/users/{id}"),
+            ("http.route", "/things/{id}"),
             ("http.response.status_code", "200"),
             ("network.protocol.version", version),
             ("client.address", "127.0.0.1"),
