@@ -29,8 +29,7 @@ section! {
         /// the gateway answered itself, like "no_route" or "upstream_slow". `complete`: whether all of the
         /// answer was sent; `ended_by`: else who ended it, "client" or "upstream". `bytes_in`, `bytes_out`: of
         /// the bodies. `duration_us`: from the head of the request to the end of the answer; `upstream_us`: of
-        /// these, until the upstream's head was there. `trace_id`:
-        /// with `[trace]`.
+        /// these, until the upstream's head was there. `trace_id`: with `[trace]`.
         /// `request.NAME`, `response.NAME`: a header. Default: id, client, method, host, path, status,
         /// reason, route, upstream, endpoint, attempts, bytes_in, bytes_out, duration_us, complete, ended_by.
         pub fields: Vec<Field> = section.or("fields", some(Field::read), Field::defaults()),

@@ -1,9 +1,8 @@
-//! What operators see: the log, a line for each exchange, metrics.
+//! What operators see: the log, a line for each exchange, metrics, traces.
 
 mod access_log;
 mod detail;
 pub mod log;
-#[allow(dead_code, unused_imports, reason = "the admin listener is to serve it")]
 pub mod metrics;
 pub mod output;
 pub mod trace;

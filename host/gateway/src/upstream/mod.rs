@@ -15,7 +15,6 @@ mod resilience;
 mod resolve;
 mod shared;
 mod source;
-#[allow(dead_code, unused_imports, reason = "the admin listener is to show it")]
 pub mod status;
 mod tally;
 mod upkeep;
@@ -43,11 +42,8 @@ pub use here::Picked;
 pub use lease::Lease;
 pub use pool::Pools;
 use resilience::Counts;
-#[allow(unused_imports, reason = "for metrics, which the admin listener is to serve")]
-pub use resilience::{Counted, Standing};
-pub use resilience::{Permit, Reader};
+pub use resilience::{Counted, Permit, Reader, Standing};
 pub use shared::Shared;
-#[allow(unused_imports, reason = "for metrics, which the admin listener is to serve")]
 pub use tally::ConnectionCounts;
 pub use upkeep::Upkeep;
 

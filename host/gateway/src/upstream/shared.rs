@@ -72,7 +72,6 @@ impl Shared {
     }
 
     /// What happened to its requests since the gateway was started, and how it is now.
-    #[allow(dead_code, reason = "for metrics and the admin listener, which are about to come")]
     pub fn resilience(&self) -> (Counted, resilience::Standing) {
         (self.counts.read(), self.resilience.as_ref().map(Resilience::standing).unwrap_or_default())
     }

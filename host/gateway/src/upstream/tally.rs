@@ -100,7 +100,6 @@ impl Tallies {
         tally
     }
 
-    #[allow(dead_code, reason = "for those who show it to operators")]
     pub fn counts(&self) -> ConnectionCounts {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.live.iter().fold(all.gone, |sum, tally| sum.plus(tally.counts()))

@@ -13,12 +13,14 @@ const SEPARATORS: [char; 4] = ['&', ';', '#', '?'];
 /// The names whose values are secrets.
 pub struct Redaction {
     headers: Vec<HeaderName>,
+    /// In lower case.
     parameters: Vec<String>,
 }
 
 impl Redaction {
     pub fn new(headers: &[HeaderName], parameters: &[String]) -> Self {
-        Redaction { headers: headers.to_vec(), parameters: parameters.to_vec() }
+        let parameters = parameters.iter().map(|name| name.to_ascii_lowercase()).collect();
+        Redaction { headers: headers.to_vec(), parameters }
     }
 
     /// Whether the values of this header are secrets.

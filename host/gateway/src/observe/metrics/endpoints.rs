@@ -1,8 +1,8 @@
-//! How endpoints of upstreams are. Their number is the configuration's and DNS's, which bounds it.
+//! How endpoints of upstreams are, and their connections. Their number is the configuration's and DNS's, which bounds it.
 
 use super::text::{LabelSet, Text};
 use crate::snapshot::Snapshot;
-use crate::upstream::Shared;
+use crate::upstream::{ConnectionCounts, Shared};
 use crate::upstream::status::{Condition, Status};
 
 pub fn render(snapshot: &Snapshot, text: &mut Text) {
@@ -20,6 +20,11 @@ pub fn render(snapshot: &Snapshot, text: &mut Text) {
         "limen_endpoint_used",
         "Whether an endpoint gets requests.",
         sets.iter().map(|(set, status)| (set, is(status.is_used))),
+    );
+    text.gauges(
+        "limen_endpoint_requests",
+        "Requests under way, where the way of balancing counts them.",
+        sets.iter().map(|(set, status)| (set, status.endpoint.in_flight() as f64)),
     );
     text.counters(
         "limen_endpoint_ejections",
@@ -39,20 +44,26 @@ pub fn render(snapshot: &Snapshot, text: &mut Text) {
         "Health checks of an endpoint, by their result.",
         checks.iter().map(|(set, count)| (set, *count)),
     );
-    let named = snapshot.upstreams.iter().filter(|upstream| upstream.has_names());
-    let resolutions: Vec<_> = named
-        .flat_map(|upstream| {
-            let set = |result| {
-                LabelSet::default().with("limen_upstream", &upstream.terms.name).with("result", result)
-            };
-            [(set("resolved"), upstream.resolutions()), (set("failed"), upstream.failed_resolutions())]
-        })
-        .collect();
-    text.counters(
-        "limen_upstream_resolutions",
-        "How often names of endpoints were resolved, by the result.",
-        resolutions.iter().map(|(set, count)| (set, *count)),
+    connections(&sets, text);
+}
+
+fn connections(sets: &[(LabelSet, &Status)], text: &mut Text) {
+    let counted: Vec<_> =
+        sets.iter().map(|(set, status)| (set, status.endpoint.connections.counts())).collect();
+    text.gauges(
+        "limen_endpoint_connections",
+        "Connections to an endpoint that are open.",
+        counted.iter().map(|(set, counts)| (*set, counts.open as f64)),
     );
+    let counters: [(&str, &str, fn(&ConnectionCounts) -> u64); 4] = [
+        ("limen_endpoint_connections_made", "Connections made.", |it| it.made),
+        ("limen_endpoint_connections_reused", "Requests that found a connection.", |it| it.reused),
+        ("limen_endpoint_connections_failed", "Connections that could not be made.", |it| it.failed),
+        ("limen_endpoint_tls_failed", "TLS handshakes that failed.", |it| it.tls_failed),
+    ];
+    for (name, help, read) in counters {
+        text.counters(name, help, counted.iter().map(|(set, counts)| (*set, read(counts))));
+    }
 }
 
 fn labels(upstream: &Shared, status: &Status) -> LabelSet {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::cell::{DURATIONS, SIZES, Total};
-use super::endpoints;
 use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
-use super::{Metrics, lock, upstreams};
+use super::{Metrics, endpoints, lock, upstreams};
 use crate::observe::output;
 use crate::observe::trace::export;
 use crate::route::MirrorCounts;
@@ -22,6 +21,7 @@ pub fn render(metrics: &Metrics, snapshot: &Snapshot, format: Format) -> String 
     client(metrics, &mut text);
     mirrors(snapshot, &mut text);
     upstreams::render(snapshot, &mut text);
+    endpoints::render(snapshot, &mut text);
     about(snapshot, &mut text);
     text.finish()
 }
