@@ -228,3 +228,30 @@ async fn a_file_that_cannot_be_written_is_a_mistake_of_the_configuration() {
         assert!(checked.stderr.contains("can't write the access log"), "{}", checked.stderr);
     }
 }
+
+/// An id is taken over from those who may give one, and only if it is one.
+#[tokio::test]
+async fn ids_are_made_or_taken_over() {
+    let origin = Origin::start();
+    for (keys, trusted) in [
+        ("request_id = { trust = 'always' }", true),
+        ("request_id = { trust = 'proxies' }\ntrusted_proxies = ['127.0.0.1']", true),
+        ("request_id = { trust = 'proxies' }", false),
+        ("request_id = {}", false),
+    ] {
+        let rest = [access(""), route("/**", "")].join("\n");
+        let text = format!("[gateway]\n{keys}\n{}", config(&origin, &rest));
+        let gateway = Gateway::start(text).await;
+        for client in [Client::http1(), Client::http2()] {
+            for (brought, is_usable) in [("abc-1", true), ("a b", false), (&*"x".repeat(129), false)] {
+                gateway.forget_log();
+                let answer = client.get(gateway.url("/id")).header("x-request-id", brought).send().await;
+                let id = answer.header("x-request-id").unwrap().to_owned();
+                assert_eq!(id == brought, trusted && is_usable, "{keys}: {id}");
+                assert!(id == brought || id.len() == 32, "{keys}: {id}");
+                assert_eq!(answer.json()["headers"]["x-request-id"], *id);
+                line(&gateway, |line| line["id"] == *id).await;
+            }
+        }
+    }
+}

@@ -7,10 +7,11 @@ use ipnet::IpNet;
 
 use crate::forwarded::{self, Forwarded};
 use crate::network::network;
+use crate::request_id::RequestIds;
 use crate::resolver::Resolver;
 use crate::section::section;
 use crate::target::PathRules;
-use crate::value::{Value, duration, integer, list, path};
+use crate::value::{Value, duration, integer, list, path, table};
 
 section! {
     /// `[gateway]`: the process as a whole. Only in the main file.
@@ -52,6 +53,9 @@ section! {
         /// request with `Via`: then leave it out.
         pub forwarded: Vec<Forwarded> =
             section.or("forwarded", forwarded::kinds, vec![Forwarded::XForwarded, Forwarded::Via]),
+
+        /// `request_id`: names exchanges for the upstream and the client. Default: left out.
+        pub request_id: Option<RequestIds> = section.optional("request_id", table(RequestIds::read)),
 
         /// `path`: how the paths of requests are spelt.
         pub path: PathRules = section.table("path", PathRules::read),

@@ -15,7 +15,7 @@ use limen_policy::{Client, Exchange};
 use crate::body::{Bounds, RequestBody, ResponseBody, StreamError};
 use crate::forward::{self, Time, Way};
 use crate::grpc;
-use crate::head::{self, Kind, Traits};
+use crate::head::{self, Kind, Traits, request_id};
 use crate::listener::Connection;
 use crate::observe::{Arrived, End, Last, Watch};
 use crate::pipeline::{Decision, Progress};
@@ -203,12 +203,16 @@ impl Live {
         connection: Rc<Connection>,
         world: Rc<World>,
         client: Client,
-        head: Request<()>,
+        mut head: Request<()>,
         route: Option<usize>,
         watch: Option<Watch>,
     ) -> Box<Self> {
         let facts = route.map(|number| world.facts(number)).unwrap_or_default();
-        let id = connection.worker.next_id();
+        let mut id = connection.worker.next_id();
+        if let Some(ids) = &world.snapshot.request_ids {
+            let is_proxy = world.snapshot.forwarding.trusts(client.peer.ip());
+            request_id::settle(ids, is_proxy, &mut head, &mut id);
+        }
         let exchange = Box::new(Exchange::new(id, client, facts, head));
         let progress = Progress::default();
         let (sent, end, told, tunnel) = (0, End::default(), false, None);
@@ -229,6 +233,9 @@ impl Live {
         }
         if let Some(tunnel) = &tunnel {
             tunnel.agree(&mut head);
+        }
+        if let Some(ids) = &self.world.snapshot.request_ids {
+            request_id::tell(ids, &mut head, &self.exchange.id);
         }
         *self.exchange.response.status_mut() = head.status();
         if self.policies_want_to_know() {

@@ -192,7 +192,7 @@ impl Pipeline {
         if let Some(place) = progress.seats.get_mut(number) {
             *place = Place::Out;
         }
-        let (id, name, route) = (exchange.id, attached.name.as_str(), exchange.route.name.as_str());
+        let (id, name, route) = (&exchange.id, attached.name.as_str(), exchange.route.name.as_str());
         let phase = exchange.phase();
         if phase == Phase::Log || attached.on_error == OnError::Skip {
             tracing::warn!(%id, policy = name, route, phase = phase.name(), "policy failed, skipped: {failure}");

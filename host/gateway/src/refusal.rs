@@ -233,12 +233,12 @@ thread_local! {
 /// Makes the fault the exchange's answer, and tells the log.
 pub fn respond(fault: Fault, exchange: &mut Exchange) {
     log(&fault, exchange);
-    let (head, body) = problem(&fault, exchange.id);
+    let (head, body) = problem(&fault, &exchange.id);
     exchange.answer_locally(head, body, fault.code);
 }
 
 /// The problem+json (RFC 9457) that the client reads.
-fn problem(fault: &Fault, id: RequestId) -> (Response<()>, Bytes) {
+fn problem(fault: &Fault, id: &RequestId) -> (Response<()>, Bytes) {
     let body = serde_json::json!({
         "type": "about:blank",
         "title": fault.status.canonical_reason().unwrap_or("Error"),
@@ -269,7 +269,7 @@ fn problem(fault: &Fault, id: RequestId) -> (Response<()>, Bytes) {
 }
 
 fn log(fault: &Fault, exchange: &Exchange) {
-    let (id, status, reason) = (exchange.id, fault.status.as_u16(), fault.reason.as_str());
+    let (id, status, reason) = (&exchange.id, fault.status.as_u16(), fault.reason.as_str());
     let (route, client) = (exchange.route.name.as_str(), exchange.client.address);
     let (method, path) = (exchange.request.method(), exchange.request.uri().path());
     match fault.blame {

@@ -27,6 +27,7 @@ pub struct Snapshot {
     /// How paths are spelt.
     pub paths: PathRules,
     pub forwarding: Forwarding,
+    pub request_ids: Option<limen_config::RequestIds>,
     pub access_log: Option<Arc<AccessLog>>,
     pub tracer: Option<Arc<Tracer>>,
     /// Whether anybody can read metrics.
@@ -208,6 +209,7 @@ impl Snapshot {
             upstreams: built_upstreams,
             paths: gateway.path,
             forwarding: Forwarding::new(gateway),
+            request_ids: gateway.request_id.clone(),
             access_log,
             tracer,
             metrics: admin.is_some(),

@@ -125,7 +125,7 @@ impl Worker {
     pub fn next_id(&self) -> RequestId {
         let number = self.requests.get();
         self.requests.set(number.wrapping_add(1));
-        RequestId { worker: self.seed, number }
+        RequestId { worker: self.seed, number, given: None }
     }
 
     /// Makes an edition the present: its snapshot a world, its sockets doors. Connections to endpoints

@@ -138,15 +138,20 @@ impl Default for Parameters {
 
 /// Names one exchange in the log and in the gateway's own answers: 32 hexadecimal digits, unique as
 /// far as the 64 random bits that each worker starts with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestId {
     pub worker: u64,
     pub number: u64,
+    /// Another name, from somebody who may give one.
+    pub given: Option<Arc<str>>,
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}{:016x}", self.worker, self.number)
+        match &self.given {
+            Some(given) => f.write_str(given),
+            None => write!(f, "{:016x}{:016x}", self.worker, self.number),
+        }
     }
 }
 

@@ -85,7 +85,7 @@ impl Forwarding {
         }
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub fn trusts(&self, address: IpAddr) -> bool {
         // An IPv4 client of an IPv6 socket is still one of IPv4.
         !self.trusted.is_empty() && {
             let address = address.to_canonical();

@@ -3,6 +3,7 @@
 pub mod forwarded;
 pub mod hop_by_hop;
 mod path;
+pub mod request_id;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};

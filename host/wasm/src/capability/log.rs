@@ -75,7 +75,7 @@ impl State {
     fn write_line(&mut self, level: Level, message: &str) -> bool {
         let plugin = &*self.grounds.plugin;
         let route = &*self.exchange.route.name;
-        let id = self.exchange.id;
+        let id = &self.exchange.id;
         match self.log.take(message.len()) {
             Allowed::No => return false,
             Allowed::NotAnyMore => {
