@@ -37,6 +37,7 @@ mod plugins;
 mod admin;
 mod config;
 mod lifecycle;
+mod metrics;
 mod observe;
 mod swap;
 mod systemd;

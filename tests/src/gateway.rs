@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
@@ -245,7 +245,19 @@ impl Setup {
     /// Starts the gateway and waits until it says that it is ready.
     pub async fn start(self) -> Gateway {
         let mut child = self.command(&["run", CONFIG]).spawn().unwrap();
-        let log = follow(&mut child);
+        let stderr = child.stderr.take();
+        self.started(child, stderr).await
+    }
+
+    /// The same, but nobody ever reads what it writes to stderr.
+    pub async fn start_unread(self) -> Gateway {
+        let child = self.command(&["run", CONFIG]).spawn().unwrap();
+        self.started(child, None).await
+    }
+
+    async fn started(self, mut child: Child, stderr: Option<ChildStderr>) -> Gateway {
+        let stdout = child.stdout.take();
+        let log = follow(stdout, stderr);
         let gateway = Gateway { dir: self.dir, child, log, log_start: AtomicUsize::new(0) };
         gateway.wait_for_line("limen to say `ready`", |line| line == "ready").await;
         assert!(!gateway.listeners().is_empty(), "limen is ready, but said nowhere `listening on`");
@@ -315,11 +327,12 @@ fn limen() -> PathBuf {
 }
 
 /// Collects both outputs, line by line; the channel closes when the process has closed both.
-fn follow(child: &mut Child) -> watch::Receiver<Vec<String>> {
+fn follow(stdout: Option<ChildStdout>, stderr: Option<ChildStderr>) -> watch::Receiver<Vec<String>> {
     let (sender, log) = watch::channel(vec![]);
     let sender = std::sync::Arc::new(sender);
-    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    for output in [Box::new(stdout) as Box<dyn Read + Send>, Box::new(stderr)] {
+    let stdout = stdout.map(|it| Box::new(it) as Box<dyn Read + Send>);
+    let stderr = stderr.map(|it| Box::new(it) as Box<dyn Read + Send>);
+    for output in stdout.into_iter().chain(stderr) {
         let sender = sender.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {

@@ -75,7 +75,7 @@ async fn metrics_page(State(admin): Known, headers: HeaderMap) -> Response {
     let Some(edition) = admin.edition() else { return starting() };
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let format = Format::accepted(accept);
-    let text = metrics::render(&admin.metrics, &edition.snapshot, format);
+    let text = metrics::render(&admin.metrics, &edition.snapshot, &admin.reloads, format);
     answer::with_type(StatusCode::OK, format.content_type(), text)
 }
 

@@ -70,7 +70,6 @@ impl Trouble {
     }
 }
 
-#[allow(dead_code, reason = "for metrics and the admin listener")]
 impl Counters {
     /// Connections that are open now.
     pub fn open(&self) -> usize {

@@ -2,8 +2,8 @@
 
 use super::text::{LabelSet, Text};
 use crate::snapshot::Snapshot;
-use crate::upstream::{ConnectionCounts, Shared};
 use crate::upstream::status::{Condition, Status};
+use crate::upstream::{ConnectionCounts, Shared};
 
 pub fn render(snapshot: &Snapshot, text: &mut Text) {
     let upstreams = || snapshot.upstreams.iter().map(|upstream| (upstream, upstream.status()));

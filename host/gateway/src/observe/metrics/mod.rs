@@ -6,6 +6,7 @@
 
 mod cell;
 mod endpoints;
+mod listeners;
 mod render;
 mod series;
 mod text;

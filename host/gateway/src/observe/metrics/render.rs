@@ -2,27 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::UNIX_EPOCH;
 
 use super::cell::{DURATIONS, SIZES, Total};
 use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
-use super::{Metrics, endpoints, lock, upstreams};
+use super::{Metrics, endpoints, listeners, lock, upstreams};
 use crate::observe::output;
 use crate::observe::trace::export;
+use crate::reload::Record;
 use crate::route::MirrorCounts;
 use crate::snapshot::Snapshot;
 
 const NANOS: f64 = 1e9;
 
 /// All metrics, as text.
-pub fn render(metrics: &Metrics, snapshot: &Snapshot, format: Format) -> String {
+pub fn render(metrics: &Metrics, snapshot: &Snapshot, reloads: &Record, format: Format) -> String {
     let mut text = Text::new(format);
     server(metrics, &mut text);
     client(metrics, &mut text);
+    listeners::render(snapshot, &mut text);
     mirrors(snapshot, &mut text);
     upstreams::render(snapshot, &mut text);
     endpoints::render(snapshot, &mut text);
-    about(snapshot, &mut text);
+    logs_and_spans(&mut text);
+    about(snapshot, reloads, &mut text);
     text.finish()
 }
 
@@ -139,10 +143,8 @@ fn mirrors(snapshot: &Snapshot, text: &mut Text) {
     text.gauges("limen_mirror_in_flight", "Copies of requests that are under way.", under_way);
 }
 
-/// The process and what it runs.
-fn about(snapshot: &Snapshot, text: &mut Text) {
-    let build = LabelSet::default().with("version", env!("CARGO_PKG_VERSION"));
-    text.gauges("limen_build_info", "Which version this is.", [(&build, 1.0)]);
+/// What became of lines and spans on their way out.
+fn logs_and_spans(text: &mut Text) {
     let dropped = output::dropped().into_iter();
     let dropped: Vec<_> =
         dropped.map(|(to, lines)| (LabelSet::default().with("output", output::name(&to)), lines)).collect();
@@ -166,7 +168,40 @@ fn about(snapshot: &Snapshot, text: &mut Text) {
         "What became of spans: exported, dropped at a full queue, or failed to reach the collector.",
         spans.map(|(set, count)| (set, *count)),
     );
+}
+
+/// The process and what it runs.
+fn about(snapshot: &Snapshot, reloads: &Record, text: &mut Text) {
+    let build = LabelSet::default().with("version", env!("CARGO_PKG_VERSION"));
+    text.gauges("limen_build_info", "Which version this is.", [(&build, 1.0)]);
+    let result = |result| LabelSet::default().with("result", result);
+    text.counters(
+        "limen_reloads",
+        "Reloads of the configuration since the start, by what became of them.",
+        [(&result("applied"), reloads.applied()), (&result("refused"), reloads.refused())],
+    );
     let none = LabelSet::default();
+    if let Some(last) = reloads.last() {
+        let at = last.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        text.gauges(
+            "limen_last_reload_applied",
+            "1 if the last reload was applied, 0 if it was refused and the configuration before it serves on.",
+            [(&none, f64::from(u8::from(last.result.is_ok())))],
+        );
+        text.gauges("limen_last_reload_time_seconds", "When that was.", [(&none, at.as_secs_f64())]);
+    }
+    let plugins: Vec<_> = snapshot
+        .plugins
+        .iter()
+        .map(|(name, plugin)| {
+            LabelSet::default().with("limen_plugin", name).with("version", plugin.version.id())
+        })
+        .collect();
+    text.gauges(
+        "limen_plugin_info",
+        "Which version of each plugin is in force: the beginning of its digest.",
+        plugins.iter().map(|set| (set, 1.0)),
+    );
     text.gauges("limen_routes", "Routes of the configuration.", [(&none, snapshot.routes.len() as f64)]);
 }
 

@@ -9,14 +9,15 @@ use crate::upstream::{Counted, Shared, Standing};
 type Row<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
 pub fn render(snapshot: &Snapshot, text: &mut Text) {
-    let known: Vec<_> = snapshot
-        .upstreams
-        .iter()
-        .map(|upstream| (labels(upstream), upstream.resilience()))
-        .collect();
+    let known: Vec<_> =
+        snapshot.upstreams.iter().map(|upstream| (labels(upstream), upstream.resilience())).collect();
     let counters: [Row<Counted, u64>; 9] = [
         ("limen_upstream_retries", "Requests that were sent again.", |it| it.retries),
-        ("limen_upstream_retries_refused", "Requests that were not sent again because the retry budget was spent.", |it| it.retries_refused),
+        (
+            "limen_upstream_retries_refused",
+            "Requests that were not sent again because the retry budget was spent.",
+            |it| it.retries_refused,
+        ),
         ("limen_upstream_hedges", "Requests that were sent to one more endpoint.", |it| it.hedges),
         ("limen_upstream_hedges_won", "Hedges whose answer was taken.", |it| it.hedges_won),
         ("limen_upstream_timeouts", "Tries that took too long.", |it| it.timeouts),
