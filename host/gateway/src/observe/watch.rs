@@ -204,7 +204,8 @@ pub struct Attempt<'a> {
     started: Instant,
     /// Which of the exchange's attempts it is, counted from 1.
     number: u32,
-    traced: Option<TracedAttempt>,
+    /// In a box: it is part of the future of every request, and rare.
+    traced: Option<Box<TracedAttempt>>,
     outcome: Outcome,
 }
 
@@ -238,7 +239,8 @@ impl<'a> Attempts<'a> {
             // Writing into memory does not fail.
             let _ = write!(text, "{}", endpoint.address);
         }
-        let traced = self.tracing().map(|(tracer, traced)| tracer.attempt(traced, endpoint, headers));
+        let traced =
+            self.tracing().map(|(tracer, traced)| Box::new(tracer.attempt(traced, endpoint, headers)));
         let number = watch.attempts.get();
         Attempt { at: self, started: Instant::now(), number, traced, outcome: Outcome::Open }
     }
@@ -277,7 +279,7 @@ impl Drop for Attempt<'_> {
         };
         let Watch { method, scheme, .. } = *self.at.watch;
         if let (Some(attempt), Some((tracer, traced))) = (self.traced.take(), self.at.tracing()) {
-            tracer.attempted(traced, attempt, method, (status, error), self.number, self.started);
+            tracer.attempted(traced, *attempt, method, (status, error), self.number, self.started);
         }
         if let Some(meters) = self.at.meters {
             let labels = Labels { method, status, scheme, error, reason: "", overflow: false };
