@@ -5,6 +5,9 @@ use crate::snapshot::Snapshot;
 use crate::upstream::status::{Condition, Status};
 use crate::upstream::{ConnectionCounts, Shared};
 
+/// A name, what it says, and how it is read.
+type Count = (&'static str, &'static str, fn(&ConnectionCounts) -> u64);
+
 pub fn render(snapshot: &Snapshot, text: &mut Text) {
     let upstreams = || snapshot.upstreams.iter().map(|upstream| (upstream, upstream.status()));
     let all: Vec<_> =
@@ -55,7 +58,7 @@ fn connections(sets: &[(LabelSet, &Status)], text: &mut Text) {
         "Connections to an endpoint that are open.",
         counted.iter().map(|(set, counts)| (*set, counts.open as f64)),
     );
-    let counters: [(&str, &str, fn(&ConnectionCounts) -> u64); 4] = [
+    let counters: [Count; 4] = [
         ("limen_endpoint_connections_made", "Connections made.", |it| it.made),
         ("limen_endpoint_connections_reused", "Requests that found a connection.", |it| it.reused),
         ("limen_endpoint_connections_failed", "Connections that could not be made.", |it| it.failed),

@@ -4,12 +4,15 @@ use super::text::{LabelSet, Text};
 use crate::listener::{Counters, Trouble};
 use crate::snapshot::Snapshot;
 
+/// The value of a label, and how what it stands for is read.
+type Count = (&'static str, fn(&Counters) -> u64);
+
 /// A family with one label that tells its counters apart.
 struct Family {
     name: &'static str,
     help: &'static str,
     label: &'static str,
-    counters: [(&'static str, fn(&Counters) -> u64); 2],
+    counters: [Count; 2],
 }
 
 const FAMILIES: [Family; 3] = [
