@@ -172,7 +172,6 @@ fn requests() -> Vec<(&'static str, Fate, String)> {
 }
 
 #[tokio::test]
-#[ignore = "to be run first"]
 async fn every_request_has_one_meaning() {
     let recorder = Recorder::start().await;
     let origin = Origin::start();
