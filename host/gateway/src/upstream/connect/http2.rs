@@ -1,10 +1,9 @@
 //! HTTP/2 to an endpoint: many requests at a time on one connection.
 
 use std::cell::{Cell, RefCell};
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Waker};
 
 use http::header;
 use http::uri::{self, Authority, PathAndQuery};
@@ -14,8 +13,9 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use limen_config::{ResponseHead, Scheme, UpstreamHttp2};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
+use tokio_util::io::InspectReader;
 
 use crate::body::RequestBody;
 use crate::upstream::tally::Open;
@@ -80,7 +80,9 @@ where
         changed: Notify::new(),
         task: RefCell::default(),
     });
-    let stream = Listening { stream, room: room.clone() };
+    // hyper reads the endpoint's settings in a task that does not say so.
+    let arriving = room.clone();
+    let stream = InspectReader::new(stream, move |_| arriving.heard());
     let (sender, connection) = Builder::new(Local)
         .timer(TokioTimer::new())
         .initial_max_send_streams(UNTOLD)
@@ -171,6 +173,16 @@ pub fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
 }
 
 impl Room {
+    /// The endpoint's first bytes have come: its settings are among them.
+    fn heard(&self) {
+        if self.told.get() == Told::NotYet {
+            self.told.set(Told::Arriving);
+            if let Some(task) = self.task.take() {
+                task.wake();
+            }
+        }
+    }
+
     fn look(&self, most: usize, ended: bool, context: &mut Context<'_>) {
         self.most.set(most);
         match self.told.get() {
@@ -219,58 +231,5 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
         tokio::task::spawn_local(async move {
             future.await;
         });
-    }
-}
-
-/// A stream that tells when its first bytes have come: hyper reads them in a task that does not say so.
-struct Listening<S> {
-    stream: S,
-    room: Rc<Room>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if self.room.told.get() == Told::NotYet {
-            self.room.told.set(Told::Arriving);
-            if let Some(task) = self.room.task.take() {
-                task.wake();
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
