@@ -142,6 +142,20 @@ async fn no_connection_is_kept_where_none_is_wanted() {
     .await;
 }
 
+/// Also one that is never without work for long.
+#[tokio::test]
+async fn an_old_connection_gets_no_more_requests() {
+    let origin = Origin::start();
+    let rest = upstream("old", &origin.url(""), "pool = { max_lifetime = \"1s\" }");
+    let gateway = Gateway::start(config_of_one_worker(&origin, &rest)).await;
+    eventually("another connection", async || {
+        assert_eq!(Client::http1().get(gateway.url("/old/x")).send().await.status, 200);
+        (origin.connections() > 1).then_some(())
+    })
+    .await;
+    assert!(origin.requests() > 1);
+}
+
 /// What a broken or hostile endpoint sends, by the path it is asked for.
 fn hostile(head: &str) -> Reply {
     let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned();

@@ -178,6 +178,24 @@ async fn secrets_are_not_told() {
     assert!(told.is_empty(), "{told:#?}");
 }
 
+/// The lists of the configuration stand in place of the usual ones.
+#[tokio::test]
+async fn what_is_a_secret_can_be_said() {
+    let origin = Origin::start();
+    let keys = "fields = ['path', 'query', 'request.x-card', 'request.authorization']
+                redact_headers = ['x-card']
+                redact_query = ['Iban']";
+    let gateway = Gateway::start(config(&origin, &[access(keys), route("/**", "")].join("\n"))).await;
+    let request = Client::http1().get(gateway.url("/x?iban=DE1&token=t")).header("x-card", "4000");
+    assert_eq!(request.header("authorization", "Bearer b").send().await.status, 200);
+    let line = line_of(&gateway, "/x").await;
+    assert_eq!(line["query"], "iban=[redacted]&token=t");
+    assert_eq!(
+        (&line["request.x-card"], &line["request.authorization"]),
+        (&"[redacted]".into(), &"Bearer b".into())
+    );
+}
+
 /// Errors are told whatever the sample.
 #[tokio::test]
 async fn of_many_exchanges_a_share_is_told() {
