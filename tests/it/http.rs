@@ -239,3 +239,15 @@ async fn a_body_that_stalls_is_not_waited_for() {
         drop(feed);
     }
 }
+
+#[tokio::test]
+async fn a_request_of_http2_names_its_host() {
+    let origin = Origin::start();
+    let gateway = echoing(&origin, "").await;
+    let mut http2 = wire::Http2::connect(gateway.addr("plain")).await;
+    // GET, http, "/", by their numbers in HPACK's table; and nothing else.
+    let head = wire::frame(wire::HEADERS, wire::END_HEADERS | wire::END_STREAM, 1, &[0x82, 0x86, 0x84]);
+    http2.send(&head).await.unwrap();
+    let answer = http2.wait_for(|frame| frame.kind == wire::HEADERS).await;
+    assert_eq!(answer.payload.first(), Some(&0x8c), "400, by its number in HPACK's table");
+}

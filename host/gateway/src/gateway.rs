@@ -76,8 +76,9 @@ fn settle(
 ) -> Result<(), Fault> {
     let terms = &snapshot.listeners.get(listener).ok_or_else(Fault::no_route)?.terms;
     terms.check(head)?;
-    connection.certificate.settle(head.headers_mut(), traits.certificate);
     head::settle(head, traits, &snapshot.paths)?;
+    // What goes in here the client's `Connection` can't take out again.
+    connection.certificate.settle(head.headers_mut(), traits.certificate);
     client.address = snapshot.forwarding.settle(head, traits, client.peer, &connection.ends)?;
     match terms.redirect(head) {
         Some(elsewhere) => Err(elsewhere),

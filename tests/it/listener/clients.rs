@@ -129,6 +129,10 @@ async fn upstreams_are_told_who_the_client_is_and_by_nobody_else() {
         assert_eq!(ask(&with, "set").await, [element.as_str()]);
         assert_eq!(ask(&with, "append").await.join(","), format!("{said},{element}"));
     }
+    // Nor can a client have it taken away, as if it were for its connection only.
+    let client = Client::http1().showing(&certs, &pair);
+    let request = client.get(gateway.url_of("set", "/")).header("connection", HEADER);
+    assert_eq!(told(&request.send().await.json()), [element.as_str()]);
 }
 
 #[tokio::test]

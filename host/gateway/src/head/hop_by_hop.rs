@@ -2,6 +2,8 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::listener::CertificateHeader;
+
 /// Takes away what is for one connection only (RFC 9110, section 7.6.1), and the headers that
 /// `Connection` names. That trailers are welcome is said again.
 pub fn strip(headers: &mut HeaderMap) {
@@ -90,6 +92,7 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
                     | header::VIA
             )
             || super::forwarded::is_claim(name)
+            || *name == CertificateHeader::NAME
     };
     let present: Vec<HeaderName> = trailers.keys().filter(|name| forbidden(name)).cloned().collect();
     for name in present {
@@ -144,6 +147,7 @@ mod tests {
             ("authorization", "Basic x"),
             ("set-cookie", "a=b"),
             ("x-forwarded-for", "::1"),
+            ("x-forwarded-client-cert", "Hash=1"),
         ]);
         strip_trailers(&mut trailers);
         assert_eq!(names(&trailers), ["grpc-status", "x-sum"]);

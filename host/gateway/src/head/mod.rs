@@ -141,6 +141,10 @@ fn check(head: &Request<()>, traits: &Traits) -> Result<(), Fault> {
         Version::HTTP_11 if traits.hosts != 1 => {
             return Err(Fault::bad_request("A request has exactly one Host header."));
         }
+        // A URI of http has a host (RFC 9110, section 4.2.1).
+        Version::HTTP_2 if traits.hosts == 0 && head.uri().authority().is_none() => {
+            return Err(Fault::bad_request("A request names its host."));
+        }
         _ if traits.hosts > 1 => {
             return Err(Fault::bad_request("A request has one Host header at most."));
         }

@@ -102,6 +102,11 @@ impl Clock {
         }
     }
 
+    /// Whether something that was to be written waits for the client.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
     /// The client is to be reset: it takes nothing.
     pub fn give_up(&self) {
         self.given_up.store(true, Relaxed);

@@ -66,6 +66,8 @@ pub async fn serve<S: Socket>(io: Io<S>, connection: Rc<Connection>, terms: Arc<
     let last_word: Option<&'static [u8]> = match ended {
         // hyper has said which status it is.
         Ended::Malformed(_) | Ended::LargeHead(_) => Some(b""),
+        // It would be read as part of an answer that the client has not taken yet.
+        Ended::Expired(Expired::Head) if clock.is_blocked() => None,
         Ended::Expired(Expired::Head) => Some(TOO_SLOW),
         Ended::Expired(Expired::Send) => {
             clock.give_up();
