@@ -58,9 +58,13 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>
 
 /// A gateway before a WebSocket server, with policies that look at heads.
 async fn before(server: SocketAddr, keys: &str) -> (Origin, Gateway) {
+    before_protocol(server, "auto", keys).await
+}
+
+async fn before_protocol(server: SocketAddr, protocol: &str, keys: &str) -> (Origin, Gateway) {
     let origin = Origin::start();
     let rest = format!(
-        "[log]\naccess = true\n{}\n[upstream.ws]\nendpoints = [\"http://{server}\"]\n\
+        "[log]\naccess = true\n{}\n[upstream.ws]\nendpoints = [\"http://{server}\"]\nprotocol = {protocol:?}\n\
          [[route]]\npath = \"/ws/**\"\nmethods = [\"GET\"]\npolicies = [\"logs\"]\nupstream = \"ws\"\n{keys}\n",
         guest_plugin("logs")
     );
@@ -82,11 +86,11 @@ async fn websockets_pass() {
     gateway.wait_for_log(|line| line.contains("/ws/talk") && line.contains("101")).await;
 }
 
-#[tokio::test]
-async fn websockets_pass_over_http2() {
-    let (_origin, gateway) = before(echo().await, "").await;
-    let address = gateway.addr("plain");
-    let socket = TcpStream::connect(&*address).await.unwrap();
+type Sender = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
+
+/// A WebSocket by extended CONNECT, and what sends more requests beside it.
+async fn over_http2(address: &str) -> (WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>, Sender) {
+    let socket = TcpStream::connect(address).await.unwrap();
     let (sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
     tokio::spawn(connection);
@@ -103,7 +107,15 @@ async fn websockets_pass_over_http2() {
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers().get("sec-websocket-accept"), None);
     let upgraded = TokioIo::new(hyper::upgrade::on(&mut answer).await.unwrap());
-    let mut socket = WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await;
+    let socket = WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await;
+    (socket, sender)
+}
+
+#[tokio::test]
+async fn websockets_pass_over_http2() {
+    let (_origin, gateway) = before(echo().await, "").await;
+    let address = gateway.addr("plain");
+    let (mut socket, sender) = over_http2(&address).await;
     talk(&mut socket).await;
     drop(socket);
     gateway.wait_for_log_containing("ended GET /ws/talk").await;
@@ -114,6 +126,69 @@ async fn websockets_pass_over_http2() {
         .body(Empty::<Bytes>::new())
         .unwrap();
     assert_eq!(sender.clone().send_request(request).await.unwrap().status(), 501);
+}
+
+/// What a server of HTTP/2 announces.
+#[derive(Clone, Copy)]
+enum Announced {
+    ExtendedConnect,
+    Nothing,
+}
+
+/// A WebSocket server that speaks HTTP/2 only, and says everything back.
+async fn echo_over_http2(announced: Announced) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = hyper::service::service_fn(async |mut request: http::Request<hyper::body::Incoming>| {
+        assert_eq!(request.extensions().get::<Protocol>().unwrap().as_str(), "websocket");
+        assert_eq!((request.method().as_str(), request.uri().path()), ("CONNECT", "/ws/talk"));
+        assert!(!request.headers().contains_key("sec-websocket-key"));
+        tokio::spawn(async move {
+            let upgraded = TokioIo::new(hyper::upgrade::on(&mut request).await.unwrap());
+            let mut socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, None).await;
+            while let Some(Ok(message)) = next(&mut socket).await {
+                if message.is_close() || send(&mut socket, message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok::<_, std::convert::Infallible>(http::Response::new(Empty::<Bytes>::new()))
+    });
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            if matches!(announced, Announced::ExtendedConnect) {
+                server.enable_connect_protocol();
+            }
+            tokio::spawn(server.serve_connection(TokioIo::new(socket), service));
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn websockets_pass_to_an_upstream_of_http2() {
+    let (_origin, gateway) =
+        before_protocol(echo_over_http2(Announced::ExtendedConnect).await, "http2", "").await;
+    for _ in 0..2 {
+        let address = gateway.addr("plain");
+        let socket = TcpStream::connect(&*address).await.unwrap();
+        let (mut socket, answer) = client_async(format!("ws://{address}/ws/talk"), socket).await.unwrap();
+        assert_eq!(answer.status(), 101);
+        talk(&mut socket).await;
+    }
+    talk(&mut over_http2(&gateway.addr("plain")).await.0).await;
+    gateway.wait_for_log(|line| line.contains("/ws/talk") && line.contains("101")).await;
+}
+
+#[tokio::test]
+async fn an_upstream_of_http2_that_knows_no_websockets_is_not_asked() {
+    let (_origin, gateway) = before_protocol(echo_over_http2(Announced::Nothing).await, "http2", "").await;
+    let address = gateway.addr("plain");
+    let socket = TcpStream::connect(&*address).await.unwrap();
+    let refused = client_async(format!("ws://{address}/ws/talk"), socket).await.unwrap_err();
+    assert!(refused.to_string().contains("502"), "{refused}");
+    gateway.wait_for_log_containing("has not announced extended CONNECT").await;
 }
 
 #[tokio::test]

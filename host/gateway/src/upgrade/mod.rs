@@ -1,9 +1,10 @@
 //! A client and an upstream that go on in another protocol: WebSocket, most often.
 //!
 //! The client asks by `Upgrade` (RFC 9110, section 7.8) or, over HTTP/2, by extended CONNECT (RFC 8441),
-//! which routes and policies see as the GET that it would be in HTTP/1.1. The upstream is asked in
-//! HTTP/1.1. Once it has agreed, bytes go both ways as they come, and the exchange lives as long as they do.
+//! which routes and policies see as the GET that it would be in HTTP/1.1. So it goes on to the upstream,
+//! and becomes an extended CONNECT again where that speaks HTTP/2 only. Once it has agreed, bytes go both ways as they come, and the exchange lives as long as they do.
 
+mod extended_connect;
 mod tunnel;
 mod websocket;
 
@@ -21,6 +22,7 @@ use crate::refusal::Fault;
 use crate::snapshot::Route;
 use crate::upstream::Lease;
 
+pub use extended_connect::ExtendedConnect;
 pub use tunnel::Traffic;
 use websocket::Key;
 

@@ -24,9 +24,13 @@ impl Key {
     }
 
     fn proof(&self) -> String {
-        let text = format!("{}258EAFA5-E914-47DA-95CA-C5AB0DC85B11", self.0);
-        base64(&Sha1::digest(text.as_bytes()))
+        proof(self.0.as_bytes())
     }
+}
+
+/// What a server answers to this key.
+pub fn proof(key: &[u8]) -> String {
+    base64(&Sha1::digest([key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat()))
 }
 
 /// RFC 4648, section 4.

@@ -41,7 +41,7 @@ enum Connecting {
 
 /// A try without an answer.
 pub struct Failed {
-    /// What it was; none if it is the client's fault.
+    /// What it was; none if asking again is of no use.
     pub trouble: Option<Trouble>,
     pub fault: Fault,
     /// If nothing of it was sent.
@@ -194,6 +194,8 @@ impl From<Failure> for Failed {
                 (Some(Trouble::Reset), Fault::upstream_broken(reason))
             }
             Kind::Timeout => (Some(Trouble::Timeout), Fault::upstream_slow(reason)),
+            // It will be the same at the next try.
+            Kind::NoUpgrade => (None, Fault::upstream_broken(reason)),
             Kind::RequestBody => (None, Fault::body_cut_off(reason)),
             Kind::StalledBody => (None, Fault::body_too_slow()),
         };

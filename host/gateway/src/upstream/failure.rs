@@ -38,6 +38,8 @@ pub enum FailureKind {
     Reset,
     /// What came back is no response, or one that can be read in two ways.
     Malformed,
+    /// The request asks to go on in another protocol, and nobody can say that to the endpoint.
+    NoUpgrade,
     /// No head of a response in time.
     Timeout,
     /// The request's own body broke off: the client's fault.
@@ -64,6 +66,7 @@ impl FailureKind {
             FailureKind::Stale => "stale_connection",
             FailureKind::Reset => "reset",
             FailureKind::Malformed => "malformed",
+            FailureKind::NoUpgrade => "no_upgrade",
             FailureKind::Timeout => "upstream_slow",
             FailureKind::RequestBody => "request_body",
             FailureKind::StalledBody => "body_too_slow",
@@ -74,7 +77,11 @@ impl FailureKind {
     pub fn is_endpoints(self) -> bool {
         !matches!(
             self,
-            FailureKind::RequestBody | FailureKind::StalledBody | FailureKind::Unsent | FailureKind::Full
+            FailureKind::RequestBody
+                | FailureKind::StalledBody
+                | FailureKind::NoUpgrade
+                | FailureKind::Unsent
+                | FailureKind::Full
         )
     }
 

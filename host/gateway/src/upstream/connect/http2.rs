@@ -43,6 +43,8 @@ struct Room {
     /// Streams that the endpoint allows.
     most: Cell<usize>,
     told: Cell<Told>,
+    /// It takes extended CONNECT (RFC 8441).
+    connects: Cell<bool>,
     under_way: Cell<usize>,
     /// Somebody waits to hear how many.
     changed: Notify,
@@ -76,6 +78,7 @@ where
     let room = Rc::new(Room {
         most: Cell::new(UNTOLD),
         told: Cell::new(Told::NotYet),
+        connects: Cell::new(false),
         under_way: Cell::new(0),
         changed: Notify::new(),
         task: RefCell::default(),
@@ -99,6 +102,7 @@ where
         let mut connection = pin!(connection);
         let _ = std::future::poll_fn(|context| {
             let ended = connection.as_mut().poll(context);
+            here.connects.set(connection.is_extended_connect_protocol_enabled());
             here.look(connection.current_max_send_streams(), ended.is_ready(), context);
             ended
         })
@@ -135,6 +139,11 @@ impl Http2 {
         while self.is_untold() {
             self.room.changed.notified().await;
         }
+    }
+
+    /// Whether a request may ask to go on in another protocol; to be asked once it has told.
+    pub fn takes_extended_connect(&self) -> bool {
+        self.room.connects.get()
     }
 
     /// Requests under way.

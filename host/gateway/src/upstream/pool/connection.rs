@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use crate::body::{RequestBody, Upload};
+use crate::upgrade::ExtendedConnect;
 use crate::upstream::connect::http1::{self, Asked, Http1};
 use crate::upstream::connect::http2::{self, Http2, Place};
 use crate::upstream::failure::{Failure, FailureKind, describe};
@@ -64,6 +65,10 @@ impl Connection {
                 *upload = request.body().upload();
                 kept.connection.send(request).await.map_err(|error| self.lost(error, None))
             }
+            Way::Http2 { kept, .. } if asked == Asked::ForUpgrade => {
+                let kept = kept.clone();
+                Box::pin(self.connect(&kept.connection, request)).await
+            }
             Way::Http2 { kept, .. } => {
                 let kept = kept.clone();
                 Box::pin(async {
@@ -84,6 +89,33 @@ impl Connection {
             *after = After::LetGo;
         }
         Ok((Response::from_parts(head, ()), incoming, self))
+    }
+
+    /// Asks an endpoint of HTTP/2 to go on in another protocol.
+    async fn connect(
+        &self,
+        http2: &Http2,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, Failure> {
+        http2.told().await;
+        if !http2.takes_extended_connect() && !http2.is_closed() {
+            let what = "it speaks HTTP/2, and has not announced extended CONNECT (RFC 8441)";
+            return Err(self.failure(FailureKind::NoUpgrade, what));
+        }
+        let original = http2::copy(&request).map(Box::new);
+        let asked = ExtendedConnect::of(&mut request);
+        let copy = http2::copy(&request).map(Box::new);
+        match http2.send(request, self.pool.endpoint.address.scheme).await {
+            Ok(mut response) => {
+                asked.answered(&mut response);
+                Ok(response)
+            }
+            // What may go again goes as it came: perhaps to an endpoint of HTTP/1.1.
+            Err(error) => {
+                let failure = self.lost(error, copy);
+                Err(Failure { request: failure.request.and(original), ..failure })
+            }
+        }
     }
 
     /// Gives it back after the end of the response. One that still carries a request body is closed.
