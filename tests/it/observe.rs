@@ -196,6 +196,35 @@ async fn what_is_a_secret_can_be_said() {
     );
 }
 
+/// Whoever looks for a request's id finds why it was refused, once.
+#[tokio::test]
+async fn what_is_refused_is_told_once() {
+    let origin = Origin::start();
+    let gone = "[upstream.gone]\nendpoints = [\"http://127.0.0.1:1\"]\n[[route]]\npath = \"/gone\"\nupstream = \"gone\"\n";
+    for (keys, is_access) in [
+        (access(""), true),
+        (access("sample = 0"), false),
+        (access("fields = [\"id\", \"status\"]\nsample = 0"), false),
+        (String::new(), false),
+    ] {
+        let gateway = Gateway::start(config(&origin, &[keys.as_str(), gone].join("\n"))).await;
+        for (path, level, why) in
+            [("/nowhere", "INFO", "refused: no route matches"), ("/gone", "WARN", "upstream: 127.0.0.1:1: ")]
+        {
+            let answer = Client::http1().get(gateway.url(path)).send().await;
+            let id = answer.header("x-request-id").unwrap();
+            let line = gateway.wait_for_log(|line| line.contains(id) && line.contains(why)).await;
+            assert!(line.contains(level), "{line}");
+            // Failures have a line of the access log whatever the sample.
+            let expected =
+                is_access || path == "/gone" && keys.contains("sample") && !keys.contains("fields");
+            assert_eq!(line.contains("\"access\""), expected, "{line}");
+        }
+        let told = gateway.log().iter().filter(|line| line.contains("no route matches")).count();
+        assert_eq!(told, 1, "{keys}");
+    }
+}
+
 /// Errors are told whatever the sample.
 #[tokio::test]
 async fn of_many_exchanges_a_share_is_told() {

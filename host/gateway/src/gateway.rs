@@ -17,7 +17,7 @@ use crate::forward::{self, Time, Way};
 use crate::grpc;
 use crate::head::{self, Kind, Traits, request_id};
 use crate::listener::Connection;
-use crate::observe::{Arrived, End, Last, Watch};
+use crate::observe::{Arrived, End, Last, Told, Watch};
 use crate::pipeline::{Decision, Progress};
 use crate::refusal::{self, Fault};
 use crate::route::{Action, Ask, Found};
@@ -290,9 +290,13 @@ impl Live {
     }
 
     fn tell_observers(&mut self) {
+        let mut told = Told::Not;
         if let (Some(watch), Some(observers)) = (self.watch.take(), &self.world.observers) {
             let last = Last { exchange: &self.exchange, route: self.route, sent: self.sent, end: self.end };
-            watch.end(&self.world.snapshot, observers, &last);
+            told = watch.end(&self.world.snapshot, observers, &last);
+        }
+        if told == Told::Not {
+            refusal::tell(&self.exchange);
         }
     }
 }
@@ -338,9 +342,7 @@ impl Body for AnswerBody {
         let frame = ready!(body.poll_frame(context));
         if let Some(Err(error)) = &frame {
             match live {
-                Some(live) => {
-                    tracing::warn!(id = %live.exchange.id, route = live.exchange.route.name, "{error}");
-                }
+                Some(live) => refusal::broke_off(error, &mut live.exchange),
                 None => tracing::warn!("{error}"),
             }
         }

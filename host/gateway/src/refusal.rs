@@ -1,12 +1,16 @@
 //! The one place where something that went wrong becomes an answer and a log line.
+//!
+//! One exchange has one line: that of the access log, if it goes where this log goes and says `why`; else
+//! one of its own.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use limen_policy::{Exchange, RequestId};
+use limen_policy::{Exchange, Refusal, RequestId};
 
+use crate::body::StreamError;
 use crate::listener::Reports;
 
 /// The header that carries the request's id on every answer of the gateway's own.
@@ -230,9 +234,18 @@ thread_local! {
     static REFUSED: Reports = Reports::default();
 }
 
-/// Makes the fault the exchange's answer, and tells the log.
+/// Makes the fault the exchange's answer. The log is told when the exchange has ended.
 pub fn respond(fault: Fault, exchange: &mut Exchange) {
-    log(&fault, exchange);
+    let whose = match fault.blame {
+        Blame::Client => "refused",
+        Blame::Plugin => "policy failed",
+        Blame::Upstream => "upstream",
+    };
+    // To be sent elsewhere is no trouble.
+    if !fault.status.is_redirection() {
+        let (by_client, why) = (fault.blame == Blame::Client, format!("{whose}: {}", fault.reason));
+        note(exchange, Refusal { by_client, status: fault.status, why });
+    }
     let (head, body) = problem(&fault, &exchange.id);
     exchange.answer_locally(head, body, fault.code);
 }
@@ -268,24 +281,39 @@ fn problem(fault: &Fault, id: &RequestId) -> (Response<()>, Bytes) {
     (head, Bytes::from(body.to_string()))
 }
 
-fn log(fault: &Fault, exchange: &Exchange) {
-    let (id, status, reason) = (&exchange.id, fault.status.as_u16(), fault.reason.as_str());
+/// The answer broke off half-way: the client has its status already.
+pub fn broke_off(error: &StreamError, exchange: &mut Exchange) {
+    note(
+        exchange,
+        Refusal { by_client: false, status: exchange.response.status(), why: format!("upstream: {error}") },
+    );
+}
+
+/// Keeps what went wrong. If something had before, both are told.
+fn note(exchange: &mut Exchange, refusal: Refusal) {
+    match &mut exchange.refusal {
+        Some(before) => {
+            before.by_client &= refusal.by_client;
+            before.why = format!("{}; {}", before.why, refusal.why);
+        }
+        none => *none = Some(Box::new(refusal)),
+    }
+}
+
+/// Writes the line of an exchange that has ended and was refused, if nobody else has.
+pub fn tell(exchange: &Exchange) {
+    let Some(refusal) = &exchange.refusal else { return };
+    let Refusal { by_client, status, why } = &**refusal;
+    let (id, status) = (&exchange.id, status.as_u16());
     let (route, client) = (exchange.route.name.as_str(), exchange.client.address);
     let (method, path) = (exchange.request.method(), exchange.request.uri().path());
-    match fault.blame {
-        Blame::Client if fault.status.is_redirection() => {
-            tracing::debug!(%id, status, route, %client, %method, path, "{reason}");
-        }
-        Blame::Client => match REFUSED.with(|refused| refused.begin(Instant::now())) {
-            Some(0) => tracing::info!(%id, status, route, %client, %method, path, "refused: {reason}"),
-            Some(left_out) => {
-                tracing::info!(%id, status, route, %client, %method, path, left_out, "refused: {reason}");
-            }
-            None => tracing::debug!(%id, status, route, %client, %method, path, "refused: {reason}"),
-        },
-        Blame::Plugin => {
-            tracing::warn!(%id, status, route, %client, %method, path, "policy failed: {reason}")
-        }
-        Blame::Upstream => tracing::warn!(%id, status, route, %client, %method, path, "upstream: {reason}"),
+    if !by_client {
+        tracing::warn!(%id, status, route, %client, %method, path, "{why}");
+        return;
+    }
+    match REFUSED.with(|refused| refused.begin(Instant::now())) {
+        Some(0) => tracing::info!(%id, status, route, %client, %method, path, "{why}"),
+        Some(left_out) => tracing::info!(%id, status, route, %client, %method, path, left_out, "{why}"),
+        None => tracing::debug!(%id, status, route, %client, %method, path, "{why}"),
     }
 }

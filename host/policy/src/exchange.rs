@@ -31,6 +31,8 @@ pub struct Exchange {
     pub response_is_local: bool,
     /// Why it is, as one word of a fixed list; empty if it is the upstream's.
     pub reason: &'static str,
+    /// What went wrong, if that is why the gateway answered itself. For the log only.
+    pub refusal: Option<Box<Refusal>>,
     /// A response that the policy being asked has staged.
     pub reply: Option<Reply>,
     pub bag: Bag,
@@ -39,6 +41,16 @@ pub struct Exchange {
     pub(crate) journal: Journal,
     pub(crate) phase: Phase,
     pub(crate) policy: usize,
+}
+
+/// What went wrong with an exchange, as the log is to tell it.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Whether it is the client's doing; what is not, somebody has to look after.
+    pub by_client: bool,
+    pub status: StatusCode,
+    /// In words, with all that is known.
+    pub why: String,
 }
 
 /// Which of the two heads.

@@ -17,7 +17,7 @@ mod policy;
 pub use bag::Bag;
 pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE};
 pub use exchange::{
-    Client, ClientCertificate, Exchange, Parameter, Parameters, Reply, RequestId, RouteFacts, Side,
+    Client, ClientCertificate, Exchange, Parameter, Parameters, Refusal, Reply, RequestId, RouteFacts, Side,
     TargetMemory, TlsFacts, cookie,
 };
 pub use phase::{Phase, Phases};

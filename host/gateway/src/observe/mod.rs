@@ -16,7 +16,7 @@ pub use access_log::AccessLog;
 use access_log::Recorder;
 use metrics::{Meters, WorkerMeters};
 pub use trace::Tracer;
-pub use watch::{Arrived, Attempt, Attempts, End, Last, Watch};
+pub use watch::{Arrived, Attempt, Attempts, End, Last, Told, Watch};
 
 /// Who watches the exchanges of one worker.
 pub struct Observers {

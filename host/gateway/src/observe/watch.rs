@@ -70,6 +70,14 @@ pub enum End {
     Upstream,
 }
 
+/// Whether somebody who reads the log has been told why an exchange was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Not,
+    /// In the line of the access log.
+    Already,
+}
+
 /// What there is to tell of an exchange that has ended.
 pub struct Ended<'a> {
     pub exchange: &'a Exchange,
@@ -125,8 +133,8 @@ impl Watch {
         }
     }
 
-    /// Tells everybody. To be called once.
-    pub fn end(&self, snapshot: &Snapshot, observers: &Observers, last: &Last<'_>) {
+    /// Tells everybody; and whether the log knows all now. To be called once.
+    pub fn end(&self, snapshot: &Snapshot, observers: &Observers, last: &Last<'_>) -> Told {
         let Last { exchange, route, sent, end } = *last;
         let (time, status, received) = (self.started.elapsed(), self.status.get(), self.received());
         if let Some(meters) = &observers.meters {
@@ -144,7 +152,7 @@ impl Watch {
             series.request_size.record_size(received);
             series.response_size.record_size(sent);
         }
-        let Some(detail) = &self.detail else { return };
+        let Some(detail) = &self.detail else { return Told::Not };
         let ended = Ended {
             exchange,
             listener: snapshot.listeners.get(self.listener).map_or("", |listener| &listener.terms.name),
@@ -158,12 +166,12 @@ impl Watch {
             end,
             time,
         };
-        if let Some(recorder) = &observers.access_log {
-            recorder.write(&ended, detail);
-        }
+        let recorder = observers.access_log.as_ref();
+        let told = recorder.map_or(Told::Not, |recorder| recorder.write(&ended, detail));
         if let (Some(tracer), Some(traced)) = (&observers.tracer, &self.traced) {
             tracer.end(traced, &ended, detail);
         }
+        told
     }
 
     /// The client and the upstream went on in another protocol, and this came from the client.

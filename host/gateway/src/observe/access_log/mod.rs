@@ -16,7 +16,7 @@ use limen_config::{ConfigError, Field, LogFormat, LogOutput};
 use super::detail::Detail;
 use super::log;
 use super::output::{self, Output, Writer};
-use super::watch::{End, Ended};
+use super::watch::{End, Ended, Told};
 use escape::{number, quote};
 use redact::REDACTED;
 pub use redact::Redaction;
@@ -29,6 +29,8 @@ pub struct AccessLog {
     redaction: Redaction,
     /// None for standard error, whose lines go with the other ones of their thread.
     output: Option<Arc<Output>>,
+    /// Who reads the lines there knows why an exchange was refused.
+    tells_why: bool,
     /// The headers to note when an exchange begins, and when its answer is there.
     pub request_headers: Vec<HeaderName>,
     pub response_headers: Vec<HeaderName>,
@@ -97,7 +99,17 @@ impl AccessLog {
         let columns = columns.collect();
         let format = terms.format;
         let sample = terms.sample;
-        Ok(AccessLog { format, columns, sample, redaction, output, request_headers, response_headers })
+        let tells_why = output.is_none() && terms.fields.contains(&Field::Why);
+        Ok(AccessLog {
+            format,
+            columns,
+            sample,
+            redaction,
+            output,
+            tells_why,
+            request_headers,
+            response_headers,
+        })
     }
 }
 
@@ -130,31 +142,39 @@ impl Recorder {
     }
 
     /// Writes the line of an exchange, if it is to have one.
-    pub fn write(&self, ended: &Ended<'_>, detail: &Detail) {
+    pub fn write(&self, ended: &Ended<'_>, detail: &Detail) -> Told {
         let is_error = ended.end != End::Complete || ended.status.is_none_or(|it| it.is_server_error());
         if self.log.sample < 1.0 && !is_error && fastrand::f64() >= self.log.sample {
-            return;
+            return Told::Not;
         }
         let write = |line: &mut Vec<u8>| self.log.line(ended, detail, line);
         match &self.writer {
             Some(writer) => writer.line(write),
             None => log::line(write),
         }
+        if self.log.tells_why { Told::Already } else { Told::Not }
     }
 }
 
 impl AccessLog {
     fn line(&self, ended: &Ended<'_>, detail: &Detail, line: &mut Vec<u8>) {
         let now = SystemTime::now();
+        // As bad as a line of its own would say.
+        let needs_care = ended.exchange.refusal.as_ref().is_some_and(|refusal| !refusal.by_client);
+        let level = if needs_care { "WARN" } else { "INFO" };
         match self.format {
             LogFormat::Text => {
                 time::write(now, line);
-                line.extend_from_slice(b"  INFO access:");
+                line.extend_from_slice(b"  ");
+                line.extend_from_slice(level.as_bytes());
+                line.extend_from_slice(b" access:");
             }
             LogFormat::Json => {
                 line.extend_from_slice(b"{\"timestamp\":\"");
                 time::write(now, line);
-                line.extend_from_slice(b"\",\"level\":\"INFO\",\"target\":\"access\"");
+                line.extend_from_slice(b"\",\"level\":\"");
+                line.extend_from_slice(level.as_bytes());
+                line.extend_from_slice(b"\",\"target\":\"access\"");
             }
         }
         let mut told = Line { line, format: self.format, redaction: &self.redaction };
@@ -222,6 +242,7 @@ impl Line<'_> {
             Field::Attempts => self.number(ended.attempts.into()),
             Field::Status => status.is_some_and(|status| self.number(status.as_u16().into())),
             Field::Reason => self.some(exchange.reason),
+            Field::Why => exchange.refusal.as_ref().is_some_and(|refusal| self.some(&refusal.why)),
             Field::Complete => self.bare(if ended.end == End::Complete { "true" } else { "false" }),
             Field::EndedBy => match ended.end {
                 End::Complete => false,
