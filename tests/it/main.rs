@@ -36,6 +36,7 @@ mod plugins;
 
 mod admin;
 mod config;
+mod cost;
 mod lifecycle;
 mod metrics;
 mod observe;

@@ -38,7 +38,12 @@ impl Gateway {
 
     /// Prepares a start that needs more than a config.
     pub fn with(config: impl AsRef<str>) -> Setup {
-        let setup = Setup { dir: Arc::new(TempDir::new().unwrap()), environment: vec![], activation: None };
+        let setup = Setup {
+            dir: Arc::new(TempDir::new().unwrap()),
+            environment: vec![],
+            activation: None,
+            under: &[],
+        };
         setup.file(CONFIG, config.as_ref())
     }
 
@@ -80,7 +85,7 @@ impl Gateway {
 
     /// Another process on the same config, in the same folder.
     pub fn successor(&self) -> Setup {
-        Setup { dir: self.dir.clone(), environment: vec![], activation: None }
+        Setup { dir: self.dir.clone(), environment: vec![], activation: None, under: &[] }
     }
 
     /// A file of the gateway's folder, in which its config is.
@@ -195,6 +200,8 @@ pub struct Setup {
     dir: Arc<TempDir>,
     environment: Vec<(String, String)>,
     activation: Option<Activation>,
+    /// What runs it, with its arguments; nothing runs by itself.
+    under: &'static [&'static str],
 }
 
 /// A listening socket that is passed as systemd does it.
@@ -239,6 +246,12 @@ impl Setup {
     /// Passes it a listening socket by this name, as systemd does.
     pub fn activated(mut self, socket: impl Into<OwnedFd>, name: &str) -> Setup {
         self.activation = Some(Activation { socket: socket.into(), name: name.to_owned() });
+        self
+    }
+
+    /// Runs it by this program, like `valgrind` and its options.
+    pub fn under(mut self, program: &'static [&'static str]) -> Setup {
+        self.under = program;
         self
     }
 
@@ -289,7 +302,14 @@ impl Setup {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match &self.activation {
-            None => Command::new(limen()),
+            None => match self.under {
+                [] => Command::new(limen()),
+                [program, options @ ..] => {
+                    let mut command = Command::new(program);
+                    command.args(options).arg(limen());
+                    command
+                }
+            },
             Some(Activation { name, .. }) => {
                 // The socket comes as standard input; only the process itself knows its number.
                 let script =

@@ -43,6 +43,7 @@ mod eventually;
 mod example;
 mod gateway;
 mod guests;
+pub mod instructions;
 mod load;
 pub mod origin;
 pub mod raw;
