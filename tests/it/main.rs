@@ -30,6 +30,7 @@ mod listener;
 mod names;
 
 mod isolates;
+mod loading;
 mod naughty;
 mod neighbours;
 mod plugins;

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::PublicKey;
+use crate::code_cache::CodeCache;
 use crate::forwarded::{self, Forwarded};
 use crate::network::network;
 use crate::request_id::RequestIds;
 use crate::resolver::Resolver;
 use crate::section::section;
+use crate::signature::public_key;
 use crate::target::PathRules;
 use crate::value::{Value, duration, integer, list, path, table};
 
@@ -59,6 +62,14 @@ section! {
 
         /// `path`: how the paths of requests are spelt.
         pub path: PathRules = section.table("path", PathRules::read),
+
+        /// `trust`: public keys of minisign. With them, no component is used that is not signed by the holder
+        /// of one: its signature stands beside it, `region.wasm.minisig` for `region.wasm`
+        /// (`minisign -Sm region.wasm`). Default: signatures are not asked for.
+        pub trust: Vec<PublicKey> = section.or("trust", list(public_key), Vec::new()),
+
+        /// `code_cache`: where compiled components are kept.
+        pub code_cache: CodeCache = section.table("code_cache", CodeCache::read),
 
         /// `resolver`: how host names of endpoints become addresses.
         pub resolver: Resolver = section.table("resolver", Resolver::read),

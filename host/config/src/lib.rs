@@ -14,6 +14,7 @@ mod files;
 mod load;
 
 mod admin;
+mod code_cache;
 mod forwarded;
 mod gateway;
 mod log;
@@ -24,6 +25,7 @@ mod trace;
 
 mod listener;
 mod plugin;
+mod signature;
 
 mod limits;
 mod policy;
@@ -72,6 +74,7 @@ pub use action::{
     SplitBy, Template, Weighted,
 };
 pub use admin::Admin;
+pub use code_cache::CodeCache;
 pub use condition::{Condition, Test};
 pub use error::{ConfigError, Errors};
 pub use forwarded::Forwarded;
@@ -83,6 +86,7 @@ pub use listener::{
     ListenerLimits, Tls,
 };
 pub use log::{AccessLog, Field, Level, Log, LogFormat, LogOutput};
+pub use minisign_verify::PublicKey;
 pub use path::{PathPattern, PathRegex, RoutePath, Segment};
 pub use pattern::Pattern;
 pub use place::Place;

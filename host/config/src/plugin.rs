@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::policy::on_error;
 use crate::section::section;
+use crate::signature::sha256;
 use crate::value::{boolean, choice, file_to_be_opened};
 use crate::{OnError, Place, PluginLimits};
 
@@ -17,6 +18,11 @@ section! {
         /// names it. That it can't be read is an error here only beside others: while the gateway
         /// runs, a plugin whose file is gone stays on its last good version.
         pub component: PathBuf = section.required("component", file_to_be_opened),
+
+        /// `sha256`: the component has to be the one with this digest, 64 hexadecimal digits as
+        /// `sha256sum` writes them. Another file is refused; while the gateway runs, the plugin then
+        /// stays on its last good version. Default: whatever is there.
+        pub sha256: Option<[u8; 32]> = section.optional("sha256", sha256),
 
         /// `isolate`: "fresh" (default), a new isolate for every exchange; "reused", one that
         /// serves one exchange after another and may remember.

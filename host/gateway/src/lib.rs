@@ -8,6 +8,7 @@
 
 mod admin;
 mod body;
+mod component;
 mod edition;
 mod forward;
 mod gateway;
@@ -95,7 +96,7 @@ pub fn explain(file: &Path, question: Question) -> Result<String, StartError> {
 
 /// The first snapshot of a configuration.
 fn build(config: &Config, workers: usize) -> Result<(Registry, Snapshot), StartError> {
-    let registry = Registry::new(workers);
+    let registry = Registry::new(workers, config.gateway.code_cache.clone());
     let (snapshot, _) = Snapshot::build(config, None, &registry).map_err(StartError::Config)?;
     Ok((registry, snapshot))
 }

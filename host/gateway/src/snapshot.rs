@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_config::{
-    Attachment, Config, ConfigError, Errors, PathRules, RouteLimits, RoutePath, RouteTimeouts, Segment,
-    Target,
+    Attachment, Config, ConfigError, Errors, PathRules, PublicKey, RouteLimits, RoutePath, RouteTimeouts,
+    Segment, Target,
 };
 use limen_policy::{FailureKind, Parameter, Parameters, Policy, RouteFacts, TargetMemory, native};
 use limen_wasm::{Plugin, Refused, Registry};
 
+use crate::component;
 use crate::head::forwarded::Forwarding;
 use crate::listener::Terms;
 use crate::observe::{AccessLog, Tracer};
@@ -109,7 +110,7 @@ impl Snapshot {
         for plugin in plugins.values() {
             let last_good = previous.and_then(|previous| previous.plugins.get(&plugin.name));
             let last_good = last_good.map(|live| &live.version);
-            match Loaded::load(plugin, routes, last_good, registry) {
+            match Loaded::load(plugin, &gateway.trust, routes, last_good, registry) {
                 Ok(loaded) => {
                     let Loaded { version, no_image, policies: of_plugin, kept_back: last_good } = loaded;
                     policies.extend(of_plugin);
@@ -257,11 +258,12 @@ struct Loaded {
 impl Loaded {
     fn load(
         plugin: &limen_config::Plugin,
+        trust: &[PublicKey],
         routes: &[limen_config::Route],
         last_good: Option<&Arc<Plugin>>,
         registry: &Registry,
     ) -> Result<Self, Vec<ConfigError>> {
-        let new = open(plugin, registry);
+        let new = open(plugin, trust, registry);
         let because = match new.and_then(|version| {
             let (policies, no_image) = attach(plugin, &version, routes, registry)?;
             Ok(Loaded { version, no_image, policies, kept_back: None })
@@ -284,13 +286,16 @@ impl Loaded {
 }
 
 /// The component of a plugin as its file is now.
-fn open(plugin: &limen_config::Plugin, registry: &Registry) -> Result<Arc<Plugin>, Vec<ConfigError>> {
+fn open(
+    plugin: &limen_config::Plugin,
+    trust: &[PublicKey],
+    registry: &Registry,
+) -> Result<Arc<Plugin>, Vec<ConfigError>> {
     let at_fault = |message: String| {
         ConfigError::new(plugin.place.clone(), format!("plugin `{}`: {message}", plugin.name))
     };
     let file = plugin.component.display();
-    let bytes = std::fs::read(&plugin.component)
-        .map_err(|error| vec![at_fault(format!("could not read its component {file}: {error}"))])?;
+    let bytes = component::read(plugin, trust).map_err(|error| vec![error])?;
     let loaded = registry.plugin(bytes).and_then(|version| {
         version.check_grants(&plugin.grants)?;
         Ok(version)

@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use limen_config::{Grants, IsolateMode, OnError, Place, Plugin, PluginLimits};
+use limen_config::{CodeCache, Grants, IsolateMode, OnError, Place, Plugin, PluginLimits};
 use limen_policy::{Answer, Exchange, Phase, Policy, Seat};
 use limen_wasm::Registry;
 
@@ -22,12 +22,13 @@ fn main() {
         return println!("usage: cargo bench -p limen-wasm -- COMPONENT.wasm");
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let registry = Registry::new(1);
+    let registry = Registry::new(1, CodeCache { folder: None, size: 0 });
     let version = registry.plugin(std::fs::read(&component).unwrap()).unwrap();
     for isolate in [IsolateMode::Fresh, IsolateMode::Reused] {
         let plugin = Plugin {
             name: "bench".into(),
             component: component.clone(),
+            sha256: None,
             isolate,
             grants: Grants { counters: true },
             limits: PluginLimits {

@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
-use wasmtime::component::{HasSelf, Linker};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::capability;
 use crate::capability::counters::Counters;
+use crate::code_cache::CodeCache;
 use crate::state::State;
 
 /// How many isolates there can be at once. Each reserves 4 GiB of addresses for its memory, and a
@@ -29,6 +32,8 @@ const MAX_MEMORY: usize = 1 << 30;
 /// The epoch's tick: a guest that keeps its worker busy yields this often, and CPU limits are
 /// counted in it.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
+/// The niceness of threads that compile; 19 would starve them on a busy machine.
+const NICE: i32 = 10;
 /// The stack of a guest and of the host functions it calls.
 const STACK: usize = 512 << 10;
 
@@ -36,6 +41,8 @@ const STACK: usize = 512 << 10;
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     linker: Linker<State>,
+    compiler: ThreadPool,
+    code_cache: Option<CodeCache>,
     pub(crate) counters: Arc<Counters>,
     reset: MemoryReset,
 }
@@ -69,11 +76,11 @@ impl EngineError {
 impl std::error::Error for EngineError {}
 
 impl Engine {
-    pub fn new() -> Result<Arc<Self>, EngineError> {
-        Self::build().map(Arc::new).map_err(EngineError)
+    pub(crate) fn new(code_cache: Option<CodeCache>) -> Result<Arc<Self>, EngineError> {
+        Self::build(code_cache).map(Arc::new).map_err(EngineError)
     }
 
-    fn build() -> wasmtime::Result<Self> {
+    fn build(code_cache: Option<CodeCache>) -> wasmtime::Result<Self> {
         let reset = MemoryReset::detect();
         // A kernel that can't scan is found out here.
         let (wasmtime, reset) = match wasmtime::Engine::new(&config(reset)) {
@@ -88,7 +95,8 @@ impl Engine {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         capability::bindings::Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         start_ticker(&wasmtime)?;
-        Ok(Engine { wasmtime, linker, counters: Arc::default(), reset })
+        let compiler = compiler()?;
+        Ok(Engine { wasmtime, linker, compiler, code_cache, counters: Arc::default(), reset })
     }
 
     /// How isolates are reset between exchanges, for the log.
@@ -97,6 +105,15 @@ impl Engine {
             MemoryReset::DirtyPages => "dirty pages (pagemap scan)",
             MemoryReset::KeepResident => "256 KiB kept resident",
         }
+    }
+
+    /// Compiles on threads that leave the workers their cores. Takes a second or so.
+    pub(crate) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+        self.compiler.install(|| Component::new(&self.wasmtime, bytes))
+    }
+
+    pub(crate) fn code_cache(&self) -> Option<&CodeCache> {
+        self.code_cache.as_ref()
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -150,6 +167,21 @@ fn config(reset: MemoryReset) -> Config {
         .async_stack_size(STACK + (256 << 10))
         .cranelift_opt_level(OptLevel::Speed);
     config
+}
+
+/// Half of the cores, and those only while nobody else wants them: a plugin that is compiled should not be
+/// seen in the latency of requests.
+fn compiler() -> wasmtime::Result<ThreadPool> {
+    let threads = available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|number| format!("limen-compile-{number}"))
+        .start_handler(|_| {
+            // Linux counts niceness by thread. Where it can't be had, it takes part like all others.
+            let _ = rustix::process::setpriority_process(None, NICE);
+        })
+        .build()?;
+    Ok(pool)
 }
 
 /// Advances the epoch on a thread of its own, until the engine is gone.

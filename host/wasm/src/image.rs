@@ -152,7 +152,7 @@ fn try_take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Resul
         }
     })
     .map_err(|failure| NoImage::Impossible(failure.to_string()))??;
-    Component::new(engine.wasmtime(), &snapshot).map_err(impossible)
+    engine.compile(&snapshot).map_err(impossible)
 }
 
 fn run<F: Future>(future: F) -> Result<F::Output, Failure> {

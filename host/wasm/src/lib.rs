@@ -1,6 +1,7 @@
 //! Policies as WebAssembly components, each exchange in an isolate of its own.
 //!
 //! ```text
+//! CodeCache   what was compiled, on disk, for the next start
 //! Engine      wasmtime with its pool of isolates, the linker, and the ticker that bounds CPU time
 //! Registry    bytes -> Plugin (compiled, checked) -> Image (configured memory), each made once
 //! WasmPolicy  one Image under one set of limits: takes an Isolate per exchange and asks it
@@ -9,6 +10,7 @@
 //! This is the only crate that says `wasmtime`.
 
 mod capability;
+mod code_cache;
 mod engine;
 mod image;
 mod isolate;

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::capability::{GRANTS, Grant};
+use crate::code_cache::Compiled;
 use crate::engine::{Engine, EngineError};
 use crate::image;
 use crate::isolate::{Isolate, LOAD_LIMIT};
@@ -82,7 +83,7 @@ impl Plugin {
     /// Compiles a component and asks what it is. Takes a second or so: never on a worker.
     pub(crate) fn load(engine: &Engine, bytes: Vec<u8>) -> Result<Self, LoadError> {
         check_magic(&bytes)?;
-        let (component, imageable) = compile(engine, &bytes)?;
+        let Compiled { component, imageable } = compile(engine, &bytes)?;
         let names = component.component_type();
         let imports: Vec<_> = names.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
         let exports: Vec<_> = names.exports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
@@ -173,20 +174,30 @@ impl Exports {
     }
 }
 
+/// The compiled component of these bytes, from the code cache if it is there.
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
+    let Some(cache) = engine.code_cache() else { return compile_anew(engine, bytes) };
+    if let Some(compiled) = cache.get(engine.wasmtime(), bytes) {
+        return Ok(compiled);
+    }
+    let compiled = compile_anew(engine, bytes)?;
+    cache.put(engine.wasmtime(), bytes, &compiled);
+    Ok(compiled)
+}
+
 /// Compiles a component once for all that is done with it. With wizer's accessors, where it takes them,
 /// it is the same component with a few exports more: a second compilation would double the time that
 /// a new version takes to go live.
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<(Component, Result<(), String>), LoadError> {
-    let with_accessors = image::instrument(bytes).and_then(|(_, instrumented)| {
-        Component::new(engine.wasmtime(), instrumented).map_err(|error| one_line(&error))
-    });
+fn compile_anew(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
+    let with_accessors = image::instrument(bytes)
+        .and_then(|(_, instrumented)| engine.compile(&instrumented).map_err(|error| one_line(&error)));
     let because = match with_accessors {
-        Ok(component) => return Ok((component, Ok(()))),
+        Ok(component) => return Ok(Compiled { component, imageable: Ok(()) }),
         Err(because) => because,
     };
     // It may be broken altogether: then this is the error that speaks of what its author wrote.
-    match Component::new(engine.wasmtime(), bytes) {
-        Ok(component) => Ok((component, Err(because))),
+    match engine.compile(bytes) {
+        Ok(component) => Ok(Compiled { component, imageable: Err(because) }),
         Err(error) => Err(LoadError::new(format!("the component is broken: {}", one_line(&error)))),
     }
 }

@@ -10,6 +10,7 @@ use limen_config::{IsolateMode, PluginLimits};
 use limen_policy::Failure;
 use serde_json::Value;
 
+use crate::code_cache::CodeCache;
 use crate::engine::{Engine, EngineError};
 use crate::image::{Image, Settings};
 use crate::plugin::{Digest, LoadError, Plugin, block_on, digest};
@@ -26,6 +27,7 @@ pub struct Registry {
     /// ticker.
     engine: OnceLock<Arc<Engine>>,
     workers: usize,
+    code_cache: limen_config::CodeCache,
     plugins: Shelf<Digest, Plugin>,
     images: Shelf<(Digest, String), Image>,
     pools: Shelf<PoolKey, IsolatePool>,
@@ -50,10 +52,11 @@ pub enum Refused {
 }
 
 impl Registry {
-    pub fn new(workers: usize) -> Self {
+    pub fn new(workers: usize, code_cache: limen_config::CodeCache) -> Self {
         Registry {
             engine: OnceLock::new(),
             workers,
+            code_cache,
             plugins: Shelf::default(),
             images: Shelf::default(),
             pools: Shelf::default(),
@@ -116,7 +119,7 @@ impl Registry {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let engine = Engine::new()?;
+        let engine = Engine::new(CodeCache::open(&self.code_cache))?;
         tracing::debug!("isolates are reset by: {}", engine.memory_reset());
         Ok(self.engine.get_or_init(|| engine))
     }

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use limen_config::{Config, Errors};
 
+use crate::component;
+
 /// How the files of a configuration looked when they were last read.
 pub struct Fingerprint(Vec<(PathBuf, Option<Look>)>);
 
@@ -23,6 +25,9 @@ impl Fingerprint {
     /// answers. (A file that a pattern of `include` will match is seen by its folder's own look.)
     pub fn of(config: &Config) -> Self {
         let components = config.plugins.values().map(|plugin| &plugin.component);
+        let signatures = config.plugins.values().filter(|_| !config.gateway.trust.is_empty());
+        let signatures: Vec<_> =
+            signatures.map(|plugin| component::signature_of(&plugin.component)).collect();
         let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let tls = tls.flat_map(limen_config::Tls::files);
         let answers = config.routes.iter().filter_map(|route| route.action.file());
@@ -31,7 +36,8 @@ impl Fingerprint {
         let upstreams = config.upstreams.values().map(|upstream| &upstream.tls);
         let upstreams = upstreams.flat_map(|tls| [&tls.roots, &tls.cert, &tls.key]).flatten();
         let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_ref());
-        let files = config.files.iter().chain(&config.folders).chain(components).chain(tls);
+        let files =
+            config.files.iter().chain(&config.folders).chain(components).chain(&signatures).chain(tls);
         let files = files.chain(answers).chain(upstreams).chain(token).cloned();
         Fingerprint(files.map(look).collect())
     }

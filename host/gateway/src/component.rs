@@ -1,0 +1,54 @@
+//! The bytes of a plugin's component, if they are those that the operator wants.
+
+use std::path::{Path, PathBuf};
+
+use limen_config::{ConfigError, Plugin, PublicKey};
+use minisign_verify::Signature;
+use sha2::{Digest, Sha256};
+
+/// Reads a component. It is read once: what was checked is what will run.
+pub fn read(plugin: &Plugin, trust: &[PublicKey]) -> Result<Vec<u8>, ConfigError> {
+    let file = plugin.component.display();
+    let fault = |message: String| {
+        ConfigError::new(plugin.place.clone(), format!("plugin `{}`: {message}", plugin.name))
+    };
+    let bytes = std::fs::read(&plugin.component)
+        .map_err(|error| fault(format!("could not read its component {file}: {error}")))?;
+    if let Some(pinned) = plugin.sha256 {
+        let found: [u8; 32] = Sha256::digest(&bytes).into();
+        if found != pinned {
+            return Err(fault(format!("its component {file} is not the one that `sha256` names"))
+                .expected(hex(&pinned))
+                .hint(format!("it is {}", hex(&found))));
+        }
+    }
+    if !trust.is_empty() {
+        check_signature(&plugin.component, &bytes, trust).map_err(|reason| {
+            fault(format!("its component {file} is not signed by a key of [gateway] trust: {reason}"))
+                .hint(format!("`minisign -Sm {file}` with one of these keys makes its signature"))
+        })?;
+    }
+    Ok(bytes)
+}
+
+/// Where the signature of a component is.
+pub fn signature_of(component: &Path) -> PathBuf {
+    let mut name = component.as_os_str().to_owned();
+    name.push(".minisig");
+    name.into()
+}
+
+fn check_signature(component: &Path, bytes: &[u8], trust: &[PublicKey]) -> Result<(), String> {
+    let file = signature_of(component);
+    let text = std::fs::read_to_string(&file)
+        .map_err(|error| format!("could not read {}: {error}", file.display()))?;
+    let signature = Signature::decode(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    match trust.iter().any(|key| key.verify(bytes, &signature, true).is_ok()) {
+        true => Ok(()),
+        false => Err("the signature is of other bytes, or by another key".to_owned()),
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
