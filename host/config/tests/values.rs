@@ -34,7 +34,7 @@ fn what_is_left_out_has_its_default() {
     assert!(config.listeners[0].tls.is_none());
     let timeout = &config.upstreams["users"].timeout;
     let seconds = [timeout.connect, timeout.first_byte, timeout.idle].map(|timeout| timeout.as_secs());
-    assert_eq!(seconds, [3, 30, 60]);
+    assert_eq!(seconds, [4, 30, 60]);
     let route = &config.routes[0];
     assert_eq!(route.name, "/**");
     assert_eq!(route.listeners, [0]);
