@@ -87,6 +87,54 @@ async fn a_name_that_is_not_there_yet_does_not_keep_the_gateway_from_starting() 
     assert_eq!(ask(&gateway, &origins, 5).await, [5]);
 }
 
+/// Also written as addresses; and an endpoint that wants to be asked by its own name is.
+#[tokio::test]
+async fn ipv6_addresses_are_endpoints_too() {
+    let six = Origin::start_on("[::1]:0").unwrap();
+    let port = six.address().port();
+    let dns = Dns::start();
+    dns.set("users.test", &["::1"]);
+    let named = config(&dns, &format!("\"http://users.test:{port}\""))
+        .replace("[[route]]", "host = \"endpoint\"\n[[route]]");
+    for client in [Client::http1(), Client::http2()] {
+        let gateway = Gateway::start(&named).await;
+        let seen = client.get(gateway.url("/")).send().await.json();
+        assert_eq!(seen["headers"]["host"], format!("users.test:{port}"));
+        // When it moves to the other family, requests follow.
+        let four = Origin::start_on(&format!("127.0.0.1:{port}")).unwrap();
+        dns.set("users.test", &["127.0.0.1"]);
+        eventually("the other family to be asked", async || {
+            client.get(gateway.url("/")).send().await;
+            (four.requests() > 0).then_some(())
+        })
+        .await;
+        dns.set("users.test", &["::1"]);
+    }
+    let gateway = Gateway::start(config(&dns, &format!("\"http://[::1]:{port}\""))).await;
+    let before = six.requests();
+    assert_eq!(Client::http1().get(gateway.url("/")).send().await.status, 200);
+    assert_eq!(six.requests(), before + 1);
+}
+
+/// However short or long a name says that its addresses live.
+#[tokio::test]
+async fn times_to_live_have_bounds() {
+    let origin = Origin::start();
+    let port = origin.address().port();
+    for (ttl, keys) in [(0, "min_ttl = \"200ms\""), (u32::MAX, "min_ttl = \"100ms\"\nmax_ttl = \"200ms\"")] {
+        let dns = Dns::start();
+        dns.set_for(ttl, "users.test", &["127.0.0.1"]);
+        let config =
+            config(&dns, &format!("\"http://users.test:{port}\"")).replace("min_ttl = \"100ms\"", keys);
+        let begun = std::time::Instant::now();
+        let gateway = Gateway::start(config).await;
+        // For both kinds of addresses.
+        eventually("it to be asked for again", async || (dns.asked("users.test") >= 12).then_some(())).await;
+        assert!(begun.elapsed() >= std::time::Duration::from_millis(900), "{ttl}: {:?}", begun.elapsed());
+        assert_eq!(Client::http1().get(gateway.url("/")).send().await.status, 200);
+    }
+}
+
 #[tokio::test]
 async fn a_service_tells_ports_weights_and_priorities() {
     let origins = [(); 3].map(|()| Origin::start()).into_iter().collect::<Vec<_>>();

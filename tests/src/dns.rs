@@ -68,9 +68,14 @@ impl Dns {
 
     /// From now on the name has these addresses, for one second at a time.
     pub fn set(&self, name: &str, addresses: &[&str]) {
+        self.set_for(1, name, addresses);
+    }
+
+    /// The same, for so many seconds at a time.
+    pub fn set_for(&self, ttl: u32, name: &str, addresses: &[&str]) {
         let record = |address: &&str| match address.parse().unwrap() {
-            IpAddr::V4(ip) => Record { kind: A, ttl: 1, data: ip.octets().to_vec() },
-            IpAddr::V6(ip) => Record { kind: AAAA, ttl: 1, data: ip.octets().to_vec() },
+            IpAddr::V4(ip) => Record { kind: A, ttl, data: ip.octets().to_vec() },
+            IpAddr::V6(ip) => Record { kind: AAAA, ttl, data: ip.octets().to_vec() },
         };
         self.put(name, addresses.iter().map(record).collect());
     }

@@ -11,7 +11,7 @@ pub fn settle<B>(rule: &UpstreamHost, address: &Address, request: &mut Request<B
     match rule {
         UpstreamHost::Keep => {}
         UpstreamHost::Endpoint => {
-            if let Ok(host) = HeaderValue::try_from(address.to_string()) {
+            if let Ok(host) = HeaderValue::try_from(address.authority()) {
                 drop(request.headers_mut().insert(header::HOST, host));
             }
         }
