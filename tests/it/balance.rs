@@ -108,6 +108,40 @@ async fn a_hash_moves_only_what_it_must() {
     }
 }
 
+/// Whatever makes requests alike, those that are go to the same endpoint, and others elsewhere.
+#[tokio::test]
+async fn a_hash_takes_what_it_is_told() {
+    for by in ["\"path\"", "{ cookie = \"user\" }", "{ query = \"user\" }"] {
+        let origins = origins::<3>();
+        let gateway =
+            Gateway::start(group(&format!("{}\nbalance = {{ hash = {by} }}", endpoints(&origins)))).await;
+        let mut connection = Client::http1().connect(gateway.url("/")).await.unwrap();
+        let mut used = [0; 3];
+        for user in 0..30 {
+            let (mut alike, mut other) = (format!("/{user}?a=b"), format!("/{user}?c=d"));
+            let mut cookies = [String::from("user=me"), String::from("user=me")];
+            match by {
+                "\"path\"" => {}
+                "{ query = \"user\" }" => {
+                    (alike, other) = (format!("/a?x=1&user={user}"), format!("/b?user={user}&y"));
+                }
+                _ => {
+                    cookies = [format!("a=b; user={user}"), format!("user={user}; c=d")];
+                    (alike, other) = ("/a".to_owned(), "/b".to_owned());
+                }
+            }
+            let before = requests(&origins);
+            connection.get(&alike).header("cookie", &cookies[0]).send().await;
+            connection.get(&other).header("cookie", &cookies[1]).send().await;
+            let counts: Vec<_> =
+                requests(&origins).iter().zip(before).map(|(after, before)| after - before).collect();
+            let owner = counts.iter().position(|count| *count == 2);
+            used[owner.unwrap_or_else(|| panic!("{by}: {user} was at {counts:?}"))] += 1;
+        }
+        assert!(used.iter().all(|count| *count > 0), "{by}: {used:?}");
+    }
+}
+
 /// The cookie that an answer sets, without its attributes.
 fn cookie(answer: &Answer) -> Option<String> {
     let line = answer.header("set-cookie")?;

@@ -25,6 +25,7 @@ mod smuggling;
 mod upgrade;
 
 mod balance;
+mod faults;
 mod health;
 mod listener;
 mod names;

@@ -26,6 +26,8 @@ pub struct Report {
     pub succeeded: u64,
     /// Other answers, and requests without one.
     pub failed: u64,
+    /// The statuses of those other answers, and how often each was met.
+    pub statuses: BTreeMap<u16, u64>,
     /// The first few failures, in words.
     pub failures: Vec<String>,
     /// The distinct answers among the successes, and how often each was met.
@@ -165,7 +167,11 @@ impl Worker {
                         return;
                     }
                 }
-                Ok(answer) => self.failed(format!("{}: {}", answer.status, answer.text())).await,
+                Ok(answer) => {
+                    let status = answer.status.as_u16();
+                    self.report.send_modify(|it| *it.statuses.entry(status).or_default() += 1);
+                    self.failed(format!("{status}: {}", answer.text())).await;
+                }
                 Err(error) => return self.failed(format!("no answer: {}", causes(&*error))).await,
             }
         }

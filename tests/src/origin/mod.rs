@@ -57,6 +57,11 @@ impl Origin {
         Origin::launch("127.0.0.1:0", Some(Arc::new(certs.server_config()).into())).unwrap()
     }
 
+    /// The same on this address.
+    pub fn start_tls_on(address: &str, certs: &Certs) -> io::Result<Origin> {
+        Origin::launch(address, Some(Arc::new(certs.server_config()).into()))
+    }
+
     /// Over TLS, for clients that show a certificate of this authority.
     pub fn start_demanding(certs: &Certs) -> Origin {
         let tls = Arc::new(certs.demanding_server_config());
