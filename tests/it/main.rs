@@ -22,6 +22,7 @@ mod proxy;
 mod resilience;
 mod routing;
 mod smuggling;
+mod stale;
 mod upgrade;
 
 mod balance;

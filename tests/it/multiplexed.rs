@@ -3,10 +3,11 @@
 use crate::common::config_of_one_worker;
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
-use limen_tests::{Client, Gateway, Origin, eventually, within};
+use limen_tests::{Client, Gateway, Origin, eventually, wire, within};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -17,11 +18,16 @@ type Arrived = (http::Request<h2::RecvStream>, SendResponse<Bytes>);
 struct Seen {
     connections: AtomicUsize,
     requests: AtomicUsize,
+    pings: AtomicUsize,
 }
 
 impl Seen {
     fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    fn pings(&self) -> usize {
+        self.pings.load(Ordering::Relaxed)
     }
 
     fn connections(&self) -> usize {
@@ -49,6 +55,62 @@ async fn server<F: Future<Output = ()> + Send + 'static>(
         }
     });
     (address, seen)
+}
+
+/// The writing side of a connection whose frames the test makes itself.
+struct RawSide(tokio::net::tcp::OwnedWriteHalf);
+
+impl RawSide {
+    fn send(&self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.try_write(bytes).map(drop)
+    }
+
+    /// 200, and nothing else.
+    fn answer(&self, stream: u32) -> std::io::Result<()> {
+        let flags = wire::END_HEADERS | wire::END_STREAM;
+        self.send(&wire::frame(wire::HEADERS, flags, stream, &[0x88]))
+    }
+}
+
+/// A server that does with each request, by its stream, what the test says, and answers no PING.
+async fn raw_server(
+    act: impl Fn(&RawSide, u32) -> std::io::Result<()> + Clone + Send + Sync + 'static,
+) -> (SocketAddr, Arc<Seen>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = Arc::<Seen>::default();
+    let here = seen.clone();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            here.connections.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(serve_raw(socket, act.clone(), here.clone()));
+        }
+    });
+    (address, seen)
+}
+
+async fn serve_raw(
+    socket: TcpStream,
+    act: impl Fn(&RawSide, u32) -> std::io::Result<()>,
+    seen: Arc<Seen>,
+) -> std::io::Result<()> {
+    let (mut read, write) = socket.into_split();
+    let side = RawSide(write);
+    side.send(&wire::frame(wire::SETTINGS, 0, 0, &[]))?;
+    side.send(&wire::frame(wire::SETTINGS, wire::ACK, 0, &[]))?;
+    read.read_exact(&mut [0; 24]).await?;
+    loop {
+        let mut header = [0; 9];
+        read.read_exact(&mut header).await?;
+        let [a, b, c, kind, _, stream @ ..] = header;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        read.read_exact(&mut payload).await?;
+        match kind {
+            wire::HEADERS => act(&side, u32::from_be_bytes(stream))?,
+            wire::PING => drop(seen.pings.fetch_add(1, Ordering::Relaxed)),
+            _ => {}
+        }
+    }
 }
 
 fn answer((_, mut respond): Arrived) {
@@ -153,6 +215,67 @@ async fn an_endpoint_that_goes_away_loses_nothing() {
         assert_eq!((answer.status.as_u16(), &*answer.text()), (200, "served"), "{number}");
     }
     assert_eq!(seen.requests(), 20);
+}
+
+/// GOAWAY with a last stream below that of the request: nobody looks at that one, whatever it is.
+#[tokio::test]
+async fn what_comes_after_the_last_stream_goes_elsewhere() {
+    let (address, seen) = raw_server(|socket, stream| match stream {
+        1 => socket.answer(stream),
+        _ => socket.send(&wire::frame(wire::GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0])),
+    })
+    .await;
+    let (_origin, gateway) = gateway(address).await;
+    for number in 0..10 {
+        let asked = Client::http1().post(gateway.url("/h2/x")).send();
+        assert_eq!(within("an answer", asked).await.status, 200, "{number}");
+    }
+    assert!(seen.connections() > 5, "{}", seen.connections());
+}
+
+/// A connection that is closed under requests without a word: those are sent again that may be.
+#[tokio::test]
+async fn a_connection_that_ends_under_requests_loses_only_what_it_must() {
+    let (address, seen) = server(100, |mut connection, _, seen| async move {
+        for number in 0.. {
+            let Some(Ok(arrived)) = connection.accept().await else { return };
+            seen.requests.fetch_add(1, Ordering::Relaxed);
+            if number > 0 {
+                return;
+            }
+            answer(arrived);
+        }
+    })
+    .await;
+    let (_origin, gateway) = gateway(address).await;
+    let ask = async |method| {
+        let asked = Client::http1().request(method, gateway.url("/h2/x")).send();
+        within("an answer", asked).await.status.as_u16()
+    };
+    assert_eq!(ask(http::Method::GET).await, 200);
+    for _ in 0..5 {
+        assert_eq!(ask(http::Method::DELETE).await, 200);
+    }
+    assert_eq!((seen.requests(), seen.connections()), (11, 6));
+    assert_eq!(ask(http::Method::POST).await, 502);
+    assert_eq!(seen.requests(), 12);
+}
+
+/// An endpoint that does not even answer a PING is not there any more.
+#[tokio::test]
+async fn a_silent_connection_is_asked_and_closed() {
+    let (address, seen) = raw_server(|_, _| Ok(())).await;
+    let origin = Origin::start();
+    let rest = format!(
+        "[upstream.h2]\nendpoints = [\"http://{address}\"]\nprotocol = \"http2\"\n\
+         http2 = {{ ping = \"1s\", ping_timeout = \"1s\" }}\n\
+         [[route]]\npath = \"/h2/**\"\nupstream = \"h2\"\n"
+    );
+    let gateway = Gateway::start(config_of_one_worker(&origin, &rest)).await;
+    let answer = within("an answer", Client::http1().get(gateway.url("/h2/x")).send()).await;
+    assert!([502, 504].contains(&answer.status.as_u16()), "{}", answer.status);
+    assert_eq!(seen.connections(), 1);
+    assert!(seen.pings() > 0);
 }
 
 /// A stream that is reset in the middle of the body is no whole answer.

@@ -381,6 +381,35 @@ async fn the_breaker_opens_probes_and_closes_and_a_reload_keeps_it() {
     assert!(at_once(&gateway, 20).await.iter().all(|status| *status == 200));
 }
 
+/// Too slow is too slow, whichever of the limits says so.
+#[tokio::test]
+async fn the_breaker_learns_from_what_took_too_long() {
+    let origin = Scripted::start(|_, _| Act::Silence).await;
+    for keys in
+        [r#"timeout = { total = "100ms" }"#, r#"retries = { per_try = "100ms", budget = { minimum = 0 } }"#]
+    {
+        let gateway = gateway(&[&origin], &format!("{keys}\nbreaker = {{ requests = 3 }}")).await;
+        for _ in 0..3 {
+            assert_problem(&Client::http1().get(gateway.url("/x")).send().await, 504);
+        }
+        assert_problem(&Client::http1().get(gateway.url("/x")).send().await, 503);
+    }
+}
+
+/// An endpoint that is given up for the next one has failed.
+#[tokio::test]
+async fn who_is_too_slow_for_a_try_is_ejected() {
+    let slow = Scripted::start(|_, _| Act::Silence).await;
+    let good = Scripted::start(|_, _| Act::Answer(200)).await;
+    let keys = r#"retries = { on = ["timeout"], per_try = "100ms", budget = { minimum = 100 } }
+                  outlier = { failures = 2 }"#;
+    let gateway = gateway(&[&slow, &good], keys).await;
+    for _ in 0..8 {
+        assert_eq!(Client::http1().get(gateway.url("/x")).send().await.status, 200);
+    }
+    gateway.wait_for_log_containing("ejected for").await;
+}
+
 #[tokio::test]
 async fn a_slow_endpoint_is_hedged_and_the_loser_cancelled() {
     let slow = Scripted::start(|_, _| Act::Silence).await;

@@ -72,6 +72,31 @@ async fn before_protocol(server: SocketAddr, protocol: &str, keys: &str) -> (Ori
     (origin, gateway)
 }
 
+/// A connection that goes on in another protocol still is one of those that may be open.
+#[tokio::test]
+async fn a_tunnel_counts_among_the_connections() {
+    let (server, origin) = (echo().await, Origin::start());
+    let rest = format!(
+        "[upstream.ws]\nendpoints = [\"http://{server}\"]\nlimits = {{ connections = 1, queue_wait = \"100ms\" }}\n\
+         [[route]]\nupstream = \"ws\"\n"
+    );
+    let gateway = Gateway::start(config(&origin, &rest)).await;
+    let address = gateway.addr("plain");
+    let open = async || {
+        let socket = TcpStream::connect(&*address).await.unwrap();
+        client_async(format!("ws://{address}/"), socket).await.map(|(socket, _)| socket)
+    };
+    let mut first = open().await.unwrap();
+    talk(&mut first).await;
+    match open().await {
+        Err(tokio_tungstenite::tungstenite::Error::Http(refused)) => assert_eq!(refused.status(), 503),
+        other => panic!("{:?}", other.map(drop)),
+    }
+    talk(&mut first).await;
+    drop(first);
+    eventually("the connection to be free again", async || open().await.ok().map(drop)).await;
+}
+
 #[tokio::test]
 async fn websockets_pass() {
     let (_origin, gateway) = before(echo().await, "").await;

@@ -12,7 +12,11 @@ const LIFETIME: std::ops::RangeInclusive<Duration> =
 section! {
     /// `pool = { idle = 256, idle_timeout = "60s", max_lifetime = "1h", warm = 2 }`: which connections
     /// are kept. Every worker has its own to each endpoint, and these figures are for one worker and
-    /// one endpoint.
+    /// one endpoint. A kept connection that is closed under a request before anything of a response came
+    /// had most likely been idle for too long for the endpoint: the request is sent once more, on a new
+    /// connection, if it is idempotent (RFC 9112, section 9.3.1; as nginx does) and not longer than
+    /// 16KiB, its body included, or if the endpoint did not begin with it (GOAWAY and REFUSED_STREAM of
+    /// HTTP/2, and its body had not been begun with). Where there are `retries`, within their `budget`.
     #[derive(Copy, PartialEq, Eq)]
     pub struct UpstreamPool(section) {
         /// `idle`: connections without a request that are kept for later ones; 0 closes each after its

@@ -16,10 +16,11 @@ section! {
     /// is sent again. Each try goes to an endpoint that has not been tried, as long as there is one.
     /// Once the head of a response has gone to the client there is no way back, and none after the
     /// client has gone. Left out: what no endpoint has seen goes on to the next one when a connection
-    /// can't be made, and nothing is ever sent twice.
+    /// can't be made, and nothing else is sent twice but what `pool` says.
     pub struct Retries(section) {
         /// `max`: how often a request is sent again, 1 to 10. Default 1. That a connection can't be
-        /// made and the next endpoint is asked does not count.
+        /// made and the next endpoint is asked does not count, and neither does what `pool` says of
+        /// connections that are closed under a request, except in `budget`.
         pub max: usize = section.or("max", integer(1..=10), 1),
 
         /// `on`: what another try is made for: "connect", "refused-stream", "reset", "timeout", a

@@ -15,6 +15,7 @@ use crate::refusal::Fault;
 use super::balance::Ask;
 use super::endpoint::{Endpoint, EndpointId};
 use super::failure::{Failure, FailureKind};
+use super::pool::Age;
 use super::{Answer, Lease, Outcome, Picked, Upstream, host};
 
 /// How often a request goes to the same endpoint again because nobody there began with it. More often
@@ -94,6 +95,14 @@ impl Upstream {
         Err(Box::new(Failed::from(failure)))
     }
 
+    /// The endpoint that has the request was given up: it was too slow.
+    pub fn blame(&self, course: &Course) {
+        let (here, id) = (self.here(), course.at.get());
+        if let Some(endpoint) = here.set.endpoints.iter().find(|endpoint| Some(endpoint.id) == id) {
+            here.set.note(endpoint, Outcome::Failed);
+        }
+    }
+
     /// Asks one endpoint.
     async fn ask(
         &self,
@@ -103,10 +112,11 @@ impl Upstream {
         attempts: Option<Attempts<'_>>,
     ) -> Result<Answer, Failure> {
         let mut unsent = 0;
+        let mut age = Age::Kept;
         host::settle(&self.shared.terms.host, &picked.endpoint().address, &mut request);
         loop {
             let attempt = attempts.map(|at| at.begin(picked.endpoint(), request.headers_mut()));
-            let mut failure = match picked.pool().connection(&request, limit).await {
+            let mut failure = match picked.pool().connection(&request, age, limit).await {
                 Ok(connection) => {
                     let upload = request.body().upload();
                     let sent = std::pin::pin!(connection.send(request));
@@ -131,16 +141,24 @@ impl Upstream {
             Attempt::fail(attempt, failure.kind.name());
             match failure.request.take() {
                 // The connection had been closed, or took no more: the next one.
-                Some(again) if failure.kind == FailureKind::Unsent && unsent < UNSENT => request = *again,
+                Some(again) if failure.kind == FailureKind::Unsent && unsent < UNSENT => {
+                    (request, unsent) = (*again, unsent + 1);
+                }
+                // Once more, on a connection that can't have been closed for being idle.
+                Some(again)
+                    if failure.kind == FailureKind::Stale && age == Age::Kept && self.may_repeat() =>
+                {
+                    (request, age) = (*again, Age::New);
+                }
                 untouched => {
                     if failure.kind.is_endpoints() {
                         picked.report(Outcome::Failed);
                     }
-                    failure.request = untouched;
+                    // Who knows what the endpoint has seen of it.
+                    failure.request = untouched.filter(|_| failure.kind != FailureKind::Stale);
                     return Err(failure);
                 }
             }
-            unsent += 1;
         }
     }
 

@@ -103,6 +103,7 @@ impl FailureKind {
             return FailureKind::Stale;
         }
         match error.source() {
+            Some(cause) if is_used && is_closed(cause) => FailureKind::Stale,
             Some(cause) => Self::of_cause(cause),
             None => FailureKind::Reset,
         }
@@ -128,6 +129,13 @@ impl FailureKind {
             _ => FailureKind::Reset,
         }
     }
+}
+
+/// Whether it is the end of a connection, and of nothing on it.
+fn is_closed(cause: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind as Kind;
+    let ends = [Kind::BrokenPipe, Kind::ConnectionReset, Kind::ConnectionAborted, Kind::UnexpectedEof];
+    cause.downcast_ref::<io::Error>().is_some_and(|error| ends.contains(&error.kind()))
 }
 
 /// An error with its causes.

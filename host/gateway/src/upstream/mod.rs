@@ -96,6 +96,12 @@ impl Upstream {
         self.attempt(request, client, attempts, &course).await.map_err(|failed| failed.fault)
     }
 
+    /// Whether a request may be sent again whose connection was closed under it: where there is a budget
+    /// for what is sent twice, within that.
+    fn may_repeat(&self) -> bool {
+        self.shared.resilience.as_ref().is_none_or(|on| on.may_repeat(self.counts()))
+    }
+
     /// What happened that operators should see.
     fn counts(&self) -> &Counts {
         &self.shared.counts

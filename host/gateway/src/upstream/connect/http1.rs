@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap, HeaderValue};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -49,10 +50,10 @@ where
     if head.headers != USUAL_HEADERS {
         builder.max_headers(head.headers);
     }
-    let (sender, connection) = builder.handshake(TokioIo::new(Watch::new(stream, awaited.clone()))).await?;
+    let stream = Watch::new(stream, awaited.clone(), open);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
     tokio::task::spawn_local(async move {
         let _ = connection.with_upgrades().await;
-        drop(open);
     });
     Ok(Http1 { sender, awaited })
 }
@@ -71,17 +72,50 @@ impl Http1 {
         self.sender.ready().await
     }
 
-    /// Sends a request and waits for the head of its response.
+    /// Sends a request and waits for the head of its response. `keep` if it may be sent again should the
+    /// connection turn out to have been closed: see [`unanswered`](Self::unanswered).
     pub async fn send(
         &mut self,
         mut request: Request<RequestBody>,
+        keep: bool,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         if request.uri().authority().is_some() {
             into_origin_form(&mut request);
         }
-        self.awaited.set();
+        self.awaited.set(keep);
         self.sender.try_send_request(request).await
     }
+
+    /// The request that was kept, if the connection was closed before anything came back: none if not all
+    /// of it was written, or it is too long.
+    pub fn unanswered(&self) -> Option<Request<RequestBody>> {
+        again(&self.awaited.unanswered()?)
+    }
+}
+
+/// The request that was written so.
+fn again(written: &[u8]) -> Option<Request<RequestBody>> {
+    // None is shorter than `a:` with its line end.
+    let mut fields = vec![httparse::EMPTY_HEADER; written.len() / 4];
+    let mut head = httparse::Request::new(&mut fields);
+    let httparse::Status::Complete(length) = head.parse(written).ok()? else { return None };
+    let mut request = Request::new(RequestBody::Empty);
+    *request.method_mut() = Method::from_bytes(head.method?.as_bytes()).ok()?;
+    *request.uri_mut() = Uri::try_from(head.path?).ok()?;
+    for field in head.headers {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        request.headers_mut().append(name, HeaderValue::from_bytes(field.value).ok()?);
+    }
+    let announced = match request.headers().get(header::CONTENT_LENGTH) {
+        _ if request.headers().contains_key(header::TRANSFER_ENCODING) => return None,
+        None => 0,
+        Some(length) => length.to_str().ok()?.parse::<usize>().ok()?,
+    };
+    let body = written.get(length..)?;
+    if !body.is_empty() {
+        *request.body_mut() = RequestBody::Full(Bytes::copy_from_slice(body));
+    }
+    (body.len() == announced).then_some(request)
 }
 
 /// A request that was made up for HTTP/2, in HTTP/1.1's form again.
@@ -191,6 +225,25 @@ mod tests {
         ] {
             assert!(checked(headers).is_err(), "{headers:?}");
         }
+    }
+
+    #[test]
+    fn what_was_written_as_a_whole_can_go_again() {
+        let head = "PUT /a?b HTTP/1.1\r\nhost: x\r\nx-a: 1\r\nx-a: \r\ncontent-length: 5\r\n\r\n";
+        let request = again(format!("{head}hello").as_bytes()).unwrap();
+        assert_eq!((request.method(), request.uri().to_string().as_str()), (&Method::PUT, "/a?b"));
+        let values: Vec<_> =
+            request.headers().get_all("x-a").iter().map(|value| value.to_str().unwrap()).collect();
+        assert_eq!((request.headers().len(), values[0], values[1]), (4, "1", ""));
+        assert!(matches!(request.body(), RequestBody::Full(bytes) if bytes == "hello"));
+        let bare = again(b"OPTIONS * HTTP/1.1\r\n\r\n").unwrap();
+        assert!(matches!(bare.body(), RequestBody::Empty) && bare.uri() == "*");
+        for cut in ["", "hell", "hello!"] {
+            assert!(again(format!("{head}{cut}").as_bytes()).is_none());
+        }
+        assert!(again(&head.as_bytes()[..20]).is_none());
+        let chunked = b"PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+        assert!(again(chunked).is_none());
     }
 
     #[test]

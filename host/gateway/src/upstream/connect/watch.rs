@@ -1,30 +1,50 @@
 //! Bytes of an HTTP/1.1 connection, looked at before they are parsed: what the parser would let pass.
 //!
-//! Only heads are looked at, line end by line end; bodies flow by.
+//! Only heads are looked at, line end by line end; bodies flow by. And what is written on a connection
+//! that may be just being closed is kept until something comes back: the parser does not give a request
+//! back, and a copy of each in advance would cost many times as much.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::upstream::tally::Open;
 
 /// Interim responses (1xx) before the final one. An endpoint that sends more keeps us busy for nothing.
 const MOST_INTERIM: usize = 16;
 /// Where the status stands in `HTTP/1.1 200 OK`.
 const STATUS: std::ops::Range<usize> = 9..12;
 
+/// No more is kept of a request, so that a connection that is idle holds little.
+const MOST_KEPT: usize = 16 << 10;
+/// What is kept for the next request when it has to grow no more.
+const USUAL_KEPT: usize = 4 << 10;
+
 /// A stream of which the heads of responses are looked at.
 pub struct Watch<S> {
     stream: S,
     awaited: Arc<Awaited>,
     look: Look,
+    /// What was written since the request was sent, if that is to be kept.
+    written: Vec<u8>,
+    /// The connection counts as open as long as its stream is there, in whatever protocol.
+    _open: Open,
 }
 
-/// Whether the next bytes are of a response's head: set when a request is sent.
+/// What is to come, as far as whoever sends requests knows, and what became of it.
 #[derive(Default)]
-pub struct Awaited(AtomicBool);
+pub struct Awaited {
+    /// The next bytes are of a response's head.
+    head: AtomicBool,
+    /// Nothing has come since the request, and what is written is kept.
+    keep: AtomicBool,
+    /// What was written on a connection that was closed before anything came back.
+    unanswered: Mutex<Option<Vec<u8>>>,
+}
 
 /// How far a head has come.
 #[derive(Default)]
@@ -51,15 +71,61 @@ enum Seen {
 }
 
 impl<S> Watch<S> {
-    pub fn new(stream: S, awaited: Arc<Awaited>) -> Self {
-        Watch { stream, awaited, look: Look::default() }
+    pub fn new(stream: S, awaited: Arc<Awaited>, open: Open) -> Self {
+        Watch { stream, awaited, look: Look::default(), written: Vec::new(), _open: open }
+    }
+
+    /// An answer has begun.
+    fn came(&mut self) {
+        self.awaited.keep.store(false, Ordering::Relaxed);
+        self.written.clear();
+        self.written.shrink_to(USUAL_KEPT);
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = MOST_KEPT.saturating_sub(self.written.len());
+        self.written.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+
+    /// Keeps what was taken of these; all of it if the connection broke, for then nobody writes the rest.
+    fn wrote(&mut self, pieces: &[IoSlice<'_>], result: &Poll<io::Result<usize>>) {
+        if !self.awaited.keep.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut left = match result {
+            Poll::Pending => return,
+            Poll::Ready(Ok(taken)) => *taken,
+            Poll::Ready(Err(_)) => usize::MAX,
+        };
+        for piece in pieces {
+            let taken = piece.get(..left).unwrap_or(piece);
+            self.keep(taken);
+            left -= taken.len();
+        }
+        if let Poll::Ready(Err(_)) = result {
+            self.closed();
+        }
+    }
+
+    /// Nothing came, and nothing will.
+    fn closed(&mut self) {
+        if self.awaited.keep.swap(false, Ordering::Relaxed) {
+            let written = std::mem::take(&mut self.written);
+            *self.awaited.unanswered.lock().unwrap_or_else(PoisonError::into_inner) = Some(written);
+        }
     }
 }
 
 impl Awaited {
-    /// A request is about to be sent.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// A request is about to be sent. `keep` if it can be sent again should nothing come back.
+    pub fn set(&self, keep: bool) {
+        self.head.store(true, Ordering::Relaxed);
+        self.keep.store(keep, Ordering::Relaxed);
+    }
+
+    /// The request, as far as it was kept, if the connection was closed before anything came back.
+    pub fn unanswered(&self) -> Option<Vec<u8>> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -118,18 +184,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watch<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if self.awaited.0.load(Ordering::Relaxed) {
-            let read = buffer.filled().get(before..).unwrap_or_default();
-            match self.look.at(read) {
+        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        if self.awaited.head.load(Ordering::Relaxed) {
+            let bytes = buffer.filled().get(before..).unwrap_or_default();
+            if bytes.is_empty() {
+                self.closed();
+                return Poll::Ready(read);
+            }
+            self.came();
+            match self.look.at(bytes) {
                 Seen::Part => {}
-                Seen::End => self.awaited.0.store(false, Ordering::Relaxed),
+                Seen::End => self.awaited.head.store(false, Ordering::Relaxed),
                 Seen::Wrong(what) => {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)));
                 }
             }
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(read)
     }
 }
 
@@ -139,15 +210,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watch<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(&[IoSlice::new(bytes)], &result);
+        result
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
+        pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+        let result = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.wrote(pieces, &result);
+        result
     }
 
     fn is_write_vectored(&self) -> bool {

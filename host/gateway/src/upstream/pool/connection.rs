@@ -63,7 +63,8 @@ impl Connection {
         let sent = match &mut self.way {
             Way::Http1 { kept, upload, .. } => {
                 *upload = request.body().upload();
-                kept.connection.send(request).await.map_err(|error| self.lost(error, None))
+                let keep = self.age == Age::Kept && request.method().is_idempotent();
+                kept.connection.send(request, keep).await.map_err(|error| self.lost(error, None))
             }
             Way::Http2 { kept, .. } if asked == Asked::ForUpgrade => {
                 let kept = kept.clone();
@@ -133,14 +134,30 @@ impl Connection {
         mut error: TrySendError<Request<RequestBody>>,
         copy: Option<Box<Request<RequestBody>>>,
     ) -> Failure {
-        let request = error.take_message().map(Box::new);
-        let kind = match (&request, self.age) {
-            (Some(_), Age::Kept) => FailureKind::Unsent,
-            (Some(_), Age::New) => FailureKind::Connect,
-            (None, age) => FailureKind::of(error.error(), age == Age::Kept),
+        let untouched = error.take_message().map(Box::new);
+        let (kind, request) = match (untouched, self.age) {
+            (Some(request), Age::Kept) => (FailureKind::Unsent, Some(request)),
+            (Some(request), Age::New) => (FailureKind::Connect, Some(request)),
+            (None, age) => {
+                let kind = FailureKind::of(error.error(), age == Age::Kept);
+                (kind, self.again(kind, copy))
+            }
         };
-        let request = request.or_else(|| copy.filter(|_| kind == FailureKind::Unsent));
         Failure { request, ..self.failure(kind, &describe(error.error())) }
+    }
+
+    /// What can be sent again although it was on its way.
+    fn again(
+        &self,
+        kind: FailureKind,
+        copy: Option<Box<Request<RequestBody>>>,
+    ) -> Option<Box<Request<RequestBody>>> {
+        match (kind, &self.way) {
+            (FailureKind::Unsent, _) => copy,
+            (FailureKind::Stale, Way::Http1 { kept, .. }) => kept.connection.unanswered().map(Box::new),
+            (FailureKind::Stale, Way::Http2 { .. }) => copy.filter(|copy| copy.method().is_idempotent()),
+            _ => None,
+        }
     }
 
     fn failure(&self, kind: FailureKind, what: &str) -> Failure {

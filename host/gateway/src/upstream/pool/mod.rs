@@ -21,13 +21,15 @@ use super::resilience::Permit;
 use super::tally::Tally;
 use crate::body::RequestBody;
 
-use connection::Age;
-pub use connection::Connection;
+pub use connection::{Age, Connection};
 use dial::Dial;
 use scarce::{Scarce, Turn};
 
 /// How long a warm connection may take to be made.
 const WARM_LIMIT: Duration = Duration::from_secs(10);
+
+/// A connection that has something to do for longer than this after its last answer is not waited for.
+const READY: Duration = Duration::from_millis(100);
 
 /// The connections to an endpoint, and how to make new ones.
 pub struct Pool {
@@ -98,19 +100,19 @@ impl Pools {
 }
 
 impl Pool {
-    /// A connection with room for this request: one that is there, or a new one. (What most requests
-    /// don't wait for is in a box: all of them would be larger by it.)
+    /// A connection with room for this request: one that is there, unless it has to be a new one (of
+    /// HTTP/2, one that still is used), or a new one. (What most requests don't wait for is in a box: all
+    /// of them would be larger by it.)
     pub async fn connection(
         self: &Rc<Self>,
         request: &Request<RequestBody>,
+        age: Age,
         limit: Duration,
     ) -> Result<Connection, Failure> {
-        while let Some(mut kept) = self.pop() {
-            // A connection whose last answer has just ended is ready in a moment.
-            let http1 = &mut kept.connection;
-            let ready = http1.is_ready()
-                || matches!(Box::pin(tokio::time::timeout(limit, http1.ready())).await, Ok(Ok(())));
-            if ready {
+        while age == Age::Kept
+            && let Some(mut kept) = self.pop()
+        {
+            if kept.connection.is_ready() || Box::pin(kept.is_soon_ready()).await {
                 self.tally.reused();
                 return Ok(Connection::http1(self, kept, Age::Kept));
             }
@@ -248,6 +250,13 @@ impl Pool {
             }
             pool.upgrade().inspect(|pool| pool.warming.set(false));
         });
+    }
+}
+
+impl Kept<Http1> {
+    /// A connection whose last answer has just ended is ready in a moment.
+    async fn is_soon_ready(&mut self) -> bool {
+        matches!(tokio::time::timeout(READY, self.connection.ready()).await, Ok(Ok(())))
     }
 }
 

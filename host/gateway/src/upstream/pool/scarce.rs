@@ -67,7 +67,7 @@ impl Pool {
                 }
                 () = scarce.freed.notified() => {
                     if let Some(mut kept) = self.pop()
-                        && kept.connection.ready().await.is_ok()
+                        && kept.is_soon_ready().await
                     {
                         self.tally.reused();
                         return Ok(Turn::Kept(kept));

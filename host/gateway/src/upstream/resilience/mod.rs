@@ -31,7 +31,7 @@ pub use replay::Reader;
 pub use slots::Slots;
 
 use breaker::{Breaker, Open};
-use budget::Budget;
+use budget::{Budget, Spending};
 use fallback::Fallback;
 use original::Original;
 use permit::Permits;
@@ -98,6 +98,16 @@ impl Resilience {
         }
     }
 
+    /// Whether a request may be sent again because its connection turned out to be closed. It counts as no
+    /// try, but within the budget of those.
+    pub fn may_repeat(&self, counts: &Counts) -> bool {
+        let refused = self.retries.max > 0 && self.budget.spend(Instant::now()) == Spending::Refused;
+        if refused {
+            counts.retry_refused();
+        }
+        !refused
+    }
+
     /// Whether a request may be sent a second time.
     fn repeats(&self, terms: &Terms) -> bool {
         self.retries.max > 0
@@ -111,6 +121,7 @@ pub async fn send(upstream: &Upstream, on: &Resilience, outgoing: Outgoing<'_>) 
     let Outgoing { request, client, attempts, others } = outgoing;
     let terms = &upstream.shared.terms;
     let begun = Instant::now();
+    let upload = request.body().upload();
     let original = match on.repeats(terms) {
         true => Original::keeping(request, &on.retries),
         false => Original::once(request),
@@ -120,6 +131,9 @@ pub async fn send(upstream: &Upstream, on: &Resilience, outgoing: Outgoing<'_>) 
         None => exchange.answered().await,
         Some(limit) => tokio::time::timeout(limit, exchange.answered()).await.unwrap_or_else(|_| {
             upstream.counts().timed_out();
+            if upload.is_none_or(|upload| upload.is_done()) {
+                exchange.given_up();
+            }
             let reason = format!("no response within {limit:?}, all tries together");
             Err(Failed::new(Trouble::Timeout, Fault::upstream_slow(reason)))
         }),
@@ -179,6 +193,15 @@ impl Exchange<'_> {
         Err(Failed::new(Trouble::Overload, Fault::upstream_overloaded(reason)))
     }
 
+    /// All its time is over: the breaker learns of it, if the upstream had the request.
+    fn given_up(&self) {
+        let Some(breaker) = self.on.breaker.as_ref().filter(|_| self.original.is_seen()) else { return };
+        let now = Instant::now();
+        if let Ok(admission) = breaker.admit(now) {
+            admission.tell(self.upstream.number, now, breaker::Outcome::Bad);
+        }
+    }
+
     fn is_turned_away(&self) -> Option<Open> {
         self.on.breaker.as_ref()?.turns_away(Instant::now())
     }
@@ -193,10 +216,14 @@ impl Exchange<'_> {
         let Some(request) = self.original.next() else {
             return Err(Failed::new(Trouble::Reset, Fault::upstream_broken("the request is used up")));
         };
+        let upload = request.body().upload();
         let attempt = self.upstream.attempt(request, self.client, self.attempts, course);
         let Some(limit) = self.on.retries.per_try else { return attempt.await };
         tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
             self.upstream.counts().timed_out();
+            if upload.is_none_or(|upload| upload.is_done()) {
+                self.upstream.blame(course);
+            }
             let reason = format!("no response within {limit:?}, the limit of one try");
             Err(Failed::new(Trouble::Timeout, Fault::upstream_slow(reason)))
         })

@@ -80,6 +80,11 @@ impl Original {
         }
     }
 
+    /// Whether somebody at the upstream has it, or had.
+    pub fn is_seen(&self) -> bool {
+        self.seen.get() > 0
+    }
+
     /// Whether it is there, and may go again: nobody has seen it, or it does no harm twice.
     pub fn may_repeat(&self, retries: &Retries) -> bool {
         let is_there =
