@@ -217,3 +217,20 @@ async fn a_file_that_is_not_there_is_named() {
     assert_refused(&refused);
     assert!(refused.stderr.contains("other.toml"), "{}", refused.stderr);
 }
+
+/// A component or an included file that is a pipe would be waited for without end, at each reload again.
+#[tokio::test]
+async fn what_is_no_file_is_not_waited_for() {
+    let origin = Origin::start();
+    let text = config(&origin, &[plugin("pipe", "pipe", ""), route("/**", "\"pipe\"")].join("\n"));
+    for text in
+        [text, format!("include = [{{ files = [\"pipe\"] }}]\n{}", config(&origin, &route("/**", "")))]
+    {
+        let setup = Gateway::with(text);
+        let made = std::process::Command::new("mkfifo").arg(setup.path("pipe")).status().unwrap();
+        assert!(made.success());
+        let checked = setup.check().await;
+        assert!(!checked.status.success());
+        assert!(checked.stderr.contains("it is not a regular file"), "{}", checked.stderr);
+    }
+}

@@ -1,5 +1,6 @@
 //! How the parts fit together: what no section can know alone.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::scope::{Named, Unique};
@@ -19,25 +20,33 @@ pub(crate) fn at_least_one(kind: &str, found: usize, main: &Path, sink: &Sink) {
 
 /// Listeners without a name are called after their address.
 pub(crate) fn name_listeners<'l>(listeners: impl Iterator<Item = &'l mut Listener>, taken: &Unique) {
+    let mut numbers = HashMap::new();
     for listener in listeners {
         if listener.name.is_empty() {
-            listener.name = free_name(listener.address.to_string(), taken, &listener.place);
+            listener.name = free_name(listener.address.to_string(), taken, &mut numbers, &listener.place);
         }
     }
 }
 
 /// Routes without a name are called after their host and path.
 pub(crate) fn name_routes(routes: &mut [Route], taken: &Unique) {
+    let mut numbers = HashMap::new();
     for route in routes {
         if route.name.is_empty() {
-            route.name = free_name(describe(route), taken, &route.place);
+            route.name = free_name(describe(route), taken, &mut numbers, &route.place);
         }
     }
 }
 
-fn free_name(name: String, taken: &Unique, place: &Place) -> String {
-    let numbered = (2..).map(|n: u64| format!("{name} #{n}"));
-    let free = std::iter::once(name.clone()).chain(numbered).find(|name| !taken.has(name)).unwrap_or(name);
+/// This name, or with a number after it where it is taken. `numbers` remembers where to go on from:
+/// thousands may ask for one name.
+fn free_name(name: String, taken: &Unique, numbers: &mut HashMap<String, u64>, place: &Place) -> String {
+    let number = numbers.entry(name.clone()).or_insert(1);
+    let mut free = name.clone();
+    while taken.has(&free) {
+        *number += 1;
+        free = format!("{name} #{number}");
+    }
     taken.insert(free.clone(), place.clone());
     free
 }

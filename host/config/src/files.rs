@@ -1,7 +1,6 @@
 //! The main file and those it includes, as one: a section's kind, wherever it may stand.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use toml::de::DeValue;
 
@@ -9,9 +8,9 @@ use crate::env;
 use crate::include::Included;
 use crate::scope::{Named, Unique};
 use crate::section::{Section, Sink};
-use crate::source::Document;
+use crate::source::{Document, Source};
 use crate::value::{Value, check_name};
-use crate::written;
+use crate::{Seen, written};
 
 /// The sections that only the main file has, whatever an include may.
 const MAIN_ONLY: &[&str] = &["include", "gateway", "log", "trace", "admin", "defaults"];
@@ -171,9 +170,9 @@ impl<'a> Files<'a> {
         serde_json::Value::Array(shown.collect())
     }
 
-    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         let included = self.included.iter().map(|(root, _)| root.source());
-        std::iter::once(self.main.source()).chain(included).map(|source| source.path.to_path_buf()).collect()
+        std::iter::once(self.main.source()).chain(included).map(Source::seen).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! `include`: further files, and what may stand in them
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
@@ -8,7 +9,7 @@ use glob::{MatchOptions, Pattern};
 use crate::section::{Section, Sink, section};
 use crate::source::{Document, Text, io_phrase};
 use crate::value::{Value, choice, list, table};
-use crate::{ConfigError, Place};
+use crate::{ConfigError, Place, Seen};
 
 section! {
     /// `include = [{ files = ["teams/*.toml"], may = ["route", "policy", "upstream"] }]`. Only in
@@ -41,7 +42,7 @@ const SECTIONS: &[(&str, &str)] = &[
 struct Meant {
     found: Vec<Found>,
     /// Of a pattern: where further files may appear.
-    folder: Option<PathBuf>,
+    folder: Option<Seen>,
 }
 
 /// A file to be included.
@@ -64,7 +65,7 @@ pub(crate) struct Included {
 pub(crate) struct Opened {
     pub(crate) files: Vec<(Text, Included)>,
     /// The folders that patterns look into.
-    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) folders: Vec<Seen>,
     /// Whether it is known which files are meant.
     pub(crate) complete: bool,
 }
@@ -154,9 +155,9 @@ fn files(value: &Value<'_>) -> Option<Meant> {
         return Some(Meant { found: vec![found(folder.join(name), true)], folder: None });
     };
     match matching(&folder, &pattern) {
-        Ok(paths) => {
+        Ok((paths, metadata)) => {
             let found = paths.into_iter().map(|path| found(path, false)).collect();
-            Some(Meant { found, folder: Some(folder) })
+            Some(Meant { found, folder: Some(Seen { path: folder, metadata }) })
         }
         Err(why) => {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
@@ -189,11 +190,14 @@ fn simple(name: &str) -> Option<Pattern> {
     Pattern::new(&format!("{}{middle}", star(first))).ok()
 }
 
-fn matching(folder: &Path, pattern: &Pattern) -> std::io::Result<Vec<PathBuf>> {
+/// The files of a folder that match, and how the folder looked before it was read.
+fn matching(folder: &Path, pattern: &Pattern) -> std::io::Result<(Vec<PathBuf>, Metadata)> {
     // Editors leave hidden files beside the one that is edited.
     let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::default() };
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })? {
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let metadata = std::fs::metadata(here)?;
+    for entry in std::fs::read_dir(here)? {
         let name = entry?.file_name();
         let path = folder.join(&name);
         if name.to_str().is_some_and(|name| pattern.matches_with(name, options)) && !path.is_dir() {
@@ -201,7 +205,7 @@ fn matching(folder: &Path, pattern: &Pattern) -> std::io::Result<Vec<PathBuf>> {
         }
     }
     paths.sort();
-    Ok(paths)
+    Ok((paths, metadata))
 }
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ mod error;
 mod place;
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 pub use action::{
@@ -108,6 +109,14 @@ pub use upstream::{
     UpstreamTls, Verify,
 };
 
+/// A file or a folder as it was just before it was read: whether it has changed since can be told from
+/// how it looks later.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub path: PathBuf,
+    pub metadata: Metadata,
+}
+
 /// What the file says, checked. It has no behaviour.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -115,10 +124,10 @@ pub struct Config {
     pub file: PathBuf,
     /// Every file that was read: the main one first, then what it includes. A change to any of
     /// them is a change of the configuration.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<Seen>,
     /// The folders that patterns of `include` look into: a file that appears there can be a change
     /// of the configuration, too.
-    pub folders: Vec<PathBuf>,
+    pub folders: Vec<Seen>,
     /// `[gateway]`
     pub gateway: Gateway,
     /// `[log]`
@@ -151,5 +160,11 @@ impl Config {
     /// Nothing is kept of a configuration with a mistake in it; the errors are all mistakes found.
     pub fn load(path: impl AsRef<Path>, natives: &Natives<'_>) -> Result<Config, Errors> {
         load::load(path.as_ref(), natives)
+    }
+
+    /// `[admin]` of a main file alone, whatever mistakes stand beside it: it says where a running
+    /// gateway is asked.
+    pub fn admin(path: impl AsRef<Path>) -> Result<Option<Admin>, Errors> {
+        load::admin(path.as_ref())
     }
 }

@@ -10,7 +10,7 @@ use crate::policy::Policy;
 use crate::request::{RouteLimits, RouteTimeouts};
 use crate::route::Defaults;
 use crate::scope::{Named, Scope, Unique};
-use crate::section::Sink;
+use crate::section::{Section, Sink};
 use crate::source::{Document, Text};
 use crate::trace::Trace;
 use crate::twice::Asked;
@@ -42,6 +42,28 @@ pub(crate) fn load(path: &Path, natives: &Natives<'_>) -> Result<Config, Errors>
         None if errors.is_empty() => {
             Err(Errors::from_iter([ConfigError::new(Place::file(path), "not a valid configuration")]))
         }
+        _ => Err(errors),
+    }
+}
+
+/// `[admin]` of a main file, whatever mistakes stand beside it.
+pub(crate) fn admin(path: &Path) -> Result<Option<Admin>, Errors> {
+    let sink = Sink::default();
+    let text = Text::open(path, 0).map_err(|error| Errors::from_iter([*error]))?;
+    let (main, syntax) = Document::parse(&text);
+    let addresses = Unique::new("listener address");
+    let root = Section::root(&main, &sink);
+    let admin = root.optional("admin", table(|section| Admin::read(section, &addresses)));
+    // Where the TOML is broken it may only seem not to be there, or to say nothing of its address.
+    let syntax = match &admin {
+        Some(Some(Admin { place, .. })) if main.source.is_trusted(place) => {
+            syntax.into_iter().filter(|error| main.source.same_table(place, &error.place)).collect()
+        }
+        _ => syntax,
+    };
+    let errors = sink.into_errors(syntax, std::iter::once(&main.source));
+    match admin {
+        Some(admin) if errors.is_empty() => Ok(admin),
         _ => Err(errors),
     }
 }
@@ -126,7 +148,7 @@ fn read(
     defaults?;
     Some(Config {
         file: main.source.path.to_path_buf(),
-        files: files.paths(),
+        files: files.seen(),
         folders: Vec::new(), // filled in by `load`
         gateway: gateway?,
         log: log?,

@@ -1,16 +1,20 @@
 //! Routes that ask for the same: one of them would never be taken
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use http::Method;
 
 use crate::section::Section;
 use crate::{Condition, Host, Place, RoutePath};
 
-/// Every route's questions so far, also of those that have mistakes elsewhere.
+/// Every route's questions so far, also of those that have mistakes elsewhere. Only those with one host,
+/// path and `when` are compared with one another: there can be thousands on one path.
 #[derive(Debug, Default)]
-pub(crate) struct Asked(RefCell<HashMap<(Host, String), Vec<Asking>>>);
+pub(crate) struct Asked(RefCell<HashMap<Question, Vec<Asking>>>);
+
+/// Host, shape of the path, and conditions.
+type Question = (Host, String, BTreeSet<String>);
 
 /// What a route asks beside its host and path.
 #[derive(Debug)]
@@ -27,7 +31,9 @@ impl Asked {
     /// Reports a route that asks what another one before it does.
     pub(crate) fn once(&self, host: &Host, path: &RoutePath, route: Asking, section: &Section<'_>) {
         let mut asked = self.0.borrow_mut();
-        let near = asked.entry((host.clone(), path.shape())).or_default();
+        // As it is written out: the order and what is there twice make no difference.
+        let when = route.when.iter().map(|condition| format!("{condition:?}")).collect();
+        let near = asked.entry((host.clone(), path.shape(), when)).or_default();
         if let Some(first) = near.iter().find(|first| first.clashes_with(&route)) {
             let message = format!("duplicate route: it matches the same requests as `{}`", first.name);
             let expected = "another listener, host, path, method or `when` than any other route";
@@ -46,9 +52,6 @@ impl Asking {
             // The one that names the method is the more specific.
             (Some(_), None) | (None, Some(_)) => false,
         };
-        methods
-            && self.when.iter().all(|it| other.when.contains(it))
-            && other.when.iter().all(|it| self.when.contains(it))
-            && self.listeners.iter().any(|listener| other.listeners.contains(listener))
+        methods && self.listeners.iter().any(|listener| other.listeners.contains(listener))
     }
 }

@@ -1,10 +1,15 @@
 //! The bytes of a plugin's component, if they are those that the operator wants.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use limen_config::{ConfigError, Plugin, PublicKey};
 use minisign_verify::Signature;
 use sha2::{Digest, Sha256};
+
+/// A component that is larger is none: those of interpreted languages have some 20 MiB.
+const LARGEST: u64 = 256 << 20;
 
 /// Reads a component. It is read once: what was checked is what will run.
 pub fn read(plugin: &Plugin, trust: &[PublicKey]) -> Result<Vec<u8>, ConfigError> {
@@ -12,7 +17,7 @@ pub fn read(plugin: &Plugin, trust: &[PublicKey]) -> Result<Vec<u8>, ConfigError
     let fault = |message: String| {
         ConfigError::new(plugin.place.clone(), format!("plugin `{}`: {message}", plugin.name))
     };
-    let bytes = std::fs::read(&plugin.component)
+    let bytes = read_file(&plugin.component)
         .map_err(|error| fault(format!("could not read its component {file}: {error}")))?;
     if let Some(pinned) = plugin.sha256 {
         let found: [u8; 32] = Sha256::digest(&bytes).into();
@@ -27,6 +32,21 @@ pub fn read(plugin: &Plugin, trust: &[PublicKey]) -> Result<Vec<u8>, ConfigError
             fault(format!("its component {file} is not signed by a key of [gateway] trust: {reason}"))
                 .hint(format!("`minisign -Sm {file}` with one of these keys makes its signature"))
         })?;
+    }
+    Ok(bytes)
+}
+
+/// The bytes of a component, which is a file and not without end.
+fn read_file(component: &Path) -> io::Result<Vec<u8>> {
+    // Asked before it is opened: opening a pipe would wait for someone to write.
+    let found = std::fs::metadata(component)?;
+    if !found.is_file() && !found.is_dir() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(component)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::other(format!("it has more than {} MiB", LARGEST >> 20)));
     }
     Ok(bytes)
 }

@@ -1,61 +1,75 @@
 //! Settings of a plugin against the JSON Schema that it carries.
 
+use jsonschema::Validator;
 use jsonschema::error::ValidationErrorKind;
 use limen_config::{ConfigError, Settings, did_you_mean};
 use serde_json::Value;
 
-/// What is wrong with them, each at its place in the file.
-pub fn check(schema: Option<&Value>, settings: &Settings, plugin: &str) -> Vec<ConfigError> {
-    let Some(schema) = schema else { return Vec::new() };
-    let mut schema = schema.clone();
-    refuse_undeclared(&mut schema);
-    // The default engine for `pattern` backtracks; a plugin's schema is not to be trusted with that.
-    let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
-    let validator = match options.build(&schema) {
-        Ok(validator) => validator,
-        Err(error) => {
-            let message = format!("plugin `{plugin}`: its schema for settings is broken: {error}");
-            return vec![ConfigError::new(settings.place("").clone(), message)];
-        }
-    };
-    let names = declared(&schema);
-    let wrong = |pointer: &str, what: &dyn std::fmt::Display| {
-        let place = settings.place(pointer).clone();
-        let error = ConfigError::new(place, format!("settings of `{plugin}`: {what}"));
-        if names.is_empty() {
-            return error;
-        }
-        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-        error.expected(format!("the settings of `{plugin}`: {}", names.join(", ")))
-    };
-    let mut errors = Vec::new();
-    for error in validator.iter_errors(settings.value()) {
-        let pointer = error.instance_path().as_str();
-        match error.kind() {
-            // Each at its own place, and not all of them at the table that they stand in.
-            ValidationErrorKind::AdditionalProperties { unexpected }
-            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-                errors.extend(unexpected.iter().map(|name| {
-                    let escaped = name.replace('~', "~0").replace('/', "~1");
-                    let error =
-                        wrong(&format!("{pointer}/{escaped}"), &format_args!("unknown setting `{name}`"));
-                    let known = if pointer.is_empty() { names.as_slice() } else { &[] };
-                    match did_you_mean(name, known.iter().copied()) {
-                        Some(hint) => error.hint(hint),
-                        None => error,
-                    }
-                }));
+/// What a plugin's schema says, made once for all its settings: thousands of routes may have some.
+pub struct Checker<'a> {
+    plugin: &'a str,
+    /// None without a schema: then all is well.
+    validator: Option<Validator>,
+    /// The names of the settings.
+    names: Vec<String>,
+}
+
+impl<'a> Checker<'a> {
+    pub fn new(schema: Option<&Value>, plugin: &'a str) -> Result<Self, String> {
+        let Some(schema) = schema else { return Ok(Checker { plugin, validator: None, names: Vec::new() }) };
+        let mut schema = schema.clone();
+        refuse_undeclared(&mut schema);
+        // The default engine for `pattern` backtracks; a plugin's schema is not to be trusted with that.
+        let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
+        let validator =
+            options.build(&schema).map_err(|error| format!("its schema for settings is broken: {error}"))?;
+        Ok(Checker { plugin, validator: Some(validator), names: declared(&schema) })
+    }
+
+    /// What is wrong with these settings, each at its place in the file.
+    pub fn check(&self, settings: &Settings) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        for error in self.validator.iter().flat_map(|validator| validator.iter_errors(settings.value())) {
+            let pointer = error.instance_path().as_str();
+            match error.kind() {
+                // Each at its own place, and not all of them at the table that they stand in.
+                ValidationErrorKind::AdditionalProperties { unexpected }
+                | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+                    errors.extend(unexpected.iter().map(|name| self.unknown(settings, pointer, name)));
+                }
+                _ => errors.push(self.wrong(settings, pointer, &error)),
             }
-            _ => errors.push(wrong(pointer, &error)),
+        }
+        errors
+    }
+
+    fn unknown(&self, settings: &Settings, pointer: &str, name: &str) -> ConfigError {
+        let escaped = name.replace('~', "~0").replace('/', "~1");
+        let what = format_args!("unknown setting `{name}`");
+        let error = self.wrong(settings, &format!("{pointer}/{escaped}"), &what);
+        let known = if pointer.is_empty() { self.names.as_slice() } else { &[] };
+        match did_you_mean(name, known.iter().map(String::as_str)) {
+            Some(hint) => error.hint(hint),
+            None => error,
         }
     }
-    errors
+
+    fn wrong(&self, settings: &Settings, pointer: &str, what: &dyn std::fmt::Display) -> ConfigError {
+        let plugin = self.plugin;
+        let place = settings.place(pointer).clone();
+        let error = ConfigError::new(place, format!("settings of `{plugin}`: {what}"));
+        if self.names.is_empty() {
+            return error;
+        }
+        let names: Vec<_> = self.names.iter().map(|name| format!("`{name}`")).collect();
+        error.expected(format!("the settings of `{plugin}`: {}", names.join(", ")))
+    }
 }
 
 /// The names of the settings.
-fn declared(schema: &Value) -> Vec<&str> {
+fn declared(schema: &Value) -> Vec<String> {
     let properties = schema.get("properties").and_then(Value::as_object);
-    properties.into_iter().flat_map(|properties| properties.keys()).map(String::as_str).collect()
+    properties.into_iter().flat_map(|properties| properties.keys()).cloned().collect()
 }
 
 /// An object that names its properties and is silent on others has no others: a slip of the pen in

@@ -1,6 +1,8 @@
 //! How files look, so that a change of them is seen.
 
 use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -21,8 +23,8 @@ struct Look {
 }
 
 impl Fingerprint {
-    /// All files that a configuration is made of: its own, components, what TLS is made of, and fixed
-    /// answers. (A file that a pattern of `include` will match is seen by its folder's own look.)
+    /// All files that a configuration is made of: its own, as they were when they were read, and those
+    /// that are yet to be read: components, what TLS is made of, and fixed answers. (A file that a pattern of `include` will match is seen by its folder's own look.)
     pub fn of(config: &Config) -> Self {
         let components = config.plugins.values().map(|plugin| &plugin.component);
         let signatures = config.plugins.values().filter(|_| !config.gateway.trust.is_empty());
@@ -36,10 +38,11 @@ impl Fingerprint {
         let upstreams = config.upstreams.values().map(|upstream| &upstream.tls);
         let upstreams = upstreams.flat_map(|tls| [&tls.roots, &tls.cert, &tls.key]).flatten();
         let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_ref());
-        let files =
-            config.files.iter().chain(&config.folders).chain(components).chain(&signatures).chain(tls);
-        let files = files.chain(answers).chain(upstreams).chain(token).cloned();
-        Fingerprint(files.map(look).collect())
+        let named = components.chain(&signatures).chain(tls).chain(answers).chain(upstreams).chain(token);
+        // Those were read already: how they look now may not be what was read.
+        let read = config.files.iter().chain(&config.folders);
+        let read = read.map(|seen| (seen.path.clone(), Look::of(&seen.metadata)));
+        Fingerprint(read.chain(named.cloned().map(look)).collect())
     }
 
     /// The same files as they look now.
@@ -72,16 +75,19 @@ impl Fingerprint {
     }
 }
 
-fn look(file: PathBuf) -> (PathBuf, Option<Look>) {
-    use std::os::unix::fs::MetadataExt;
-    let here = if file.as_os_str().is_empty() { Path::new(".") } else { &file };
-    let look = std::fs::metadata(here).ok().and_then(|found| {
+impl Look {
+    fn of(found: &Metadata) -> Option<Self> {
         Some(Look {
             modified: found.modified().ok()?,
             length: found.len(),
             identity: found.ino(),
             is_folder: found.is_dir(),
         })
-    });
+    }
+}
+
+fn look(file: PathBuf) -> (PathBuf, Option<Look>) {
+    let here = if file.as_os_str().is_empty() { Path::new(".") } else { &file };
+    let look = std::fs::metadata(here).ok().and_then(|found| Look::of(&found));
     (file, look)
 }

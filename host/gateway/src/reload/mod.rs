@@ -212,10 +212,11 @@ impl Reloader {
 }
 
 /// A configuration, and how its files looked before they were read: what changes after that is seen
-/// as a change. Which files there are to look at is known only from reading them once.
+/// as a change.
 pub fn load(file: &Path) -> Result<(Config, Fingerprint), Errors> {
-    let seen = Fingerprint::of(&crate::load_config(file)?);
-    Ok((crate::load_config(file)?, seen))
+    let config = crate::load_config(file)?;
+    let seen = Fingerprint::of(&config);
+    Ok((config, seen))
 }
 
 /// Says where the listeners are that were not `running` before, and which of those are gone.

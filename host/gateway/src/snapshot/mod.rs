@@ -1,23 +1,24 @@
 //! One immutable meaning of one configuration.
 
+mod policies;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_config::{
-    Attachment, Config, ConfigError, Errors, PathRules, PublicKey, RouteLimits, RoutePath, RouteTimeouts,
-    Segment, Target,
+    Config, ConfigError, Errors, PathRules, RouteLimits, RoutePath, RouteTimeouts, Segment, Target,
 };
-use limen_policy::{FailureKind, Parameter, Parameters, Policy, RouteFacts, TargetMemory, native};
-use limen_wasm::{Plugin, Refused, Registry};
+use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
+use limen_wasm::Registry;
 
-use crate::component;
 use crate::head::forwarded::Forwarding;
 use crate::listener::Terms;
 use crate::observe::{AccessLog, Tracer};
 use crate::pipeline::{Attached, Pipeline};
 use crate::route::{Action, MirrorState, RouteTable};
-use crate::settings;
 use crate::upstream::{self, Connector, Upkeep};
+use policies::Policies;
+pub use policies::{KeptBack, LivePlugin};
 
 /// Everything that a request needs to know of the configuration. A request sees one snapshot from
 /// its first moment to its last.
@@ -40,13 +41,6 @@ pub struct Snapshot {
     resolver: limen_config::Resolver,
 }
 
-/// A plugin as it is in force.
-pub struct LivePlugin {
-    pub version: Arc<Plugin>,
-    /// Why `configure` runs in each new isolate, where it does.
-    pub no_image: Option<String>,
-}
-
 /// What a listener does with a connection.
 pub struct Listener {
     pub routes: RouteTable,
@@ -64,17 +58,6 @@ pub struct Route {
     pub upgrades: Vec<String>,
     pub action: Action,
 }
-
-/// A plugin whose new version can't be used, and that stays on its last good one.
-pub struct KeptBack {
-    pub plugin: String,
-    pub live: String,
-    pub because: String,
-}
-
-/// Where an attachment stands: its route, and its place there.
-type Seat = (usize, usize);
-type Seated = Vec<(Seat, Box<dyn Policy>)>;
 
 impl Snapshot {
     /// Compiles, configures and checks all that a configuration names. What did not change since the
@@ -104,30 +87,8 @@ impl Snapshot {
         } = config;
 
         let mut errors = Vec::new();
-        let mut kept_back = Vec::new();
-        let mut live = BTreeMap::new();
-        let mut policies: BTreeMap<Seat, Box<dyn Policy>> = BTreeMap::new();
-        for plugin in plugins.values() {
-            let last_good = previous.and_then(|previous| previous.plugins.get(&plugin.name));
-            let last_good = last_good.map(|live| &live.version);
-            match Loaded::load(plugin, &gateway.trust, routes, last_good, registry) {
-                Ok(loaded) => {
-                    let Loaded { version, no_image, policies: of_plugin, kept_back: last_good } = loaded;
-                    policies.extend(of_plugin);
-                    kept_back.extend(last_good);
-                    live.insert(plugin.name.clone(), LivePlugin { version, no_image });
-                }
-                Err(plugin_errors) => errors.extend(plugin_errors),
-            }
-        }
-        for (seat, attachment) in attachments(routes) {
-            if let Target::Native(name) = &attachment.target {
-                match build_native(name, attachment) {
-                    Ok(policy) => drop(policies.insert(seat, policy)),
-                    Err(error) => errors.push(error),
-                }
-            }
-        }
+        let last_good = previous.map(|previous| &previous.plugins);
+        let mut policies = Policies::load(plugins, &gateway.trust, routes, last_good, registry, &mut errors);
 
         let mut built_listeners = Vec::new();
         for (number, listener) in listeners.iter().enumerate() {
@@ -141,9 +102,11 @@ impl Snapshot {
             }
         }
         let mut built_upstreams = Vec::new();
+        let known_upstreams = previous.iter().flat_map(|previous| &previous.upstreams);
+        let known_upstreams: BTreeMap<&str, &Arc<upstream::Shared>> =
+            known_upstreams.map(|known| (known.terms.name.as_str(), known)).collect();
         for terms in upstreams.values() {
-            let known = previous
-                .and_then(|previous| previous.upstreams.iter().find(|known| known.terms.name == terms.name));
+            let known = known_upstreams.get(terms.name.as_str()).copied();
             match Connector::new(terms, known.map(|known| &known.connector)) {
                 Ok(connector) => {
                     let known = known.map(|known| &**known);
@@ -186,7 +149,7 @@ impl Snapshot {
 
         let built_routes = routes.iter().zip(actions).enumerate().map(|(number, (route, action))| {
             let attached = route.policies.iter().enumerate().filter_map(|(place, attachment)| {
-                let policy = policies.remove(&(number, place))?;
+                let policy = policies.take(number, place)?;
                 let of_plugin = match &attachment.target {
                     Target::Plugin(name) => plugins.get(name).map(|plugin| plugin.on_error),
                     Target::Native(_) => None,
@@ -204,8 +167,10 @@ impl Snapshot {
                 action,
             }
         });
+        let routes = built_routes.collect();
+        let Policies { live, kept_back, .. } = policies;
         let snapshot = Snapshot {
-            routes: built_routes.collect(),
+            routes,
             listeners: built_listeners,
             upstreams: built_upstreams,
             paths: gateway.path,
@@ -245,138 +210,6 @@ impl Snapshot {
     pub fn plugin_count(&self) -> usize {
         self.plugins.len()
     }
-}
-
-/// One plugin with all its attachments, every one of them from the same version.
-struct Loaded {
-    version: Arc<Plugin>,
-    no_image: Option<String>,
-    policies: Seated,
-    kept_back: Option<KeptBack>,
-}
-
-impl Loaded {
-    fn load(
-        plugin: &limen_config::Plugin,
-        trust: &[PublicKey],
-        routes: &[limen_config::Route],
-        last_good: Option<&Arc<Plugin>>,
-        registry: &Registry,
-    ) -> Result<Self, Vec<ConfigError>> {
-        let new = open(plugin, trust, registry);
-        let because = match new.and_then(|version| {
-            let (policies, no_image) = attach(plugin, &version, routes, registry)?;
-            Ok(Loaded { version, no_image, policies, kept_back: None })
-        }) {
-            Ok(loaded) => return Ok(loaded),
-            Err(errors) => errors,
-        };
-        // The settings may be at fault, and then the last good version refuses them as well.
-        let Some(version) = last_good else { return Err(because) };
-        // A grant that was taken back is taken back from that one as well.
-        if version.check_grants(&plugin.grants).is_err() {
-            return Err(because);
-        }
-        let Ok((policies, no_image)) = attach(plugin, version, routes, registry) else { return Err(because) };
-        let reasons: Vec<_> = because.iter().map(|error| error.message.as_str()).collect();
-        let kept_back =
-            KeptBack { plugin: plugin.name.clone(), live: version.id(), because: reasons.join("; ") };
-        Ok(Loaded { version: version.clone(), no_image, policies, kept_back: Some(kept_back) })
-    }
-}
-
-/// The component of a plugin as its file is now.
-fn open(
-    plugin: &limen_config::Plugin,
-    trust: &[PublicKey],
-    registry: &Registry,
-) -> Result<Arc<Plugin>, Vec<ConfigError>> {
-    let at_fault = |message: String| {
-        ConfigError::new(plugin.place.clone(), format!("plugin `{}`: {message}", plugin.name))
-    };
-    let file = plugin.component.display();
-    let bytes = component::read(plugin, trust).map_err(|error| vec![error])?;
-    let loaded = registry.plugin(bytes).and_then(|version| {
-        version.check_grants(&plugin.grants)?;
-        Ok(version)
-    });
-    loaded.map_err(|error| {
-        let fault = at_fault(format!("{} ({file})", error.message));
-        vec![match error.hint {
-            Some(hint) => fault.hint(hint),
-            None => fault,
-        }]
-    })
-}
-
-/// A version of a plugin with the settings of every attachment that uses it, and why one of them has no
-/// image.
-fn attach(
-    plugin: &limen_config::Plugin,
-    version: &Arc<Plugin>,
-    routes: &[limen_config::Route],
-    registry: &Registry,
-) -> Result<(Seated, Option<String>), Vec<ConfigError>> {
-    let mut policies: Seated = Vec::new();
-    let mut no_image = None;
-    let mut errors = Vec::new();
-    for (seat, attachment) in attachments(routes) {
-        if !matches!(&attachment.target, Target::Plugin(name) if *name == plugin.name) {
-            continue;
-        }
-        let wrong = settings::check(version.schema(), &attachment.settings, &plugin.name);
-        if !wrong.is_empty() {
-            errors.extend(wrong);
-            continue;
-        }
-        match registry.policy(version, plugin, attachment.settings.value()) {
-            Ok(policy) => {
-                if let limen_wasm::Start::ConfigureInEach { because } = policy.start() {
-                    tracing::warn!(
-                        plugin = plugin.name,
-                        route = routes.get(seat.0).map(|route| &*route.name),
-                        "no image of its configured memory, `configure` runs in each new isolate: {because}"
-                    );
-                    no_image = Some(because.clone());
-                }
-                policies.push((seat, Box::new(policy)));
-            }
-            Err(refused) => {
-                let place = attachment.settings.place("").clone();
-                let name = &plugin.name;
-                errors.push(match refused {
-                    Refused::ByConfigure(failure) => {
-                        let why = match failure.kind {
-                            FailureKind::Failed => failure.reason, // its own words
-                            _ => failure.to_string(),
-                        };
-                        ConfigError::new(place, format!("plugin `{name}` refuses these settings: {why}"))
-                    }
-                    Refused::ByLimits(failure) => {
-                        ConfigError::new(place, format!("plugin `{name}` does not start: {failure}"))
-                            .hint(format!("give it more in [plugin.{name}] limits"))
-                    }
-                });
-            }
-        }
-    }
-    if errors.is_empty() { Ok((policies, no_image)) } else { Err(errors) }
-}
-
-fn build_native(name: &str, attachment: &Attachment) -> Result<Box<dyn Policy>, ConfigError> {
-    let Some(native) = native::find(name) else {
-        return Err(ConfigError::new(attachment.place.clone(), format!("no built-in policy `{name}`")));
-    };
-    (native.build)(attachment.settings.value()).map_err(|error| {
-        let place = attachment.settings.place(&error.pointer).clone();
-        ConfigError::new(place, format!("policy `{name}`: {}", error.message))
-    })
-}
-
-fn attachments(routes: &[limen_config::Route]) -> impl Iterator<Item = (Seat, &Attachment)> {
-    routes.iter().enumerate().flat_map(|(number, route)| {
-        route.policies.iter().enumerate().map(move |(place, attachment)| ((number, place), attachment))
-    })
 }
 
 fn facts(route: &limen_config::Route, action: &Action) -> RouteFacts {

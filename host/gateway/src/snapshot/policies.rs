@@ -1,0 +1,210 @@
+//! The policies of all attachments: plugins loaded, settings checked, built-in ones made.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use limen_config::{Attachment, ConfigError, PublicKey, Target};
+use limen_policy::{FailureKind, Policy, native};
+use limen_wasm::{Plugin, Refused, Registry};
+
+use crate::{component, settings};
+
+/// What the policies of a configuration became.
+pub struct Policies {
+    /// The plugins that are in force.
+    pub live: BTreeMap<String, LivePlugin>,
+    pub kept_back: Vec<KeptBack>,
+    seated: BTreeMap<Seat, Box<dyn Policy>>,
+}
+
+/// A plugin as it is in force.
+pub struct LivePlugin {
+    pub version: Arc<Plugin>,
+    /// Why `configure` runs in each new isolate, where it does.
+    pub no_image: Option<String>,
+}
+
+/// A plugin whose new version can't be used, and that stays on its last good one.
+pub struct KeptBack {
+    pub plugin: String,
+    pub live: String,
+    pub because: String,
+}
+
+/// Where an attachment stands: its route, and its place there.
+type Seat = (usize, usize);
+type Seated = Vec<(Seat, Box<dyn Policy>)>;
+
+impl Policies {
+    /// `last_good` are the plugins of the running snapshot, which stand in for versions that can't be used.
+    pub fn load(
+        plugins: &BTreeMap<String, limen_config::Plugin>,
+        trust: &[PublicKey],
+        routes: &[limen_config::Route],
+        last_good: Option<&BTreeMap<String, LivePlugin>>,
+        registry: &Registry,
+        errors: &mut Vec<ConfigError>,
+    ) -> Self {
+        let mut policies = Policies { live: BTreeMap::new(), kept_back: Vec::new(), seated: BTreeMap::new() };
+        for plugin in plugins.values() {
+            let last_good = last_good.and_then(|plugins| plugins.get(&plugin.name));
+            match Loaded::load(plugin, trust, routes, last_good.map(|live| &live.version), registry) {
+                Ok(Loaded { version, no_image, policies: seated, kept_back }) => {
+                    policies.seated.extend(seated);
+                    policies.kept_back.extend(kept_back);
+                    policies.live.insert(plugin.name.clone(), LivePlugin { version, no_image });
+                }
+                Err(of_plugin) => errors.extend(of_plugin),
+            }
+        }
+        for (seat, attachment) in attachments(routes) {
+            if let Target::Native(name) = &attachment.target {
+                match build_native(name, attachment) {
+                    Ok(policy) => drop(policies.seated.insert(seat, policy)),
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+        policies
+    }
+
+    /// The policy of this place on this route, once.
+    pub fn take(&mut self, route: usize, place: usize) -> Option<Box<dyn Policy>> {
+        self.seated.remove(&(route, place))
+    }
+}
+
+/// One plugin with all its attachments, every one of them from the same version.
+struct Loaded {
+    version: Arc<Plugin>,
+    no_image: Option<String>,
+    policies: Seated,
+    kept_back: Option<KeptBack>,
+}
+
+impl Loaded {
+    fn load(
+        plugin: &limen_config::Plugin,
+        trust: &[PublicKey],
+        routes: &[limen_config::Route],
+        last_good: Option<&Arc<Plugin>>,
+        registry: &Registry,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let new = open(plugin, trust, registry);
+        let because = match new.and_then(|version| {
+            let (policies, no_image) = attach(plugin, &version, routes, registry)?;
+            Ok(Loaded { version, no_image, policies, kept_back: None })
+        }) {
+            Ok(loaded) => return Ok(loaded),
+            Err(errors) => errors,
+        };
+        // The settings may be at fault, and then the last good version refuses them as well.
+        let Some(version) = last_good else { return Err(because) };
+        // A grant that was taken back is taken back from that one as well.
+        if version.check_grants(&plugin.grants).is_err() {
+            return Err(because);
+        }
+        let Ok((policies, no_image)) = attach(plugin, version, routes, registry) else { return Err(because) };
+        let reasons: Vec<_> = because.iter().map(|error| error.message.as_str()).collect();
+        let kept_back =
+            KeptBack { plugin: plugin.name.clone(), live: version.id(), because: reasons.join("; ") };
+        Ok(Loaded { version: version.clone(), no_image, policies, kept_back: Some(kept_back) })
+    }
+}
+
+/// The component of a plugin as its file is now.
+fn open(
+    plugin: &limen_config::Plugin,
+    trust: &[PublicKey],
+    registry: &Registry,
+) -> Result<Arc<Plugin>, Vec<ConfigError>> {
+    let at_fault = |message: String| {
+        ConfigError::new(plugin.place.clone(), format!("plugin `{}`: {message}", plugin.name))
+    };
+    let file = plugin.component.display();
+    let bytes = component::read(plugin, trust).map_err(|error| vec![error])?;
+    let loaded = registry.plugin(bytes).and_then(|version| {
+        version.check_grants(&plugin.grants)?;
+        Ok(version)
+    });
+    loaded.map_err(|error| {
+        let fault = at_fault(format!("{} ({file})", error.message));
+        vec![match error.hint {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        }]
+    })
+}
+
+/// A version of a plugin with the settings of every attachment that uses it, and why one of them has no
+/// image.
+fn attach(
+    plugin: &limen_config::Plugin,
+    version: &Arc<Plugin>,
+    routes: &[limen_config::Route],
+    registry: &Registry,
+) -> Result<(Seated, Option<String>), Vec<ConfigError>> {
+    let mut policies: Seated = Vec::new();
+    let mut no_image = None;
+    let mut errors = Vec::new();
+    let checker = settings::Checker::new(version.schema(), &plugin.name).map_err(|what| {
+        vec![ConfigError::new(plugin.place.clone(), format!("plugin `{}`: {what}", plugin.name))]
+    })?;
+    for (seat, attachment) in attachments(routes) {
+        if !matches!(&attachment.target, Target::Plugin(name) if *name == plugin.name) {
+            continue;
+        }
+        let wrong = checker.check(&attachment.settings);
+        if !wrong.is_empty() {
+            errors.extend(wrong);
+            continue;
+        }
+        match registry.policy(version, plugin, attachment.settings.value()) {
+            Ok(policy) => {
+                if let limen_wasm::Start::ConfigureInEach { because } = policy.start() {
+                    tracing::warn!(
+                        plugin = plugin.name,
+                        route = routes.get(seat.0).map(|route| &*route.name),
+                        "no image of its configured memory, `configure` runs in each new isolate: {because}"
+                    );
+                    no_image = Some(because.clone());
+                }
+                policies.push((seat, Box::new(policy)));
+            }
+            Err(refused) => {
+                let place = attachment.settings.place("").clone();
+                let name = &plugin.name;
+                errors.push(match refused {
+                    Refused::ByConfigure(failure) => {
+                        let why = match failure.kind {
+                            FailureKind::Failed => failure.reason, // its own words
+                            _ => failure.to_string(),
+                        };
+                        ConfigError::new(place, format!("plugin `{name}` refuses these settings: {why}"))
+                    }
+                    Refused::ByLimits(failure) => {
+                        ConfigError::new(place, format!("plugin `{name}` does not start: {failure}"))
+                            .hint(format!("give it more in [plugin.{name}] limits"))
+                    }
+                });
+            }
+        }
+    }
+    if errors.is_empty() { Ok((policies, no_image)) } else { Err(errors) }
+}
+
+fn build_native(name: &str, attachment: &Attachment) -> Result<Box<dyn Policy>, ConfigError> {
+    let Some(native) = native::find(name) else {
+        return Err(ConfigError::new(attachment.place.clone(), format!("no built-in policy `{name}`")));
+    };
+    (native.build)(attachment.settings.value()).map_err(|error| {
+        let place = attachment.settings.place(&error.pointer).clone();
+        ConfigError::new(place, format!("policy `{name}`: {}", error.message))
+    })
+}
+
+fn attachments(routes: &[limen_config::Route]) -> impl Iterator<Item = (Seat, &Attachment)> {
+    routes.iter().enumerate().flat_map(|(number, route)| {
+        route.policies.iter().enumerate().map(move |(place, attachment)| ((number, place), attachment))
+    })
+}
