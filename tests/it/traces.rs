@@ -1,12 +1,13 @@
 //! Spans: linked over the gateway, exported by OTLP, and never in anybody's way.
 
-use crate::common::{config, route};
+use crate::common::{config, guest_plugin, route};
 use limen_tests::collector::{Span, attribute};
 use limen_tests::{Client, Collector, Gateway, Load, Origin};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 
+const INTERNAL: i32 = 1;
 const SERVER: i32 = 2;
 const CLIENT: i32 = 3;
 
@@ -141,4 +142,53 @@ async fn a_bad_collector_disturbs_nobody() {
         load.stop().assert_no_failures();
     }
     assert!(!refusing.exports().is_empty());
+}
+
+/// What each policy did and how long that took is a span, and a field of the access log.
+#[tokio::test]
+async fn policies_show_what_they_did() {
+    let (origin, collector) = (Origin::start(), Collector::start().await);
+    let log = "[log.access]\nformat = \"json\"\nfields = [\"path\", \"policies\"]\n";
+    let edit = "{ use = \"headers\", with = { response = { set = { x = \"1\" } } } }";
+    let rest = [
+        log.to_owned(),
+        trace(&collector, ""),
+        guest_plugin("traps"),
+        route("/edited", edit),
+        route("/trap", &format!("{edit}, \"traps\"")),
+        route("/plain", ""),
+    ];
+    let gateway = Gateway::start(config(&origin, &rest.join("\n"))).await;
+    for (path, status) in [("/edited", 200), ("/trap", 503), ("/plain", 200)] {
+        let request = Client::http1().get(gateway.url(path)).header("x-naughty", "unreachable");
+        assert_eq!(request.send().await.status, status, "{path}");
+    }
+    let server = collector.wait_for(1, of_path("/trap")).await.remove(0);
+    let of_policy = |name: &'static str| {
+        let server = server.span_id.clone();
+        move |span: &Span| {
+            span.parent_span_id == server && attribute(span, "limen.policy").as_deref() == Some(name)
+        }
+    };
+    let trap = collector.wait_for(1, of_policy("traps")).await.remove(0);
+    assert_eq!((trap.kind, &*trap.name), (INTERNAL, "policy traps"));
+    assert_eq!(attribute(&trap, "limen.phase").as_deref(), Some("request"));
+    assert_eq!(attribute(&trap, "limen.outcome").as_deref(), Some("failed"));
+    assert_eq!(trap.status.unwrap().code, 2);
+    assert!(server.start_time_unix_nano <= trap.start_time_unix_nano);
+    assert!(trap.start_time_unix_nano < trap.end_time_unix_nano);
+    assert!(trap.end_time_unix_nano <= server.end_time_unix_nano);
+    let edited = collector.wait_for(1, of_policy("headers")).await.remove(0);
+    assert_eq!(attribute(&edited, "limen.phase").as_deref(), Some("response"));
+
+    let told = async |path: &str| {
+        let line = gateway.wait_for_log(|line| line.contains(&format!("\"path\":\"{path}\""))).await;
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        line["policies"].as_str().map(str::to_owned)
+    };
+    let edited = told("/edited").await.unwrap();
+    assert!(edited.starts_with("headers response ") && edited.ends_with("us"), "{edited}");
+    let trapped = told("/trap").await.unwrap();
+    assert!(trapped.contains("traps request ") && trapped.contains("us failed"), "{trapped}");
+    assert_eq!(told("/plain").await, None);
 }

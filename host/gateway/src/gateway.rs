@@ -214,7 +214,10 @@ impl Live {
             let is_proxy = world.snapshot.forwarding.trusts(client.peer.ip());
             request_id::settle(ids, is_proxy, &mut head, &mut id);
         }
-        let exchange = Box::new(Exchange::new(id, client, facts, head));
+        let mut exchange = Box::new(Exchange::new(id, client, facts, head));
+        if watch.as_ref().is_some_and(Watch::wants_hooks) {
+            exchange.hooks = Some(Box::default());
+        }
         let progress = Progress::default();
         let (sent, end, told, tunnel) = (0, End::default(), false, None);
         Box::new(Live { connection, world, route, exchange, progress, tunnel, watch, sent, end, told })

@@ -52,6 +52,11 @@ impl Pipeline {
         Pipeline { policies, phases }
     }
 
+    /// What the policy at this place is called.
+    pub fn name(&self, number: usize) -> &str {
+        self.policies.get(number).map_or("", |attached| &attached.name)
+    }
+
     /// Whether some policy may read the response body.
     pub fn reads_response_bodies(&self) -> bool {
         self.phases.has(Phase::ResponseBody)

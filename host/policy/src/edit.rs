@@ -9,7 +9,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, StatusCode, Uri};
 
-use crate::{Exchange, Phase, Reply, Side};
+use crate::{Exchange, Outcome, Phase, Reply, Side};
 
 /// The longest header value, path or query that an edit may set, in bytes.
 pub const MAX_VALUE: usize = 64 * 1024;
@@ -67,11 +67,17 @@ fn belongs_to_the_gateway(name: &HeaderName) -> bool {
 impl Exchange {
     /// Keeps the edits of the policy that was asked.
     pub fn commit(&mut self) {
+        if let Some(hooks) = &mut self.hooks {
+            hooks.leave(Outcome::Next);
+        }
         self.journal.0.clear();
     }
 
-    /// Takes back the edits of the policy that was asked.
+    /// Takes back the edits of the policy that was asked: it has staged a reply, or failed.
     pub fn discard(&mut self) {
+        if let Some(hooks) = &mut self.hooks {
+            hooks.leave(if self.reply.is_some() { Outcome::Reply } else { Outcome::Failed });
+        }
         while let Some(undo) = self.journal.0.pop() {
             match undo {
                 Undo::Header(side, name, values) => {

@@ -11,6 +11,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use regex::bytes::Regex;
 
 use crate::edit::Journal;
+use crate::hooks::Hooks;
 use crate::{Bag, Phase};
 
 /// Heads, buffered bodies, property bag and plain facts. The gateway's own state around it (seats,
@@ -36,6 +37,8 @@ pub struct Exchange {
     /// A response that the policy being asked has staged.
     pub reply: Option<Reply>,
     pub bag: Bag,
+    /// What policies did and how long it took; none if nobody wants to know.
+    pub hooks: Option<Box<Hooks>>,
     /// The target as it was when the route was found, if the route keeps it.
     matched: Option<PathAndQuery>,
     pub(crate) journal: Journal,
@@ -188,6 +191,9 @@ impl Exchange {
         self.phase = phase;
         self.policy = policy;
         self.reply = None;
+        if let Some(hooks) = &mut self.hooks {
+            hooks.enter(phase, policy);
+        }
     }
 
     /// The phase that was entered last.

@@ -10,6 +10,7 @@
 mod bag;
 mod edit;
 mod exchange;
+mod hooks;
 pub mod native;
 mod phase;
 mod policy;
@@ -20,5 +21,6 @@ pub use exchange::{
     Client, ClientCertificate, Exchange, Parameter, Parameters, Refusal, Reply, RequestId, RouteFacts, Side,
     TargetMemory, TlsFacts, cookie,
 };
+pub use hooks::{Hook, Hooks, Outcome};
 pub use phase::{Phase, Phases};
 pub use policy::{Answer, Failure, FailureKind, Policy, Seat, Verdict};

@@ -6,14 +6,16 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Request, Response, StatusCode};
-use limen_policy::{Client, Exchange};
+use limen_policy::{Client, Exchange, Hook};
 
 use super::Observers;
+use super::access_log::AccessLog;
 use super::detail::Detail;
 use super::metrics::{KnownMethod, Labels, Scheme, UpstreamMeters};
 use super::trace::context::TraceId;
 use super::trace::{Traced, TracedAttempt, Tracer};
 use crate::body::Upload;
+use crate::pipeline::Pipeline;
 use crate::snapshot::Snapshot;
 use crate::upstream::Endpoint;
 
@@ -33,6 +35,8 @@ pub struct Watch {
     /// How often an upstream was asked, and which one at last.
     attempts: Cell<u32>,
     upstream: Cell<Option<usize>>,
+    /// Somebody asks what policies did.
+    wants_hooks: bool,
     /// None if only metrics want to know.
     detail: Option<Box<Detail>>,
     /// None without `[trace]`.
@@ -81,6 +85,8 @@ pub enum Told {
 /// What there is to tell of an exchange that has ended.
 pub struct Ended<'a> {
     pub exchange: &'a Exchange,
+    /// None if it matched no route.
+    pub pipeline: Option<&'a Pipeline>,
     pub listener: &'a str,
     /// The pattern of its route; empty if it matched none.
     pub path: &'a str,
@@ -97,6 +103,15 @@ pub struct Ended<'a> {
     pub time: Duration,
 }
 
+impl<'a> Ended<'a> {
+    /// What policies did, each with its name.
+    pub fn hooks(&self) -> impl Iterator<Item = (&'a str, &'a Hook)> {
+        let (exchange, pipeline) = (self.exchange, self.pipeline);
+        let hooks = exchange.hooks.iter().flat_map(|hooks| hooks.iter());
+        hooks.map(move |hook| (pipeline.map_or("", |pipeline| pipeline.name(hook.policy)), hook))
+    }
+}
+
 impl Watch {
     pub fn begin(observers: &Observers, arrived: Arrived<'_>) -> Self {
         let Arrived { listener, client, head, upload } = arrived;
@@ -108,7 +123,9 @@ impl Watch {
         let started = Instant::now();
         let log = observers.access_log.as_ref().map(|recorder| &*recorder.log);
         let traced = observers.tracer.as_ref().map(|tracer| Box::new(tracer.begin(head, started)));
-        let wants_detail = log.is_some() || traced.as_ref().is_some_and(|traced| traced.sampled);
+        let is_traced = traced.as_ref().is_some_and(|traced| traced.sampled);
+        let wants_detail = log.is_some() || is_traced;
+        let wants_hooks = is_traced || log.is_some_and(AccessLog::tells_policies);
         Watch {
             started,
             listener,
@@ -119,9 +136,15 @@ impl Watch {
             status: Cell::default(),
             attempts: Cell::new(0),
             upstream: Cell::default(),
+            wants_hooks,
             detail: wants_detail.then(|| Detail::note(head, log)),
             traced,
         }
+    }
+
+    /// Whether somebody asks what policies did.
+    pub fn wants_hooks(&self) -> bool {
+        self.wants_hooks
     }
 
     /// The answer is there, as the client gets it.
@@ -153,10 +176,12 @@ impl Watch {
             series.response_size.record_size(sent);
         }
         let Some(detail) = &self.detail else { return Told::Not };
+        let route = route.and_then(|number| snapshot.routes.get(number));
         let ended = Ended {
             exchange,
+            pipeline: route.map(|route| &route.pipeline),
             listener: snapshot.listeners.get(self.listener).map_or("", |listener| &listener.terms.name),
-            path: route.and_then(|number| snapshot.routes.get(number)).map_or("", |route| &route.path),
+            path: route.map_or("", |route| &route.path),
             trace: self.traced.as_ref().map(|traced| traced.trace),
             upstream: self.upstream.get().map_or("", |number| snapshot.upstream_name(number)),
             attempts: self.attempts.get(),
@@ -169,6 +194,7 @@ impl Watch {
         let recorder = observers.access_log.as_ref();
         let told = recorder.map_or(Told::Not, |recorder| recorder.write(&ended, detail));
         if let (Some(tracer), Some(traced)) = (&observers.tracer, &self.traced) {
+            tracer.hooks(traced, &ended);
             tracer.end(traced, &ended, detail);
         }
         told

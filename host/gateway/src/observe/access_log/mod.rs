@@ -6,12 +6,14 @@ mod escape;
 mod redact;
 mod time;
 
+use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use limen_config::{ConfigError, Field, LogFormat, LogOutput};
+use limen_policy::Outcome;
 
 use super::detail::Detail;
 use super::log;
@@ -157,6 +159,11 @@ impl Recorder {
 }
 
 impl AccessLog {
+    /// Whether lines say what policies did.
+    pub fn tells_policies(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column.value, Value::Field(Field::Policies)))
+    }
+
     fn line(&self, ended: &Ended<'_>, detail: &Detail, line: &mut Vec<u8>) {
         let now = SystemTime::now();
         // As bad as a line of its own would say.
@@ -240,6 +247,7 @@ impl Line<'_> {
             Field::Upstream => self.some(ended.upstream),
             Field::Endpoint => self.some(&detail.endpoint.borrow()),
             Field::Attempts => self.number(ended.attempts.into()),
+            Field::Policies => self.policies(ended),
             Field::Status => status.is_some_and(|status| self.number(status.as_u16().into())),
             Field::Reason => self.some(exchange.reason),
             Field::Why => exchange.refusal.as_ref().is_some_and(|refusal| self.some(&refusal.why)),
@@ -257,6 +265,21 @@ impl Line<'_> {
             // They have places of their own.
             Field::UserAgent | Field::Referer | Field::RequestHeader(_) | Field::ResponseHeader(_) => false,
         }
+    }
+
+    /// `api-key request 34us, region request 12us reply`.
+    fn policies(&mut self, ended: &Ended<'_>) -> bool {
+        let mut text = String::new();
+        for (name, hook) in ended.hooks() {
+            let separator = if text.is_empty() { "" } else { ", " };
+            let took = hook.took.as_micros();
+            // Writing into memory does not fail.
+            let _ = fmt::write(&mut text, format_args!("{separator}{name} {} {took}us", hook.phase.name()));
+            if hook.outcome != Outcome::Next {
+                text.extend([" ", hook.outcome.name()]);
+            }
+        }
+        self.some(&text)
     }
 
     fn header(&mut self, value: Option<&Option<HeaderValue>>, shown: Shown) -> bool {

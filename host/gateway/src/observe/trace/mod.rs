@@ -1,4 +1,5 @@
-//! Spans by OpenTelemetry's conventions: one for each exchange, and one for each attempt at an upstream.
+//! Spans by OpenTelemetry's conventions: one for each exchange, one for each attempt at an upstream, and one
+//! for each hook of a policy.
 
 pub mod context;
 pub mod export;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, Request, StatusCode, header};
 use limen_config::TraceParent;
+use limen_policy::Outcome;
 
 use super::access_log::Redaction;
 use super::detail::Detail;
@@ -193,6 +195,33 @@ impl Tracer {
             attributes,
             is_error,
         });
+    }
+}
+
+impl Tracer {
+    /// What policies did, as spans of their own.
+    pub fn hooks(&self, traced: &Traced, ended: &Ended<'_>) {
+        for (name, hook) in ended.hooks().filter(|_| traced.sampled) {
+            let mut attributes: Vec<(&'static str, Value)> = vec![
+                ("limen.policy", name.into()),
+                ("limen.phase", hook.phase.name().into()),
+                ("limen.outcome", hook.outcome.name().into()),
+            ];
+            if hook.calls > 1 {
+                attributes.push(("limen.calls", hook.calls.into()));
+            }
+            self.exporter.send(Span {
+                trace: traced.trace,
+                id: SpanId::random(),
+                parent: Some(traced.span),
+                kind: Kind::Internal,
+                name: format!("policy {name}"),
+                start: traced.at(hook.began),
+                end: traced.at(hook.ended),
+                attributes,
+                is_error: hook.outcome == Outcome::Failed,
+            });
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Span {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Within the gateway.
+    Internal,
     Server,
     Client,
 }
@@ -34,6 +36,7 @@ impl From<Span> for proto::Span {
     fn from(span: Span) -> Self {
         let Span { trace, id, parent, kind, name, start, end, attributes, is_error } = span;
         let kind = match kind {
+            Kind::Internal => proto::span::SpanKind::Internal,
             Kind::Server => proto::span::SpanKind::Server,
             Kind::Client => proto::span::SpanKind::Client,
         };
