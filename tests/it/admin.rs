@@ -206,3 +206,51 @@ async fn nonsense_is_answered_and_ends() {
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert_eq!(ask(&gateway, "/live").await.status, 200);
 }
+
+/// Workers that have no time for anybody don't keep operators from asking, and reloading.
+#[tokio::test]
+async fn it_answers_when_the_workers_are_busy() {
+    let origin = Origin::start();
+    let loops = plugin("loops", guest("loops"), "limits = { cpu = \"10s\", wall = \"1m\" }");
+    let rest = [loops, route("/loop", "\"loops\""), route("/**", "")].join("\n");
+    let gateway = Gateway::start(format!("[gateway]\nworkers = 1\n{ADMIN}{}", config(&origin, &rest))).await;
+    let url = gateway.url("/loop");
+    let looping: Vec<_> = (0..32)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move {
+                Client::http1().get(url).header("x-naughty", "loop").try_send().await.map(|_| ())
+            })
+        })
+        .collect();
+    eventually("32 guests that loop", async || {
+        let metrics = ask(&gateway, "/metrics").await.text();
+        let active = metrics.lines().find(|line| line.starts_with("http_server_active_requests{"))?;
+        active.ends_with(" 32").then_some(())
+    })
+    .await;
+    let started = std::time::Instant::now();
+    for page in ["/live", "/ready", "/status", "/upstreams", "/metrics"] {
+        assert_eq!(ask(&gateway, page).await.status, 200, "{page}");
+    }
+    let reloaded = Client::http1().post(gateway.admin_url("/reload")).send().await;
+    assert_eq!(reloaded.status, 200);
+    // The guests loop for ten seconds of the worker's time each.
+    assert!(started.elapsed() < std::time::Duration::from_secs(10));
+    assert!(looping.iter().any(|it| !it.is_finished()), "they were busy all the time");
+}
+
+/// Whoever opens connections and says nothing keeps no probe from its answer.
+#[tokio::test]
+async fn connections_that_only_wait_make_room() {
+    let origin = Origin::start();
+    let gateway = start(&origin, ADMIN, &route("/**", "")).await;
+    let address = gateway.admin_url("").split_once("://").unwrap().1.to_owned();
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        held.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+    }
+    assert_eq!(ask(&gateway, "/ready").await.status, 200);
+    assert_eq!(ask(&gateway, "/live").await.status, 200);
+    drop(held);
+}

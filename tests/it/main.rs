@@ -38,6 +38,7 @@ mod neighbours;
 mod plugins;
 
 mod admin;
+mod commands;
 mod config;
 mod cost;
 mod lifecycle;

@@ -87,3 +87,21 @@ async fn a_socket_that_nobody_wants_is_closed() {
     gateway.wait_for_log_containing("no listener wants the socket `other`").await;
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn a_socket_that_it_passes_is_the_admin_listener_by_name_and_by_address() {
+    let origin = Origin::start();
+    for by_name in [true, false] {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let (asked, name) = match by_name {
+            true => ("127.0.0.1:0".to_owned(), "admin"),
+            false => (address.to_string(), "limen.socket"),
+        };
+        let text = format!("[admin]\naddress = {asked:?}\n{}", config(&origin, &route("/**", "")));
+        let gateway = Gateway::with(text).activated(socket, name).start().await;
+        assert_eq!(gateway.admin_url(""), format!("http://{address}"));
+        assert_eq!(Client::http1().get(gateway.admin_url("/ready")).send().await.status, 200);
+        assert_ne!(gateway.addr("plain"), address.to_string());
+    }
+}

@@ -10,9 +10,10 @@ use crate::section::{Section, section};
 use crate::value::readable_file;
 
 section! {
-    /// `[admin]`: where operators ask: `/metrics`, `/ready`, `/live`, `/config`, `/routes`, `/upstreams`,
-    /// `/plugins`, `/reload`; `/` tells what each is. HTTP/1.1 in clear text, on a thread of its own.
-    /// Without the section there is none, and nothing is measured. Only in the main file.
+    /// `[admin]`: where operators, `limen status` and `limen reload` ask: `/status`, `/metrics`, `/ready`,
+    /// `/live`, `/config`, `/routes`, `/upstreams`, `/plugins`, `/reload`; `/` tells what each is. HTTP/1.1
+    /// in clear text, on a thread of its own. A socket that systemd opened is taken by the name `admin`, or
+    /// by its address. Without the section there is none, and nothing is measured. Only in the main file.
     pub struct Admin(section, addresses: &Unique) {
         /// `address`: an IP address and a port. Default "127.0.0.1:9901". One that other machines can
         /// reach needs a `token_file`.

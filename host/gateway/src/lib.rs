@@ -4,6 +4,7 @@
 //! run       load_config > Snapshot::build > bind > Worker per core > drain
 //! request   listener > gateway::handle > route > pipeline > upstream > pipeline > client
 //! reload    watch > load_config > Snapshot::build(previous) > bind > every worker
+//! remote    `limen status` and `limen reload`: asking the process that runs, by its admin listener
 //! ```
 
 mod admin;
@@ -19,6 +20,7 @@ mod observe;
 mod pipeline;
 mod refusal;
 mod reload;
+pub mod remote;
 mod route;
 pub mod run;
 mod settings;
@@ -77,7 +79,14 @@ impl std::error::Error for StartError {}
 pub fn check(file: &Path) -> Result<String, StartError> {
     let started = Instant::now();
     let config = load_config(file).map_err(StartError::Config)?;
-    let (_, snapshot) = build(&config, 1)?;
+    let log = config.log.access.as_ref().and_then(|access| access.output.file());
+    let log_to_be = log.filter(|file| !file.exists());
+    let built = build(&config, 1);
+    if let Some(file) = log_to_be {
+        // To try whether it can be written has made it, for whoever checks and not for the gateway's user.
+        let _ = std::fs::remove_file(file);
+    }
+    let (_, snapshot) = built?;
     Ok(format!(
         "{}: good. {}, {}, {} ({:.1} s)",
         file.display(),

@@ -5,8 +5,10 @@ mod answer;
 mod guard;
 mod pages;
 mod place;
+mod status;
 mod upstreams;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +19,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use limen_config::ConfigError;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use crate::edition::{Edition, Editions};
 use crate::listener::socket::Inherited;
@@ -26,7 +29,8 @@ use crate::reload::{Ask, Record};
 use crate::{StartError, thread};
 pub use place::Place;
 
-/// Connections at a time; the next ones wait in the kernel's queue.
+/// Connections at a time. One more takes the place of the oldest: who only holds them keeps nobody out,
+/// and a probe least of all.
 const CONNECTIONS: usize = 64;
 /// A client that sends no request head for so long is let go, also between two requests.
 const HEAD_LIMIT: Duration = Duration::from_secs(75);
@@ -141,11 +145,10 @@ impl Admin {
 }
 
 async fn accept(listener: tokio::net::TcpListener, app: Router) -> Result<Infallible, std::io::Error> {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut room = Room::default();
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(LARGEST_HEAD);
     loop {
-        let permit = room.clone().acquire_owned().await.map_err(std::io::Error::other)?;
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -155,10 +158,24 @@ async fn accept(listener: tokio::net::TcpListener, app: Router) -> Result<Infall
             }
         };
         let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
-        tokio::spawn(async move {
-            // How it ends is the client's to notice.
-            let _ = tokio::time::timeout(CONNECTION_LIMIT, serving).await;
-            drop(permit);
-        });
+        // How it ends is the client's to notice.
+        let served = tokio::spawn(tokio::time::timeout(CONNECTION_LIMIT, serving));
+        room.take(served.abort_handle());
+    }
+}
+
+/// The connections there are, oldest first.
+#[derive(Default)]
+struct Room(VecDeque<AbortHandle>);
+
+impl Room {
+    fn take(&mut self, connection: AbortHandle) {
+        self.0.retain(|known| !known.is_finished());
+        if self.0.len() >= CONNECTIONS
+            && let Some(oldest) = self.0.pop_front()
+        {
+            oldest.abort();
+        }
+        self.0.push_back(connection);
     }
 }

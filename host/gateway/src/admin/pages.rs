@@ -12,7 +12,7 @@ use limen_config::{Action, ConfigError, Errors, Weighted};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::{Admin, answer};
+use super::{Admin, answer, status};
 use crate::edition::{Edition, Stage};
 use crate::observe::metrics::{self, Format};
 use crate::reload::{Ask, Outcome};
@@ -21,7 +21,8 @@ use crate::reload::{Ask, Outcome};
 const RELOAD_LIMIT: Duration = Duration::from_secs(300);
 
 /// What there is, and what for.
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 9] = [
+    ("/status", "all that matters at a glance, as `limen status` shows it"),
     ("/metrics", "what is counted and measured, for Prometheus"),
     ("/ready", "200 when traffic may come; 503 while starting and draining"),
     ("/live", "200 as long as the process is able to answer"),
@@ -37,6 +38,7 @@ type Known = State<Arc<Admin>>;
 pub fn router(admin: Arc<Admin>) -> Router {
     Router::new()
         .route("/", get(index))
+        .route("/status", get(status))
         .route("/metrics", get(metrics_page))
         .route("/ready", get(ready))
         .route("/live", get(async || answer::text(StatusCode::OK, "live\n")))
@@ -69,6 +71,10 @@ async fn index(State(admin): Known, headers: HeaderMap) -> Response {
     }
     let rows: String = PAGES.iter().map(|(path, what)| format!("{path:<12}{what}\n")).collect();
     answer::text(StatusCode::OK, format!("limen {version}: {stage}, up for {up} s\n\n{rows}"))
+}
+
+async fn status(State(admin): Known) -> Response {
+    answer::json(&status::show(&admin))
 }
 
 async fn metrics_page(State(admin): Known, headers: HeaderMap) -> Response {
@@ -109,24 +115,11 @@ async fn routes(State(admin): Known) -> Response {
 }
 
 async fn upstreams(State(admin): Known) -> Response {
-    admin.show(|edition| {
-        let all = edition.snapshot.upstreams.iter();
-        all.map(|upstream| super::upstreams::show(upstream)).collect()
-    })
+    admin.show(|edition| status::upstreams(&edition.snapshot))
 }
 
 async fn plugins(State(admin): Known) -> Response {
-    admin.show(|edition| {
-        let plugins = edition.snapshot.plugins.iter().map(|(name, plugin)| {
-            json!({
-                "name": name,
-                "version": plugin.version.id(),
-                "image": plugin.no_image.is_none(),
-                "no_image_because": plugin.no_image,
-            })
-        });
-        plugins.collect()
-    })
+    admin.show(|edition| status::plugins(&edition.snapshot))
 }
 
 async fn last_reload(State(admin): Known) -> Response {
@@ -161,7 +154,7 @@ async fn reload(State(admin): Known) -> Response {
 
 impl Admin {
     /// How the gateway is, and whether it is ready.
-    fn stage(&self) -> (StatusCode, &'static str) {
+    pub(super) fn stage(&self) -> (StatusCode, &'static str) {
         match self.edition().map(|edition| edition.stage) {
             None => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
             Some(Stage::Serving) => (StatusCode::OK, "ready"),
@@ -196,7 +189,7 @@ fn action(action: &Action) -> Value {
     }
 }
 
-fn outcome(outcome: &Outcome) -> Value {
+pub(super) fn outcome(outcome: &Outcome) -> Value {
     let kept_back = outcome
         .result
         .iter()

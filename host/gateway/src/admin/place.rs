@@ -10,6 +10,8 @@ use crate::run::say;
 
 /// What its socket is called when it is passed on. (A listener of that name has another address.)
 const NAME: &str = "[admin]";
+/// `FileDescriptorName=` of one that systemd opened.
+const SYSTEMD: &str = "admin";
 /// A shorter token could be guessed.
 const SHORTEST_TOKEN: usize = 16;
 
@@ -61,8 +63,16 @@ impl Place {
     }
 }
 
+/// The one that is ours of those that somebody else opened. systemd knows what it is called, and not what
+/// the configuration asks for.
 fn take(inherited: &mut Vec<Inherited>, asked: SocketAddr) -> Option<TcpListener> {
-    let place = inherited.iter().position(|it| it.name == NAME && it.asked == Some(asked))?;
+    let here = |it: &Inherited| {
+        it.sockets.first().and_then(|socket| socket.local_addr().ok()).is_some_and(|at| at == asked)
+    };
+    let place = inherited.iter().position(|it| match it.asked {
+        Some(address) => it.name == NAME && address == asked,
+        None => it.name == SYSTEMD || here(it),
+    })?;
     inherited.swap_remove(place).sockets.pop()
 }
 

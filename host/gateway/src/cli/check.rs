@@ -16,7 +16,7 @@ pub struct Check {
 
 impl Check {
     pub fn main(self) -> Result<(), StartError> {
-        println!("{}", limen_gateway::check(&self.file)?);
+        super::say(&limen_gateway::check(&self.file)?);
         Ok(())
     }
 }

@@ -35,10 +35,8 @@ impl Explain {
             all.append(name, value);
             all
         });
-        println!(
-            "{}",
-            limen_gateway::explain(&config, Question { method, target, headers, client, listener })?
-        );
+        let question = Question { method, target, headers, client, listener };
+        super::say(&limen_gateway::explain(&config, question)?);
         Ok(())
     }
 }

@@ -2,11 +2,15 @@
 
 mod check;
 mod explain;
+mod reload;
 mod run;
+mod status;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use limen_gateway::remote::Report;
 
 /// A programmable API gateway: your policies, in sandboxed WebAssembly, on every request.
 #[derive(Parser)]
@@ -21,19 +25,31 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Explain(explain::Explain),
+    Status(status::Status),
+    Reload(reload::Reload),
 }
 
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(run) => run.main(),
-        Command::Check(check) => check.main(),
-        Command::Explain(explain) => explain.main(),
+        Command::Run(run) => run.main().map(|()| ExitCode::SUCCESS),
+        Command::Check(check) => check.main().map(|()| ExitCode::SUCCESS),
+        Command::Explain(explain) => explain.main().map(|()| ExitCode::SUCCESS),
+        Command::Status(status) => status.main(),
+        Command::Reload(reload) => reload.main(),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "{error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints what a running gateway says.
+fn tell(report: Report) -> ExitCode {
+    say(&report.text);
+    if report.is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A line for whoever reads our output, if somebody does: `limen explain ... | head -1` is no mistake.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

@@ -1,0 +1,30 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use limen_gateway::{StartError, remote};
+
+/// Make the running gateway load its configuration anew, and say what became of it
+///
+/// Asks its admin listener, which `[admin]` of the configuration names. Changed files are noticed without
+/// this; it waits until they are in force, and tells every mistake.
+///
+/// Exit status: 0 the new configuration is live, 1 it was refused, or the gateway could not be asked.
+#[derive(clap::Args)]
+pub struct Reload {
+    /// The configuration
+    #[arg(default_value = "limen.toml")]
+    file: PathBuf,
+    /// Ask there, and not where the configuration says
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin: Option<SocketAddr>,
+    /// What it answers, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Reload {
+    pub fn main(self) -> Result<ExitCode, StartError> {
+        remote::reload(&self.file, self.admin, self.json).map(super::tell)
+    }
+}
