@@ -192,3 +192,40 @@ async fn a_log_that_nobody_reads_holds_up_nobody() {
     load.wait_for_more(500).await;
     load.stop().assert_no_failures();
 }
+
+/// Those who ask for it get OpenMetrics: the same samples, other names of families, and an end.
+#[tokio::test]
+async fn openmetrics_says_the_same() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(format!("{ADMIN}{}", config(&origin, &route("/**", "")))).await;
+    assert_eq!(Client::http1().get(gateway.url("/")).send().await.status, 200);
+    // As Prometheus asks.
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3";
+    let answer = Client::http1().get(gateway.admin_url("/metrics")).header("accept", accept).send().await;
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
+    let text = answer.text();
+    assert!(text.ends_with("\n# EOF\n") && text.matches("# EOF").count() == 1, "{text}");
+    let mut family = ("", "");
+    for line in text.lines().filter(|line| *line != "# EOF") {
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            family = kind.split_once(' ').unwrap();
+            assert!(family.1 != "counter" || !family.0.ends_with("_total"), "{line}");
+        } else if !line.starts_with("# HELP ") {
+            let (name, ..) = sample(line);
+            let suffix = name.strip_prefix(family.0).unwrap_or_else(|| panic!("not of {family:?}: {line}"));
+            let suffixes: &[&str] = match family.1 {
+                "counter" => &["_total"],
+                "histogram" => &["_bucket", "_sum", "_count"],
+                _ => &[""],
+            };
+            assert!(suffixes.contains(&suffix), "{family:?}: {line}");
+        }
+    }
+    let told = scrape(&gateway).await;
+    let names = |name: &String| text.lines().any(|line| line.starts_with(name.as_str()));
+    assert!(told.samples.iter().all(|(name, ..)| names(name)), "{text}");
+    assert_eq!(told.sum("limen_panics_total", &[]), 0.0);
+}

@@ -276,6 +276,22 @@ async fn a_file_that_cannot_be_written_is_a_mistake_of_the_configuration() {
     }
 }
 
+/// Who checks may be another user than who runs: the gateway could not write into that file.
+#[tokio::test]
+async fn a_check_leaves_no_file_behind() {
+    let origin = Origin::start();
+    let text = config(&origin, &[access("output = \"access.log\""), route("/**", "")].join("\n"));
+    let setup = Gateway::with(text);
+    let file = setup.path("access.log");
+    // The folder is gone with the setup: what is in it is looked at before that.
+    let gateway = setup.start().await;
+    assert!(file.exists());
+    std::fs::remove_file(&file).unwrap();
+    let checked = gateway.successor().check().await;
+    assert!(checked.status.success(), "{}", checked.stderr);
+    assert!(!file.exists());
+}
+
 /// An id is taken over from those who may give one, and only if it is one.
 #[tokio::test]
 async fn ids_are_made_or_taken_over() {
@@ -290,7 +306,18 @@ async fn ids_are_made_or_taken_over() {
         let text = format!("[gateway]\n{keys}\n{}", config(&origin, &rest));
         let gateway = Gateway::start(text).await;
         for client in [Client::http1(), Client::http2()] {
-            for (brought, is_usable) in [("abc-1", true), ("a b", false), (&*"x".repeat(129), false)] {
+            let longest = "x".repeat(128);
+            for (brought, is_usable) in [
+                ("abc-1", true),
+                (&*longest, true),
+                ("a b", false),
+                (&*format!("{longest}x"), false),
+                ("", false),
+                ("\"}{\"level\":\"ERROR\"", false),
+                ("$(reboot)", false),
+                ("<script>", false),
+                ("a,b", false),
+            ] {
                 gateway.forget_log();
                 let answer = client.get(gateway.url("/id")).header("x-request-id", brought).send().await;
                 let id = answer.header("x-request-id").unwrap().to_owned();

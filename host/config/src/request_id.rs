@@ -1,10 +1,10 @@
 //! `request_id` of `[gateway]`
 
-use http::HeaderName;
+use http::{HeaderName, header};
 
 use crate::condition::header_name;
 use crate::section::section;
-use crate::value::{boolean, choice};
+use crate::value::{Value, boolean, choice};
 
 section! {
     /// `request_id = { header = "x-request-id", trust = "proxies" }` of `[gateway]`: names each exchange for
@@ -12,9 +12,9 @@ section! {
     /// id, as `x-request-id`.
     #[derive(PartialEq, Eq)]
     pub struct RequestIds(section) {
-        /// `header`: which one carries it. Default "x-request-id".
+        /// `header`: which one carries it; none that HTTP itself reads. Default "x-request-id".
         pub header: HeaderName =
-            section.or("header", header_name, HeaderName::from_static("x-request-id")),
+            section.or("header", free_header, HeaderName::from_static("x-request-id")),
 
         /// `trust`: whose ids are taken over: "never" (default), "proxies" (those of `trusted_proxies`) or
         /// "always". An id has 1 to 128 letters, digits and `-_.:/+=@~`; another is replaced.
@@ -40,3 +40,27 @@ impl IdTrust {
     const CHOICES: &[(&str, IdTrust)] =
         &[("never", IdTrust::Never), ("proxies", IdTrust::Proxies), ("always", IdTrust::Always)];
 }
+
+/// A header that is not needed for anything else.
+fn free_header(value: &Value<'_>) -> Option<HeaderName> {
+    let name = header_name(value)?;
+    if TAKEN.contains(&name) {
+        let error = value.error(format!("HTTP itself reads `{name}`"));
+        return value.fail(error.expected("the name of another header, like \"x-request-id\""));
+    }
+    Some(name)
+}
+
+/// An id in the place of one of these would break the message.
+const TAKEN: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::EXPECT,
+    header::HOST,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::SET_COOKIE,
+];

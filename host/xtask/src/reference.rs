@@ -209,7 +209,8 @@ fn paragraphs(lines: &[&str]) -> String {
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push(if block { '\n' } else { ' ' });
             }
-            text.push_str(line);
+            // What goes on in the next line of a list is indented there.
+            text.push_str(if block { line } else { line.trim_start() });
         }
     }
     text.trim().replace("[`", "`").replace("`]", "`")

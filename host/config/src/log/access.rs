@@ -1,6 +1,6 @@
 //! `access` of `[log]`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::HeaderName;
 use toml::de::DeValue;
@@ -25,10 +25,11 @@ section! {
         /// has it. `listener`. `scheme`, `protocol`: "http" or "https"; "HTTP/1.1" or "HTTP/2". `tls`, `sni`:
         /// the version, and the name that was asked for. `method`, `host`, `path`, `query`: of the request as
         /// it came. `user_agent`, `referer`. `route`, `upstream`. `endpoint`: the last that was asked.
-        /// `attempts`: how often one was. `status`: none if the client left before the answer. `reason`: why
-        /// the gateway answered itself, like "no_route" or "upstream_slow"; `why`: the same in words, with all that is known. (An exchange that
-        /// was refused has one line: where this one goes to "stderr" and says `why`, there is no other.)
-        /// `complete`: whether all of the
+        /// `attempts`: how often one was. `policies`: each hook that was called, the time it took, and what it
+        /// came to if that is not to go on: "reply", "failed" or "given-up". `status`: none if the client left
+        /// before the answer. `reason`: why the gateway answered itself, like "no_route" or "upstream_slow";
+        /// `why`: the same in words, with all that is known. (An exchange that was refused has one line: where
+        /// this one goes to "stderr" and says `why`, there is no other.) `complete`: whether all of the
         /// answer was sent; `ended_by`: else who ended it, "client" or "upstream". `bytes_in`, `bytes_out`: of
         /// the bodies. `duration_us`: from the head of the request to the end of the answer; `upstream_us`: of
         /// these, until the upstream's head was there. `trace_id`: with `[trace]`.
@@ -85,6 +86,14 @@ impl AccessLog {
 }
 
 impl LogOutput {
+    /// The path, if it is a file.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            LogOutput::File(path) => Some(path),
+            LogOutput::Stderr | LogOutput::Stdout => None,
+        }
+    }
+
     fn read(value: &Value<'_>) -> Option<LogOutput> {
         const EXPECTED: &str = "\"stderr\", \"stdout\" or the path of a file";
         match value.text(EXPECTED)?.as_str() {

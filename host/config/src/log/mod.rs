@@ -12,7 +12,22 @@ pub use field::Field;
 
 section! {
     /// `[log]`: what the gateway tells about itself, on standard error. Only in the main file. A line is
-    /// dropped, and counted, rather than waited for when whoever reads them is slow.
+    /// dropped, and counted, rather than waited for when whoever reads them is slow. Lines say what has
+    /// happened and name the request, route, upstream, endpoint or plugin that it happened to:
+    ///
+    /// - error: a new configuration, component or certificate is refused and the last good one serves on; a
+    ///   process that was to take over did not start; lines of the log could not be written; a panic, which is
+    ///   a bug;
+    /// - warn: an upstream's failure that a client was told of, or a fallback stood in for; a policy that
+    ///   failed; an answer that broke off; an endpoint that is unhealthy, ejected or can't be resolved; lines
+    ///   and spans that were dropped; connections that a drain cut off;
+    /// - info: ready, a configuration that is live, listeners that come and go, takeovers and drains;
+    ///   requests and connections that are refused for what the client did; endpoints that are healthy again or
+    ///   have other addresses;
+    /// - as the policy says, with the target `policy`: what policies write.
+    ///
+    /// Of many requests that are refused at once only some have a line (`left_out` counts the others); the
+    /// access log has them all.
     pub struct Log(section) {
         /// `level`: the least important line that is written. "trace", "debug", "info" (default),
         /// "warn", "error" or "off".

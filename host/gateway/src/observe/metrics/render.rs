@@ -13,6 +13,7 @@ use crate::observe::trace::export;
 use crate::reload::Record;
 use crate::route::MirrorCounts;
 use crate::snapshot::Snapshot;
+use crate::thread;
 
 const NANOS: f64 = 1e9;
 
@@ -181,6 +182,11 @@ fn about(snapshot: &Snapshot, reloads: &Record, text: &mut Text) {
         [(&result("applied"), reloads.applied()), (&result("refused"), reloads.refused())],
     );
     let none = LabelSet::default();
+    text.counters(
+        "limen_panics",
+        "Panics, each a bug in limen: the connection or stream is lost that it happened on.",
+        [(&none, thread::panics())],
+    );
     if let Some(last) = reloads.last() {
         let at = last.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         text.gauges(
