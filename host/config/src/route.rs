@@ -63,7 +63,8 @@ section! {
             section.table("timeout", |section| RouteTimeouts::read(section, scope.timeout)),
 
         /// `upgrades`: the protocols that a client may ask to go on in (`Upgrade`, or the extended
-        /// CONNECT of RFC 8441), if the upstream agrees. The policies see the request that asks and its
+        /// CONNECT of RFC 8441), if the upstream agrees; one that speaks HTTP/2 is asked by extended CONNECT
+        /// too, if it has announced that it takes it. The policies see the request that asks and its
         /// response. A request for another protocol is passed on without asking for it. Default ["websocket"].
         pub upgrades: Vec<String> = section.or("upgrades", upgrades, vec!["websocket".to_owned()]),
 

@@ -56,7 +56,8 @@ section! {
         pub streams: usize = section.or("streams", integer(1..=10_000), 128),
 
         /// `stream_window`: what an HTTP/2 client may send of one request's body before anybody has read
-        /// it. 64KiB to 16MiB; default 256KiB.
+        /// it: memory that slow uploads take, and as much as a quick one sends in one round trip (at 50ms,
+        /// 256KiB are 5MB/s). 64KiB to 16MiB; default 256KiB.
         pub stream_window: u64 = section.or("stream_window", size(64 * KIB..=16 * MIB), 256 * KIB),
 
         /// `connection_window`: the same of all requests of a connection together. 64KiB to 64MiB; default

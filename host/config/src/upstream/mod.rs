@@ -85,7 +85,8 @@ section! {
 
         /// `protocol`: "auto", "http1" or "http2". Default "auto": `https` endpoints choose between
         /// HTTP/2 and HTTP/1.1 (ALPN), `http` endpoints get HTTP/1.1. With "http2", `http` endpoints get
-        /// HTTP/2 with prior knowledge ("h2c").
+        /// HTTP/2 with prior knowledge ("h2c"). What an endpoint says before its answer (103 Early Hints and
+        /// other 1xx) goes no further: hyper has no way to send it on. (100 Continue is the gateway's word.)
         pub protocol: UpstreamProtocol =
             section.or("protocol", protocol::protocol, UpstreamProtocol::Auto),
 
