@@ -1,7 +1,9 @@
 //! What the macros' output calls. Not for authors, and free to change.
 
 pub use crate::policy::{About, Phase};
-pub use crate::{Flow, Policy, Request, RequestBody, Response, ResponseBody, Result};
+pub use crate::{
+    Attempt, Chunk, ChunkFlow, Flow, Policy, Request, RequestBody, Response, ResponseBody, Result, Trailers,
+};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -73,6 +75,26 @@ pub fn on_response_body<P: Policy>(policy: &mut P) -> Ending {
     end(policy.on_response_body(&Request::current(), &mut Response::current(), &mut ResponseBody::current()))
 }
 
+pub fn on_request_chunk<P: Policy>(policy: &mut P, bytes: Vec<u8>, last: bool) -> ChunkEnding {
+    end_chunk(policy.on_request_chunk(&Request::current(), &Chunk::new(bytes, last)))
+}
+
+pub fn on_request_trailers<P: Policy>(policy: &mut P) -> Ending {
+    end(policy.on_request_trailers(&Request::current(), &mut Trailers::current()))
+}
+
+pub fn on_upstream<P: Policy>(policy: &mut P) -> Ending {
+    end(policy.on_upstream(&mut Request::current(), &Attempt::current()))
+}
+
+pub fn on_response_chunk<P: Policy>(policy: &mut P, bytes: Vec<u8>, last: bool) -> ChunkEnding {
+    end_chunk(policy.on_response_chunk(&Response::current(), &Chunk::new(bytes, last)))
+}
+
+pub fn on_response_trailers<P: Policy>(policy: &mut P) -> Ending {
+    end(policy.on_response_trailers(&Response::current(), &mut Trailers::current()))
+}
+
 /// The log hook has no verdict: its failure is a line in the log.
 pub fn on_log<P: Policy>(policy: &mut P) {
     if let Err(error) = policy.on_log(&Request::current(), &Response::current()) {
@@ -85,6 +107,18 @@ pub fn on_log<P: Policy>(policy: &mut P) {
 pub enum Ending {
     Next,
     WantBody,
+    WantChunks,
+    Reply,
+    Fail,
+}
+
+/// The same of a chunk hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChunkEnding {
+    Pass,
+    PassRest,
+    Emitted,
+    Drop,
     Reply,
     Fail,
 }
@@ -94,6 +128,7 @@ fn end(result: Result<Flow>) -> Ending {
     let reply = match result {
         Ok(Flow::Next) => return Ending::Next,
         Ok(Flow::WantBody) => return Ending::WantBody,
+        Ok(Flow::WantChunks) => return Ending::WantChunks,
         Ok(Flow::Reply(reply)) => reply,
         Err(error) => match error.into_answer() {
             Ok(reply) => reply,
@@ -103,6 +138,28 @@ fn end(result: Result<Flow>) -> Ending {
     match reply.stage() {
         Ok(()) => Ending::Reply,
         Err(error) => fail(&error.to_string()),
+    }
+}
+
+/// The same for a chunk hook: what takes the place of the chunk is handed over.
+fn end_chunk(result: Result<ChunkFlow>) -> ChunkEnding {
+    let result = match result {
+        Ok(ChunkFlow::Pass) => return ChunkEnding::Pass,
+        Ok(ChunkFlow::PassRest) => return ChunkEnding::PassRest,
+        Ok(ChunkFlow::Drop) => return ChunkEnding::Drop,
+        Ok(ChunkFlow::Emit(bytes)) => {
+            let length = bytes.len();
+            match crate::host::chunks::emit(&bytes) {
+                Ok(()) => return ChunkEnding::Emitted,
+                Err(why) => Err(crate::Error::msg(format_args!("emit {length} bytes: {why}"))),
+            }
+        }
+        Ok(ChunkFlow::Reply(reply)) => Ok(Flow::Reply(reply)),
+        Err(error) => Err(error),
+    };
+    match end(result) {
+        Ending::Reply => ChunkEnding::Reply,
+        _ => ChunkEnding::Fail,
     }
 }
 

@@ -35,9 +35,12 @@ mod policy;
 mod reply;
 mod types;
 
+mod attempt;
 mod body;
+mod chunk;
 mod request;
 mod response;
+mod trailers;
 
 pub mod bag;
 pub mod client;
@@ -65,13 +68,16 @@ pub use schemars::JsonSchema;
 pub use serde::de::Deserialize;
 pub use {schemars, serde, serde_json};
 
+pub use attempt::Attempt;
 pub use body::{RequestBody, ResponseBody};
+pub use chunk::Chunk;
 pub use error::{Context, Error, OrReply, Result};
-pub use flow::Flow;
+pub use flow::{ChunkFlow, Flow};
 pub use policy::{About, Phase, Policy};
 pub use reply::Reply;
 pub use request::Request;
 pub use response::Response;
+pub use trailers::Trailers;
 pub use types::{EditError, HttpVersion, Level, Method};
 
 /// One JSON value, for settings and bodies of any shape.

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::{Flow, Request, RequestBody, Response, ResponseBody, Result};
+use crate::{
+    Attempt, Chunk, ChunkFlow, Flow, Request, RequestBody, Response, ResponseBody, Result, Trailers,
+};
 
 /// A policy, as the gateway's glue and the tests see it. Written by [`macro@crate::policy`]; what an
 /// author writes is described there.
@@ -31,12 +33,37 @@ pub trait Policy: Sized + 'static {
     }
 
     #[doc(hidden)]
+    fn on_request_chunk(&mut self, _: &Request, _: &Chunk) -> Result<ChunkFlow> {
+        Ok(ChunkFlow::PassRest)
+    }
+
+    #[doc(hidden)]
+    fn on_request_trailers(&mut self, _: &Request, _: &mut Trailers) -> Result<Flow> {
+        Ok(Flow::Next)
+    }
+
+    #[doc(hidden)]
+    fn on_upstream(&mut self, _: &mut Request, _: &Attempt) -> Result<Flow> {
+        Ok(Flow::Next)
+    }
+
+    #[doc(hidden)]
     fn on_response(&mut self, _: &Request, _: &mut Response) -> Result<Flow> {
         Ok(Flow::Next)
     }
 
     #[doc(hidden)]
     fn on_response_body(&mut self, _: &Request, _: &mut Response, _: &mut ResponseBody) -> Result<Flow> {
+        Ok(Flow::Next)
+    }
+
+    #[doc(hidden)]
+    fn on_response_chunk(&mut self, _: &Response, _: &Chunk) -> Result<ChunkFlow> {
+        Ok(ChunkFlow::PassRest)
+    }
+
+    #[doc(hidden)]
+    fn on_response_trailers(&mut self, _: &Response, _: &mut Trailers) -> Result<Flow> {
         Ok(Flow::Next)
     }
 
@@ -53,10 +80,20 @@ pub enum Phase {
     Request,
     /// `on_request_body`: its whole body, after [`Flow::WantBody`].
     RequestBody,
+    /// `on_request_chunk`: a piece of its body, after [`Flow::WantChunks`].
+    RequestChunk,
+    /// `on_request_trailers`: trailers follow its body.
+    RequestTrailers,
+    /// `on_upstream`: the request is about to go to an endpoint.
+    Upstream,
     /// `on_response`: the response head is there.
     Response,
     /// `on_response_body`: its whole body, after [`Flow::WantBody`].
     ResponseBody,
+    /// `on_response_chunk`: a piece of its body, after [`Flow::WantChunks`].
+    ResponseChunk,
+    /// `on_response_trailers`: trailers follow its body.
+    ResponseTrailers,
     /// `on_log`: the exchange has ended.
     Log,
 }

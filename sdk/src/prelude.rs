@@ -1,8 +1,8 @@
 //! What nearly every policy uses: `use limen::prelude::*;`.
 
 pub use crate::{
-    Context, Deserialize, Flow, JsonSchema, OrReply, Reply, Request, RequestBody, Response, ResponseBody,
-    Result,
+    Attempt, Chunk, ChunkFlow, Context, Deserialize, Flow, JsonSchema, OrReply, Reply, Request, RequestBody,
+    Response, ResponseBody, Result, Trailers,
 };
 pub use crate::{bail, debug, ensure, error, info, trace, warn};
 pub use crate::{json, policy};

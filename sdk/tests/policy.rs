@@ -304,3 +304,116 @@ fn settings_are_checked() {
     assert_eq!(described["configSchema"]["additionalProperties"], false);
     assert_eq!(described["configSchema"]["$schema"], "https://json-schema.org/draft/2020-12/schema");
 }
+
+/// Upper case piece by piece, `end` after the body; signs attempts, and maps a status in trailers.
+struct Passing {
+    pieces: usize,
+}
+
+#[limen::policy]
+impl Passing {
+    fn configure() -> Result<Self> {
+        Ok(Passing { pieces: 0 })
+    }
+
+    fn on_request(&mut self, _: &mut Request) -> Result<Flow> {
+        Ok(Flow::WantChunks)
+    }
+
+    fn on_request_chunk(&mut self, request: &Request, chunk: &Chunk) -> Result<ChunkFlow> {
+        self.pieces += 1;
+        match &**chunk {
+            b"rest" => Ok(ChunkFlow::PassRest),
+            b"reply" => Ok(Reply::new(403).into()),
+            b"fail" => bail!("at {}", request.path()),
+            b"long" => Ok(ChunkFlow::Emit(vec![0; 2 * 1024 * 1024])),
+            _ if chunk.is_last() => Ok(ChunkFlow::Emit(format!("end {}", self.pieces).into_bytes())),
+            bytes => Ok(ChunkFlow::Emit(bytes.to_ascii_uppercase())),
+        }
+    }
+
+    fn on_request_trailers(&mut self, trailers: &mut Trailers) -> Result<Flow> {
+        trailers.add("x-seen", &trailers.get("x-sum").unwrap_or_default())?;
+        Ok(Flow::Next)
+    }
+
+    fn on_upstream(&mut self, request: &mut Request, attempt: &Attempt) -> Result<Flow> {
+        let number = attempt.number();
+        ensure!(!request.has_header("x-signature"), "signed twice");
+        request.set_header("x-signature", &format!("{number} {}", attempt.endpoint()))?;
+        match request.set_path("/elsewhere") {
+            Ok(()) => bail!("only headers can be changed here"),
+            Err(_) => Ok(Flow::Next),
+        }
+    }
+
+    fn on_response(&mut self, _: &mut Response) -> Result<Flow> {
+        Ok(Flow::WantChunks)
+    }
+
+    fn on_response_chunk(&mut self, chunk: &Chunk) -> Result<ChunkFlow> {
+        match chunk.bytes() {
+            b"reply" => Ok(Reply::new(403).into()),
+            b"drop" => Ok(ChunkFlow::Drop),
+            _ => Ok(ChunkFlow::Pass),
+        }
+    }
+
+    fn on_response_trailers(&mut self, trailers: &mut Trailers) -> Result<Flow> {
+        if trailers.get("grpc-status").as_deref() == Some("11") {
+            trailers.set("grpc-status", "3")?;
+        }
+        assert!(trailers.set("content-type", "text/plain").is_err());
+        Ok(Flow::Next)
+    }
+}
+
+#[test]
+fn pieces_of_bodies_go_through_the_policy() {
+    let mut passing = testing::policy::<Passing>(json!({})).unwrap();
+    let outcome = passing.request(testing::post("/a", "").chunks(["one, ", "two, "]));
+    assert!(outcome.streamed && !outcome.buffered);
+    assert_eq!(outcome.next().body_text(), "ONE, TWO, end 3");
+    let told = passing.request(testing::post("/a", "one")).next();
+    assert_eq!((told.body_text().as_str(), told.value("content-length")), ("ONEend 2", None));
+    assert_eq!(
+        passing.request(testing::post("/a", "").chunks(["a", "rest", "b"])).next().body_text(),
+        "Arestb"
+    );
+    assert_eq!(passing.request(testing::post("/a", "").chunks(["a", "reply"])).reply().status, 403);
+    assert_eq!(passing.request(testing::post("/a", "fail")).failure(), "at /a");
+    assert!(passing.request(testing::post("/a", "long")).failure().contains("emit 2097152 bytes"));
+    let long = passing.request(testing::post("/a", vec![b'a'; 100_000])).next();
+    assert_eq!(long.body_text().trim_start_matches('A'), "end 3", "64 KiB at a time");
+}
+
+#[test]
+fn a_response_can_be_answered_until_something_of_it_has_gone_on() {
+    let mut passing = testing::policy::<Passing>(json!({})).unwrap();
+    let response = || testing::response(200).header("etag", "\"1\"");
+    let passed = passing.response(response().chunks(["a", "drop", "b"])).next();
+    assert_eq!((passed.body_text().as_str(), passed.value("etag")), ("ab", None));
+    assert_eq!(passing.response(response().chunks(["drop", "reply"])).reply().status, 403);
+    passing.response(response().chunks(["a", "reply"])).failure();
+}
+
+#[test]
+fn trailers_are_seen_where_there_are_any() {
+    let mut passing = testing::policy::<Passing>(json!({})).unwrap();
+    let request = passing.request(testing::post("/a", "x").trailer("x-sum", "7")).next();
+    assert_eq!(request.trailers, [("x-sum".into(), b"7".to_vec()), ("x-seen".into(), b"7".to_vec())]);
+    assert!(passing.request(testing::post("/a", "x")).next().trailers.is_empty());
+    let response = passing.response(testing::response(200).trailer("grpc-status", "11")).next();
+    assert_eq!(response.trailers, [("grpc-status".into(), b"3".to_vec())]);
+}
+
+#[test]
+fn each_attempt_begins_with_the_head_as_it_was() {
+    let mut passing = testing::policy::<Passing>(json!({})).unwrap();
+    let mut exchange = passing.exchange(testing::get("/a"));
+    exchange.request().next();
+    for signature in ["1 a:1", "2 b:1"] {
+        let request = exchange.upstream(&signature[2..]).next();
+        assert_eq!((request.value("x-signature"), &*request.path), (Some(signature), "/a"));
+    }
+}

@@ -1,6 +1,6 @@
 //! gRPC end to end: a server and a client of tonic's, the gateway between them.
 
-use crate::common::{config, config_of_one_worker};
+use crate::common::{config, config_of_one_worker, guest_plugin};
 use limen_tests::{Gateway, Origin, within};
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -170,6 +170,34 @@ async fn a_status_ends_a_stream_in_the_middle() {
     assert_eq!(answers.message().await.unwrap(), Some(Number { value: 2 }));
     let status = within("the status", answers.message()).await.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange);
+}
+
+/// A policy maps the status that comes in trailers; another one streams both sides, and holds up neither.
+#[tokio::test]
+async fn policies_see_the_trailers_of_a_call() {
+    let (server, _) = serve().await;
+    let origin = Origin::start();
+    let passing = "{ use = \"streams\", with = { request = \"pass\", response = \"pass\" } }";
+    let rest = format!(
+        "{}\n{}\n{}policies = [\"trailers\", {passing}]\n",
+        guest_plugin("trailers"),
+        guest_plugin("streams"),
+        route_to(server)
+    );
+    let gateway = Gateway::start(config(&origin, &rest)).await;
+    let mut client = client(&gateway).await;
+    assert_eq!(double(&mut client, 4).await.unwrap(), 8);
+    let (numbers, stream) = mpsc::channel(1);
+    let mut answers = double_all(&mut client, stream).await;
+    for value in 0..20 {
+        numbers.send(Number { value: value + 100 }).await.unwrap();
+        let doubled = within("an answer to each number", answers.message()).await.unwrap();
+        assert_eq!(doubled, Some(Number { value: (value + 100) * 2 }));
+    }
+    numbers.send(Number { value: 13 }).await.unwrap();
+    let status = within("the status", answers.message()).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::InvalidArgument, ""));
+    assert_eq!(status.metadata().get("x-status").unwrap(), "11");
 }
 
 /// A client that gives up is no longer worked for.

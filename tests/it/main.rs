@@ -23,8 +23,11 @@ mod resilience;
 mod routing;
 mod smuggling;
 mod stale;
+mod streams;
+mod trailers;
 mod upgrade;
 
+mod attempts;
 mod balance;
 mod faults;
 mod health;

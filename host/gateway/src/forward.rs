@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
-use limen_policy::Exchange;
 
 use crate::body::{RequestBody, ResponseBody, UploadFailure};
 use crate::head::{self, hop_by_hop};
 use crate::observe::{Attempts, Watch};
+use crate::pipeline::Case;
 use crate::refusal::Fault;
 use crate::route::Forward;
 use crate::snapshot::Route;
@@ -49,15 +49,15 @@ pub async fn forward(
     route: &Route,
     to: &Forward,
     world: &Rc<World>,
-    exchange: &mut Exchange,
+    case: &mut Case,
     watch: Option<&Watch>,
     body: RequestBody,
     way: Way,
 ) -> Result<Back, Fault> {
     let Way { time, asked } = way;
-    let Some(time) = time else { return send(route, to, world, exchange, watch, body, asked).await };
+    let Some(time) = time else { return send(route, to, world, case, watch, body, asked).await };
     let upload = body.upload();
-    let sent = tokio::time::timeout_at(time.end.into(), send(route, to, world, exchange, watch, body, asked));
+    let sent = tokio::time::timeout_at(time.end.into(), send(route, to, world, case, watch, body, asked));
     Box::pin(sent).await.unwrap_or_else(|_| {
         let uploading = upload.is_some_and(|upload| !upload.is_done() && upload.is_waiting());
         Err(if uploading { Fault::body_too_slow() } else { Fault::request_slow(time.whole) })
@@ -68,11 +68,12 @@ async fn send(
     route: &Route,
     to: &Forward,
     world: &Rc<World>,
-    exchange: &mut Exchange,
+    case: &mut Case,
     watch: Option<&Watch>,
     body: RequestBody,
     asked: Option<Box<Asked>>,
 ) -> Result<Back, Fault> {
+    let exchange = &mut case.exchange;
     let number = to.split.pick(exchange.request.headers(), exchange.client.address.ip());
     let upstream = world
         .upstream(number)
@@ -108,8 +109,25 @@ async fn send(
         asked.put(request.headers_mut());
     }
     let upload = request.body().upload();
-    let outgoing = Outgoing { request, client: &exchange.client, attempts, others: world.upstreams() };
-    let answer = upstream.send(outgoing).await.map_err(|fault| {
+    let others = world.upstreams();
+    let answer = match route.pipeline.beside(case) {
+        None => {
+            let client = &case.exchange.client;
+            upstream.send(Outgoing { request, client, attempts, tries: None, others }).await
+        }
+        Some(desk) => {
+            let client = case.exchange.client.clone();
+            let tries = route.pipeline.tries(&desk);
+            Box::pin(async move {
+                let (client, tries) = (&client, tries.as_ref());
+                let sent = upstream.send(Outgoing { request, client, attempts, tries, others });
+                let answered = || Err(Fault::answered("a policy has answered"));
+                case.aside(sent).await.unwrap_or_else(answered)
+            })
+            .await
+        }
+    };
+    let answer = answer.map_err(|fault| {
         // Nobody answers half a request.
         upload.and_then(|upload| upload.failed()).map_or(fault, UploadFailure::fault)
     });

@@ -18,7 +18,7 @@ use crate::grpc;
 use crate::head::{self, Kind, Traits, request_id};
 use crate::listener::Connection;
 use crate::observe::{Arrived, End, Last, Told, Watch};
-use crate::pipeline::{Decision, Progress};
+use crate::pipeline::{Case, Decision};
 use crate::refusal::{self, Fault};
 use crate::route::{Action, Ask, Found};
 use crate::snapshot::{Route, Snapshot};
@@ -52,14 +52,14 @@ pub async fn handle(
     let mut answer = match found {
         Ok(number) => match number.and_then(|number| world.snapshot.routes.get(number)) {
             Some(route) => through(route, &world, &mut live, body, traits.kind).await,
-            None => options(&mut live.exchange),
+            None => options(&mut live.case.exchange),
         },
         Err(fault) => {
-            refusal::respond(fault, &mut live.exchange);
-            local(&mut live.exchange)
+            refusal::respond(fault, &mut live.case.exchange);
+            local(&mut live.case.exchange)
         }
     };
-    if traits.kind == Kind::Grpc && live.exchange.response_is_local {
+    if traits.kind == Kind::Grpc && live.case.exchange.response_is_local {
         answer = live.grpc(answer);
     }
     Ok(live.answer(answer, is_head))
@@ -94,12 +94,12 @@ async fn through(
     mut body: RequestBody,
     kind: Kind,
 ) -> ResponseBody {
-    let Live { exchange, progress, watch, tunnel, .. } = live;
-    let way = match way(route, exchange, kind) {
+    let Live { case, watch, tunnel, .. } = live;
+    let way = match way(route, &mut case.exchange, kind) {
         Ok(way) => way,
         Err(fault) => {
-            refusal::respond(fault, exchange);
-            return local(exchange);
+            refusal::respond(fault, &mut case.exchange);
+            return local(&mut case.exchange);
         }
     };
     let bounds = Bounds {
@@ -108,20 +108,26 @@ async fn through(
         whole: route.timeout.body,
     };
     if let Err(fault) = body.bind(bounds) {
-        refusal::respond(fault, exchange);
-        return local(exchange);
+        refusal::respond(fault, &mut case.exchange);
+        return local(&mut case.exchange);
     }
-    let mut answer = match route.pipeline.on_request(progress, exchange, &mut body).await {
-        Decision::Answered => local(exchange),
-        Decision::Forward => match act(route, world, exchange, tunnel, watch.as_ref(), body, way).await {
+    let mut answer = match route.pipeline.on_request(case, &mut body).await {
+        Decision::Answered => local(&mut case.exchange),
+        Decision::Forward => match act(route, world, case, tunnel, watch.as_ref(), body, way).await {
             Ok(answer) => answer,
             Err(fault) => {
-                refusal::respond(fault, exchange);
-                local(exchange)
+                if case.is_away() {
+                    // It was given up while hooks could be called.
+                    Box::pin(case.take_up()).await;
+                }
+                if !case.exchange.response_is_local {
+                    refusal::respond(fault, &mut case.exchange);
+                }
+                local(&mut case.exchange)
             }
         },
     };
-    route.pipeline.on_response(progress, exchange, &mut answer).await;
+    route.pipeline.on_response(case, &mut answer).await;
     answer
 }
 
@@ -129,7 +135,7 @@ async fn through(
 async fn act(
     route: &Route,
     world: &Rc<World>,
-    exchange: &mut Exchange,
+    case: &mut Case,
     tunnel: &mut Option<Box<Tunnel>>,
     watch: Option<&Watch>,
     body: RequestBody,
@@ -137,19 +143,19 @@ async fn act(
 ) -> Result<ResponseBody, Fault> {
     let (head, body, reason) = match &route.action {
         Action::Forward(to) => {
-            let back = forward::forward(route, to, world, exchange, watch, body, way).await?;
-            exchange.response = back.head;
+            let back = forward::forward(route, to, world, case, watch, body, way).await?;
+            case.exchange.response = back.head;
             *tunnel = back.tunnel;
             return Ok(back.body);
         }
-        Action::Redirect(redirect) => (redirect.answer(exchange)?, Bytes::new(), "redirect"),
+        Action::Redirect(redirect) => (redirect.answer(&case.exchange)?, Bytes::new(), "redirect"),
         Action::Respond(fixed) => {
             let (head, body) = fixed.answer();
             (head, body, "fixed_answer")
         }
     };
-    exchange.answer_locally(head, body, reason);
-    Ok(local(exchange))
+    case.exchange.answer_locally(head, body, reason);
+    Ok(local(&mut case.exchange))
 }
 
 /// What the route and the client say of the way to the upstream.
@@ -187,8 +193,7 @@ pub struct Live {
     connection: Rc<Connection>,
     world: Rc<World>,
     route: Option<usize>,
-    exchange: Box<Exchange>,
-    progress: Progress,
+    case: Case,
     /// What the upstream has agreed to go on in.
     tunnel: Option<Box<Tunnel>>,
     /// None if neither metrics nor the access log want to know.
@@ -214,45 +219,46 @@ impl Live {
             let is_proxy = world.snapshot.forwarding.trusts(client.peer.ip());
             request_id::settle(ids, is_proxy, &mut head, &mut id);
         }
-        let mut exchange = Box::new(Exchange::new(id, client, facts, head));
+        let mut case = Case::new(Exchange::new(id, client, facts, head));
         if watch.as_ref().is_some_and(Watch::wants_hooks) {
-            exchange.hooks = Some(Box::default());
+            case.exchange.hooks = Some(Box::default());
         }
-        let progress = Progress::default();
         let (sent, end, told, tunnel) = (0, End::default(), false, None);
-        Box::new(Live { connection, world, route, exchange, progress, tunnel, watch, sent, end, told })
+        Box::new(Live { connection, world, route, case, tunnel, watch, sent, end, told })
     }
 
     /// The response for the client, which carries the exchange to its end if anybody wants to see it.
     fn answer(mut self: Box<Self>, mut body: ResponseBody, to_head: bool) -> Response<AnswerBody> {
-        head::leave_out_body(&mut self.exchange.response, &mut body, to_head);
+        head::leave_out_body(&mut self.case.exchange.response, &mut body, to_head);
         // What has no body is never asked for one.
         if body.is_end_stream() {
             self.end = End::Complete;
         }
-        let mut head = std::mem::take(&mut self.exchange.response);
+        let mut head = std::mem::take(&mut self.case.exchange.response);
         let tunnel = self.tunnel.take().filter(|_| head.status() == StatusCode::SWITCHING_PROTOCOLS);
-        if self.connection.door.is_leaving() && self.exchange.request.version() < Version::HTTP_2 {
+        if self.connection.door.is_leaving() && self.case.exchange.request.version() < Version::HTTP_2 {
             head.headers_mut().insert(header::CONNECTION, CLOSE);
         }
         if let Some(tunnel) = &tunnel {
             tunnel.agree(&mut head);
         }
         if let Some(ids) = &self.world.snapshot.request_ids {
-            request_id::tell(ids, &mut head, &self.exchange.id);
+            request_id::tell(ids, &mut head, &self.case.exchange.id);
         }
-        *self.exchange.response.status_mut() = head.status();
+        *self.case.exchange.response.status_mut() = head.status();
         if self.policies_want_to_know() {
-            *self.exchange.response.headers_mut() = head.headers().clone();
+            *self.case.exchange.response.headers_mut() = head.headers().clone();
         }
         if let (Some(watch), Some(observers)) = (&self.watch, &self.world.observers) {
             watch.answered(observers, &head);
         }
+        // What still streams has hooks to call.
+        self.case.lay_down();
         if let Some(tunnel) = tunnel {
             tokio::task::spawn_local(self.carry(tunnel));
             return head.map(|()| AnswerBody { body, live: None });
         }
-        let is_watched = self.watch.is_some() || self.policies_want_to_know();
+        let is_watched = self.watch.is_some() || self.policies_want_to_know() || self.case.is_away();
         let live = is_watched.then_some(self);
         head.map(|()| AnswerBody { body, live })
     }
@@ -270,9 +276,11 @@ impl Live {
 
     /// A local answer as a gRPC client reads it.
     fn grpc(&mut self, answer: ResponseBody) -> ResponseBody {
-        if let ResponseBody::Full(body) = &answer {
-            grpc::settle(&mut self.exchange, body);
-        }
+        let body = match answer {
+            ResponseBody::Full(body) => body,
+            _ => Bytes::new(),
+        };
+        grpc::settle(&mut self.case.exchange, &body);
         ResponseBody::Full(Bytes::new())
     }
 
@@ -286,8 +294,9 @@ impl Live {
 
     /// Tells the policies how it ended, and then everybody else.
     async fn tell(mut self) {
+        self.case.close().await;
         if let Some(route) = self.route.and_then(|number| self.world.snapshot.routes.get(number)) {
-            route.pipeline.on_log(&mut self.progress, &mut self.exchange).await;
+            route.pipeline.on_log(&mut self.case).await;
         }
         self.tell_observers();
     }
@@ -295,11 +304,12 @@ impl Live {
     fn tell_observers(&mut self) {
         let mut told = Told::Not;
         if let (Some(watch), Some(observers)) = (self.watch.take(), &self.world.observers) {
-            let last = Last { exchange: &self.exchange, route: self.route, sent: self.sent, end: self.end };
+            let last =
+                Last { exchange: &self.case.exchange, route: self.route, sent: self.sent, end: self.end };
             told = watch.end(&self.world.snapshot, observers, &last);
         }
         if told == Told::Not {
-            refusal::tell(&self.exchange);
+            refusal::tell(&self.case.exchange);
         }
     }
 }
@@ -309,15 +319,15 @@ impl Drop for Live {
         if self.told {
             return;
         }
-        if !self.policies_want_to_know() || tokio::runtime::Handle::try_current().is_err() {
+        let is_late = self.policies_want_to_know() || self.case.is_away();
+        if !is_late || tokio::runtime::Handle::try_current().is_err() {
             return self.tell_observers();
         }
         let ended = Live {
             connection: self.connection.clone(),
             world: self.world.clone(),
             route: self.route,
-            exchange: std::mem::take(&mut self.exchange),
-            progress: std::mem::take(&mut self.progress),
+            case: std::mem::take(&mut self.case),
             tunnel: None,
             watch: self.watch.take(),
             told: true,
@@ -345,7 +355,7 @@ impl Body for AnswerBody {
         let frame = ready!(body.poll_frame(context));
         if let Some(Err(error)) = &frame {
             match live {
-                Some(live) => refusal::broke_off(error, &mut live.exchange),
+                Some(live) => refusal::broke_off(error, &mut live.case.exchange),
                 None => tracing::warn!("{error}"),
             }
         }
@@ -356,6 +366,7 @@ impl Body for AnswerBody {
             live.end = match &frame {
                 Some(Ok(_)) if !body.is_end_stream() => End::Client,
                 Some(Ok(_)) | None => End::Complete,
+                Some(Err(StreamError::Policy)) => End::Policy,
                 Some(Err(_)) => End::Upstream,
             };
         }

@@ -186,6 +186,11 @@ impl Fault {
         Self::new(Blame::Plugin, status, "policy_failed", "A policy of this route could not decide.", reason)
     }
 
+    /// A policy answered while the request was on its way. Whoever reads that looks into the exchange.
+    pub fn answered(reason: impl Into<String>) -> Self {
+        Self::policy(StatusCode::SERVICE_UNAVAILABLE, reason)
+    }
+
     pub fn upstream_unreachable(reason: impl Into<String>) -> Self {
         let detail = "The upstream could not be reached.";
         Self::new(Blame::Upstream, StatusCode::BAD_GATEWAY, "upstream_unreachable", detail, reason)
@@ -283,10 +288,9 @@ fn problem(fault: &Fault, id: &RequestId) -> (Response<()>, Bytes) {
 
 /// The answer broke off half-way: the client has its status already.
 pub fn broke_off(error: &StreamError, exchange: &mut Exchange) {
-    note(
-        exchange,
-        Refusal { by_client: false, status: exchange.response.status(), why: format!("upstream: {error}") },
-    );
+    let whose = if matches!(error, StreamError::Policy) { "policy failed" } else { "upstream" };
+    let (status, why) = (exchange.response.status(), format!("{whose}: {error}"));
+    note(exchange, Refusal { by_client: false, status, why });
 }
 
 /// Keeps what went wrong. If something had before, both are told.

@@ -7,9 +7,9 @@
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
-use http::{Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 
-use crate::{Exchange, Outcome, Phase, Reply, Side};
+use crate::{Exchange, Outcome, Phase, Reply, Side, Subject};
 
 /// The longest header value, path or query that an edit may set, in bytes.
 pub const MAX_VALUE: usize = 64 * 1024;
@@ -37,12 +37,38 @@ pub enum HeaderEdit<'a> {
     Remove(&'a str),
 }
 
+impl HeaderEdit<'_> {
+    fn read(&self) -> Result<(HeaderName, Option<HeaderValue>), EditError> {
+        match *self {
+            HeaderEdit::Set(name, value) | HeaderEdit::Add(name, value) => {
+                Ok((header_name(name)?, Some(header_value(value)?)))
+            }
+            HeaderEdit::Remove(name) => Ok((header_name(name)?, None)),
+        }
+    }
+
+    fn make(&self, headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+        match (self, value) {
+            (HeaderEdit::Add(..), Some(value)) => {
+                headers.append(name, value);
+            }
+            (_, Some(value)) => {
+                headers.insert(name, value);
+            }
+            (_, None) => {
+                headers.remove(name);
+            }
+        }
+    }
+}
+
 /// How to take back what was done since the last commit, newest last.
 #[derive(Default)]
 pub(crate) struct Journal(Vec<Undo>);
 
 enum Undo {
     Header(Side, HeaderName, Vec<HeaderValue>),
+    Trailer(HeaderName, Vec<HeaderValue>),
     Method(Method),
     Uri(Uri),
     Status(StatusCode),
@@ -62,6 +88,42 @@ fn belongs_to_the_gateway(name: &HeaderName) -> bool {
             | header::TRANSFER_ENCODING
             | header::UPGRADE
     ) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+/// Whether a field may stand in trailers: not what says where the message goes, how it is to be read and
+/// who sends it (RFC 9110, section 6.5.1).
+pub fn may_trail(name: &HeaderName) -> bool {
+    !matches!(
+        *name,
+        header::CONTENT_LENGTH
+            | header::CONTENT_ENCODING
+            | header::CONTENT_TYPE
+            | header::CONTENT_RANGE
+            | header::TRAILER
+            | header::HOST
+            | header::CACHE_CONTROL
+            | header::EXPECT
+            | header::MAX_FORWARDS
+            | header::PRAGMA
+            | header::RANGE
+            | header::IF_MATCH
+            | header::IF_NONE_MATCH
+            | header::IF_MODIFIED_SINCE
+            | header::IF_UNMODIFIED_SINCE
+            | header::IF_RANGE
+            | header::AUTHORIZATION
+            | header::WWW_AUTHENTICATE
+            | header::COOKIE
+            | header::SET_COOKIE
+            | header::AGE
+            | header::DATE
+            | header::EXPIRES
+            | header::LOCATION
+            | header::RETRY_AFTER
+            | header::VARY
+            | header::FORWARDED
+            | header::VIA
+    )
 }
 
 impl Exchange {
@@ -87,6 +149,14 @@ impl Exchange {
                         headers.append(name.clone(), value);
                     }
                 }
+                Undo::Trailer(name, values) => {
+                    if let Subject::Trailers(trailers) = &mut self.subject {
+                        trailers.remove(&name);
+                        for value in values {
+                            trailers.append(name.clone(), value);
+                        }
+                    }
+                }
                 Undo::Method(method) => *self.request.method_mut() = method,
                 Undo::Uri(uri) => *self.request.uri_mut() = uri,
                 Undo::Status(status) => *self.response.status_mut() = status,
@@ -98,26 +168,32 @@ impl Exchange {
     }
 
     pub fn edit_header(&mut self, side: Side, edit: HeaderEdit<'_>) -> Result<(), EditError> {
-        self.may_edit(side)?;
-        let (HeaderEdit::Set(name, _) | HeaderEdit::Add(name, _) | HeaderEdit::Remove(name)) = edit;
-        let name = header_name(name)?;
-        let value = match edit {
-            HeaderEdit::Set(_, value) | HeaderEdit::Add(_, value) => Some(header_value(value)?),
-            HeaderEdit::Remove(_) => None,
-        };
-        self.remember_header(side, &name);
-        let headers = self.headers_mut(side);
-        match (edit, value) {
-            (HeaderEdit::Add(..), Some(value)) => {
-                headers.append(name, value);
-            }
-            (_, Some(value)) => {
-                headers.insert(name, value);
-            }
-            (_, None) => {
-                headers.remove(name);
-            }
+        // Of an attempt's head only the headers can be changed.
+        if !(side == Side::Request && self.phase == Phase::Upstream) {
+            self.may_edit(side)?;
+        } else if self.journal.0.len() >= MAX_EDITS {
+            return Err(EditError::TooLarge);
         }
+        let (name, value) = edit.read()?;
+        self.remember_header(side, &name);
+        edit.make(self.headers_mut(side), name, value);
+        Ok(())
+    }
+
+    /// Changes the trailers at hand.
+    pub fn edit_trailer(&mut self, edit: HeaderEdit<'_>) -> Result<(), EditError> {
+        let edits = self.journal.0.len();
+        let Subject::Trailers(trailers) = &mut self.subject else { return Err(EditError::TooLate) };
+        if edits >= MAX_EDITS {
+            return Err(EditError::TooLarge);
+        }
+        let (name, value) = edit.read()?;
+        if !may_trail(&name) {
+            return Err(EditError::Forbidden);
+        }
+        let before = trailers.get_all(&name).iter().cloned().collect();
+        edit.make(trailers, name.clone(), value);
+        self.journal.0.push(Undo::Trailer(name, before));
         Ok(())
     }
 
@@ -239,7 +315,7 @@ impl Exchange {
 
     /// Begins a response of the policy's own, or begins it anew.
     pub fn start_reply(&mut self, status: u16) -> Result<(), EditError> {
-        if self.phase == Phase::Log {
+        if self.phase == Phase::Log || self.is_sent {
             return Err(EditError::TooLate);
         }
         self.reply = Some(Reply::status(final_status(status)?));
@@ -276,7 +352,7 @@ impl Exchange {
         if self.journal.0.len() >= MAX_EDITS { Err(EditError::TooLarge) } else { Ok(()) }
     }
 
-    fn headers_mut(&mut self, side: Side) -> &mut http::HeaderMap {
+    fn headers_mut(&mut self, side: Side) -> &mut HeaderMap {
         match side {
             Side::Request => self.request.headers_mut(),
             Side::Response => self.response.headers_mut(),
@@ -422,5 +498,43 @@ mod tests {
             exchange.edit_header(Side::Request, HeaderEdit::Remove("x")).unwrap_err(),
             EditError::TooLarge
         );
+    }
+
+    #[test]
+    fn an_attempt_s_head_takes_headers_and_nothing_else() {
+        let mut exchange = exchange(Phase::Upstream);
+        exchange.edit_header(Side::Request, HeaderEdit::Set("x-signature", "1")).unwrap();
+        assert_eq!(exchange.set_path("/b").unwrap_err(), EditError::TooLate);
+        assert_eq!(exchange.set_authority("b").unwrap_err(), EditError::TooLate);
+        exchange.discard();
+        assert!(!exchange.request.headers().contains_key("x-signature"));
+    }
+
+    #[test]
+    fn trailers_are_edited_in_their_hook_alone_and_taken_back() {
+        let mut exchange = exchange(Phase::ResponseTrailers);
+        let set = |exchange: &mut Exchange, name, value| exchange.edit_trailer(HeaderEdit::Set(name, value));
+        assert_eq!(set(&mut exchange, "grpc-status", "0").unwrap_err(), EditError::TooLate);
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static("13"));
+        exchange.subject = Subject::Trailers(Box::new(trailers));
+        set(&mut exchange, "grpc-status", "0").unwrap();
+        exchange.edit_trailer(HeaderEdit::Add("x-more", "1")).unwrap();
+        assert_eq!(set(&mut exchange, "set-cookie", "a=b").unwrap_err(), EditError::Forbidden);
+        assert_eq!(set(&mut exchange, "content-length", "1").unwrap_err(), EditError::Forbidden);
+        exchange.discard();
+        let trailers = exchange.trailers().unwrap();
+        assert_eq!((trailers.len(), &trailers["grpc-status"]), (1, &HeaderValue::from_static("13")));
+    }
+
+    #[test]
+    fn what_is_emitted_is_bounded() {
+        let mut exchange = exchange(Phase::ResponseChunk);
+        assert_eq!(exchange.emit(b"x".to_vec(), 10).unwrap_err(), EditError::TooLate);
+        exchange.subject = Subject::Chunk(Box::default());
+        exchange.emit(b"12345".to_vec(), 10).unwrap();
+        assert_eq!(exchange.emit(b"123456".to_vec(), 10).unwrap_err(), EditError::TooLarge);
+        exchange.emit(b"67890".to_vec(), 10).unwrap();
+        assert_eq!(exchange.chunk().unwrap().emitted, b"1234567890");
     }
 }

@@ -12,7 +12,7 @@ use regex::bytes::Regex;
 
 use crate::edit::Journal;
 use crate::hooks::Hooks;
-use crate::{Bag, Phase};
+use crate::{Bag, Phase, Subject};
 
 /// Heads, buffered bodies, property bag and plain facts. The gateway's own state around it (seats,
 /// connections, streams) stays in the gateway.
@@ -36,6 +36,10 @@ pub struct Exchange {
     pub refusal: Option<Box<Refusal>>,
     /// A response that the policy being asked has staged.
     pub reply: Option<Reply>,
+    /// Whether a byte of the response is on its way: too late for another one.
+    pub is_sent: bool,
+    /// What the policy being asked is asked about, besides the heads.
+    pub subject: Subject,
     pub bag: Bag,
     /// What policies did and how long it took; none if nobody wants to know.
     pub hooks: Option<Box<Hooks>>,

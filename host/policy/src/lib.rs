@@ -14,9 +14,10 @@ mod hooks;
 pub mod native;
 mod phase;
 mod policy;
+mod subject;
 
 pub use bag::Bag;
-pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE};
+pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE, may_trail};
 pub use exchange::{
     Client, ClientCertificate, Exchange, Parameter, Parameters, Refusal, Reply, RequestId, RouteFacts, Side,
     TargetMemory, TlsFacts, cookie,
@@ -24,3 +25,4 @@ pub use exchange::{
 pub use hooks::{Hook, Hooks, Outcome};
 pub use phase::{Phase, Phases};
 pub use policy::{Answer, Failure, FailureKind, Policy, Seat, Verdict};
+pub use subject::{Attempt, Chunk, Subject};

@@ -1,6 +1,7 @@
 //! The moments of an exchange at which a policy can be asked.
 
-/// One moment, each at most once per exchange and policy.
+/// One moment; each comes at most once per exchange and policy, but for chunks (one call each) and
+/// attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// The request head is there. In the route's order.
@@ -8,26 +9,51 @@ pub enum Phase {
     Request,
     /// The whole request body is there; only after [`Verdict::WantBody`](crate::Verdict::WantBody).
     RequestBody,
+    /// A piece of the request body; only after [`Verdict::WantChunks`](crate::Verdict::WantChunks).
+    RequestChunk,
+    /// Trailers follow the request body.
+    RequestTrailers,
+    /// The request is about to go to an endpoint.
+    Upstream,
     /// The response head is there, the upstream's or a local one. In reverse order.
     Response,
     /// The whole response body is there; only after [`Verdict::WantBody`](crate::Verdict::WantBody).
     ResponseBody,
+    /// A piece of the response body; only after [`Verdict::WantChunks`](crate::Verdict::WantChunks).
+    ResponseChunk,
+    /// Trailers follow the response body.
+    ResponseTrailers,
     /// The exchange has ended, however it ended.
     Log,
 }
 
 impl Phase {
     /// Every phase, in the order of an exchange.
-    pub const ALL: [Phase; 5] =
-        [Phase::Request, Phase::RequestBody, Phase::Response, Phase::ResponseBody, Phase::Log];
+    pub const ALL: [Phase; 10] = [
+        Phase::Request,
+        Phase::RequestBody,
+        Phase::RequestChunk,
+        Phase::RequestTrailers,
+        Phase::Upstream,
+        Phase::Response,
+        Phase::ResponseBody,
+        Phase::ResponseChunk,
+        Phase::ResponseTrailers,
+        Phase::Log,
+    ];
 
     /// Its name in logs and in the contract (`hook-request`, ...).
     pub fn name(self) -> &'static str {
         match self {
             Phase::Request => "request",
             Phase::RequestBody => "request-body",
+            Phase::RequestChunk => "request-chunk",
+            Phase::RequestTrailers => "request-trailers",
+            Phase::Upstream => "upstream",
             Phase::Response => "response",
             Phase::ResponseBody => "response-body",
+            Phase::ResponseChunk => "response-chunk",
+            Phase::ResponseTrailers => "response-trailers",
             Phase::Log => "log",
         }
     }
@@ -40,11 +66,20 @@ impl Phase {
             _ => None,
         }
     }
+
+    /// The phase that [`Verdict::WantChunks`](crate::Verdict::WantChunks) leads to.
+    pub fn chunks(self) -> Option<Phase> {
+        match self {
+            Phase::Request => Some(Phase::RequestChunk),
+            Phase::Response => Some(Phase::ResponseChunk),
+            _ => None,
+        }
+    }
 }
 
 /// The phases that a policy has: it is asked at no others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Phases(u8);
+pub struct Phases(u16);
 
 impl Phases {
     pub fn has(self, phase: Phase) -> bool {
@@ -68,7 +103,7 @@ impl Phases {
         Phase::ALL.into_iter().filter(move |&phase| self.has(phase))
     }
 
-    fn bit(phase: Phase) -> u8 {
+    fn bit(phase: Phase) -> u16 {
         1 << phase as u8
     }
 }

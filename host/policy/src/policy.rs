@@ -22,6 +22,9 @@ pub trait Policy: Send + Sync {
     /// Edits are journaled in the exchange; the caller commits or discards them by the answer. The
     /// exchange is boxed so that lending it to an isolate moves a pointer.
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a>;
+
+    /// It is not asked again in this exchange: what it kept of it may serve another one.
+    fn leave(&self, _seat: Seat) {}
 }
 
 /// What one policy keeps of one exchange, between its phases.
@@ -36,12 +39,27 @@ pub enum Answer<'a> {
 /// What a policy wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Carry on. Commits its edits.
+    /// Carry on, with the chunk as it came. Commits its edits.
     Next,
     /// Send the response staged in the exchange. Discards its edits.
     Reply,
     /// Buffer the body and ask again at [`Phase::body`]. Commits its edits.
     WantBody,
+    /// Ask again for every piece of the body, at [`Phase::chunks`]. Commits its edits.
+    WantChunks,
+    /// Of a chunk: as it came, and so all that follow.
+    PassRest,
+    /// Of a chunk: what was emitted in its place.
+    Emitted,
+    /// Of a chunk: nothing.
+    Drop,
+}
+
+impl Verdict {
+    /// Whether it asks for the body, in one way or the other.
+    pub fn wants_more(self) -> bool {
+        matches!(self, Verdict::WantBody | Verdict::WantChunks)
+    }
 }
 
 /// A policy that did not answer as it should. What happens then the operator has written (`on_error`).
@@ -69,7 +87,7 @@ pub enum FailureKind {
     NoIsolate,
     /// Its answer breaks the contract.
     Contract,
-    /// A response body it wanted could not be given to it: too long or encoded.
+    /// A body it wanted could not be given to it: too long or encoded.
     Body,
 }
 

@@ -68,6 +68,7 @@ async fn exchanges(policy: &dyn Policy, at_once: usize) -> f64 {
             && let Some((mut exchange, mut seat)) = under_way.pop_front()
         {
             ask(policy, Phase::Response, &mut exchange, &mut seat).await;
+            policy.leave(seat);
         }
     }
     started.elapsed().as_secs_f64() * 1e6 / f64::from(ROUNDS)

@@ -12,8 +12,8 @@ use limen_policy::{Exchange, Failure, FailureKind, Phase, Verdict};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
-use crate::capability::bindings::limen::policy::types::Verdict as GuestVerdict;
 use crate::engine::Engine;
+use crate::hook::{self, Unusable};
 use crate::plugin::Exports;
 use crate::state::{Grounds, State, on_tick};
 
@@ -66,7 +66,7 @@ impl Isolate {
         self.dead = true;
         let result = {
             let lent = Lent::lend(self, exchange);
-            within(limits.wall, lent.isolate.run_hook(exports, phase, limits.cpu)).await
+            within(limits.wall, hook::run(lent.isolate, exports, phase, limits.cpu)).await
         };
         match result {
             None => Err(Failure::new(
@@ -74,11 +74,23 @@ impl Isolate {
                 format!("the {} hook took longer than {:?}", phase.name(), limits.wall),
             )),
             Some(Err(error)) => Err(failure(&self.store, &error)),
-            Some(Ok(verdict)) => {
+            Some(Ok(answer)) => {
                 self.dead = false;
-                self.judge(verdict, exports, phase, exchange)
+                hook::judge(answer, exports, phase, exchange).map_err(|said| self.failed(phase, said))
             }
         }
+    }
+
+    /// A hook that ended well, and not with what it may say there.
+    fn failed(&mut self, phase: Phase, said: Unusable) -> Failure {
+        let (kind, reason) = match said {
+            Unusable::Failed => {
+                let reason = self.store.data_mut().failure.take();
+                (FailureKind::Failed, reason.unwrap_or_else(|| "it gave no reason".to_owned()))
+            }
+            Unusable::Lie(reason) => (FailureKind::Contract, reason),
+        };
+        Failure::new(kind, format!("{} hook: {reason}", phase.name()))
     }
 
     /// Calls `describe`.
@@ -119,52 +131,6 @@ impl Isolate {
             Some(Ok(result)) => {
                 self.dead = false;
                 Ok(result)
-            }
-        }
-    }
-
-    async fn run_hook(
-        &mut self,
-        exports: &Exports,
-        phase: Phase,
-        cpu: Duration,
-    ) -> wasmtime::Result<GuestVerdict> {
-        let Some(index) = exports.hook(phase) else { return Ok(GuestVerdict::Next) };
-        self.store.data_mut().arm(cpu);
-        self.store.set_epoch_deadline(1);
-        if phase == Phase::Log {
-            let hook = self.instance.get_typed_func::<(), ()>(&mut self.store, index)?;
-            hook.call_async(&mut self.store, ()).await?;
-            return Ok(GuestVerdict::Next);
-        }
-        let hook = self.instance.get_typed_func::<(), (GuestVerdict,)>(&mut self.store, index)?;
-        Ok(hook.call_async(&mut self.store, ()).await?.0)
-    }
-
-    /// Whether the verdict may be given here.
-    fn judge(
-        &mut self,
-        verdict: GuestVerdict,
-        exports: &Exports,
-        phase: Phase,
-        exchange: &Exchange,
-    ) -> Result<Verdict, Failure> {
-        let lie =
-            |what: &str| Err(Failure::new(FailureKind::Contract, format!("{} hook: {what}", phase.name())));
-        match verdict {
-            GuestVerdict::Next => Ok(Verdict::Next),
-            GuestVerdict::Reply if exchange.reply.is_some() => Ok(Verdict::Reply),
-            GuestVerdict::Reply => lie("it answered `reply` and staged none"),
-            GuestVerdict::WantBody => match phase.body() {
-                Some(body) if exports.hook(body).is_some() => Ok(Verdict::WantBody),
-                Some(body) => lie(&format!("it answered `want-body` and exports no hook-{}", body.name())),
-                None => lie("`want-body` is an answer of head hooks only"),
-            },
-            GuestVerdict::WantChunks => lie("it answered `want-chunks`; this version has no chunk hooks"),
-            GuestVerdict::Fail => {
-                let reason = self.store.data_mut().failure.take();
-                let reason = reason.unwrap_or_else(|| "it gave no reason".to_owned());
-                Err(Failure::new(FailureKind::Failed, format!("{} hook: {reason}", phase.name())))
             }
         }
     }

@@ -12,6 +12,7 @@
 mod capability;
 mod code_cache;
 mod engine;
+mod hook;
 mod image;
 mod isolate;
 mod plugin;

@@ -41,27 +41,10 @@ impl WasmPolicy {
         }
         let exports = &self.pool.image.exports;
         let answer = isolate.call(exports, phase, exchange, &self.pool.limits).await;
-        match &answer {
-            Err(_) => *seat = None,
-            Ok(verdict) if self.was_last(phase, *verdict) => {
-                if let Some(isolate) = seat.take().and_then(|seat| seat.downcast::<Isolate>().ok()) {
-                    self.pool.give_back(*isolate);
-                }
-            }
-            Ok(_) => {}
+        if answer.is_err() {
+            *seat = None;
         }
         answer
-    }
-
-    /// Whether this exchange will not ask it again. (It may skip the phases that are left, when the
-    /// client goes away; then the isolate goes with the seat.)
-    fn was_last(&self, phase: Phase, verdict: Verdict) -> bool {
-        verdict != Verdict::WantBody
-            && !match phase {
-                Phase::Request | Phase::RequestBody => self.phases().any_after(Phase::RequestBody),
-                Phase::Response | Phase::ResponseBody => self.phases().has(Phase::Log),
-                Phase::Log => false,
-            }
     }
 }
 
@@ -76,5 +59,11 @@ impl Policy for WasmPolicy {
 
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a> {
         Answer::Wait(Box::pin(self.ask(phase, exchange, seat)))
+    }
+
+    fn leave(&self, seat: Seat) {
+        if let Some(isolate) = seat.and_then(|seat| seat.downcast::<Isolate>().ok()) {
+            self.pool.give_back(*isolate);
+        }
     }
 }

@@ -7,13 +7,13 @@ use syn::{Error, FnArg, Ident, ImplItemFn, Path, Result, ReturnType, Signature, 
 
 /// In the order of an exchange. A new hook is one more line here, its trait method in `Policy` and
 /// its function in `__private`.
-pub(crate) static HOOKS: [Hook; 5] = [
+pub(crate) static HOOKS: [Hook; 10] = [
     Hook {
         name: "on_request",
         phase: "Request",
         interface: "hook_request",
         parameters: &[Parameter { name: "request", of: "Request", edits: true, optional: false }],
-        decides: true,
+        answer: Answer::Flow,
     },
     Hook {
         name: "on_request_body",
@@ -23,7 +23,37 @@ pub(crate) static HOOKS: [Hook; 5] = [
             Parameter { name: "request", of: "Request", edits: true, optional: false },
             Parameter { name: "body", of: "RequestBody", edits: true, optional: false },
         ],
-        decides: true,
+        answer: Answer::Flow,
+    },
+    Hook {
+        name: "on_request_chunk",
+        phase: "RequestChunk",
+        interface: "hook_request_chunk",
+        parameters: &[
+            Parameter { name: "request", of: "Request", edits: false, optional: true },
+            Parameter { name: "chunk", of: "Chunk", edits: false, optional: false },
+        ],
+        answer: Answer::ChunkFlow,
+    },
+    Hook {
+        name: "on_request_trailers",
+        phase: "RequestTrailers",
+        interface: "hook_request_trailers",
+        parameters: &[
+            Parameter { name: "request", of: "Request", edits: false, optional: true },
+            Parameter { name: "trailers", of: "Trailers", edits: true, optional: false },
+        ],
+        answer: Answer::Flow,
+    },
+    Hook {
+        name: "on_upstream",
+        phase: "Upstream",
+        interface: "hook_upstream",
+        parameters: &[
+            Parameter { name: "request", of: "Request", edits: true, optional: false },
+            Parameter { name: "attempt", of: "Attempt", edits: false, optional: true },
+        ],
+        answer: Answer::Flow,
     },
     Hook {
         name: "on_response",
@@ -33,7 +63,7 @@ pub(crate) static HOOKS: [Hook; 5] = [
             Parameter { name: "request", of: "Request", edits: false, optional: true },
             Parameter { name: "response", of: "Response", edits: true, optional: false },
         ],
-        decides: true,
+        answer: Answer::Flow,
     },
     Hook {
         name: "on_response_body",
@@ -44,7 +74,27 @@ pub(crate) static HOOKS: [Hook; 5] = [
             Parameter { name: "response", of: "Response", edits: true, optional: false },
             Parameter { name: "body", of: "ResponseBody", edits: true, optional: false },
         ],
-        decides: true,
+        answer: Answer::Flow,
+    },
+    Hook {
+        name: "on_response_chunk",
+        phase: "ResponseChunk",
+        interface: "hook_response_chunk",
+        parameters: &[
+            Parameter { name: "response", of: "Response", edits: false, optional: true },
+            Parameter { name: "chunk", of: "Chunk", edits: false, optional: false },
+        ],
+        answer: Answer::ChunkFlow,
+    },
+    Hook {
+        name: "on_response_trailers",
+        phase: "ResponseTrailers",
+        interface: "hook_response_trailers",
+        parameters: &[
+            Parameter { name: "response", of: "Response", edits: false, optional: true },
+            Parameter { name: "trailers", of: "Trailers", edits: true, optional: false },
+        ],
+        answer: Answer::Flow,
     },
     Hook {
         name: "on_log",
@@ -54,7 +104,7 @@ pub(crate) static HOOKS: [Hook; 5] = [
             Parameter { name: "request", of: "Request", edits: false, optional: false },
             Parameter { name: "response", of: "Response", edits: false, optional: false },
         ],
-        decides: false,
+        answer: Answer::Nothing,
     },
 ];
 
@@ -65,8 +115,16 @@ pub(crate) struct Hook {
     /// Its interface in `wit/hooks.wit`.
     interface: &'static str,
     parameters: &'static [Parameter],
-    /// Whether it ends with a `Flow`.
-    decides: bool,
+    answer: Answer,
+}
+
+/// What a hook ends with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Nothing,
+    Flow,
+    /// It is given a chunk, and says what becomes of it.
+    ChunkFlow,
 }
 
 struct Parameter {
@@ -124,7 +182,7 @@ impl Hook {
                 return Err(Error::new(given.span(), problem));
             }
         }
-        if self.decides && matches!(signature.output, ReturnType::Default) {
+        if self.answer != Answer::Nothing && matches!(signature.output, ReturnType::Default) {
             return Err(Error::new(
                 signature.ident.span(),
                 format!("`{}` has to say how to go on\n{shape}", self.name),
@@ -162,10 +220,10 @@ impl Hook {
         };
         let called = Ident::new(self.name, answer);
         let call = quote_spanned!(answer=> <Self>::#called(self, #(#arguments),*));
-        let (returns, body) = if self.decides {
-            (quote!(#limen::__private::Flow), call)
-        } else {
-            (quote!(()), quote!(#limen::__private::LogResult::into_result(#call)))
+        let (returns, body) = match self.answer {
+            Answer::Flow => (quote!(#limen::__private::Flow), call),
+            Answer::ChunkFlow => (quote!(#limen::__private::ChunkFlow), call),
+            Answer::Nothing => (quote!(()), quote!(#limen::__private::LogResult::into_result(#call))),
         };
         quote! {
             fn #hook(&mut self, #(#declared),*) -> #limen::__private::Result<#returns> {
@@ -183,13 +241,27 @@ impl Hook {
         let hook = format_ident!("{}", self.name);
         let export = format_ident!("export_{}", self.name);
         let interface = format_ident!("{}", self.interface);
-        let answer = self.decides.then(|| quote!(-> #limen::__private::Verdict));
-        let into = self.decides.then(|| quote!(.into()));
+        let glue = quote!(#limen::__private::#hook);
+        let method = match self.answer {
+            Answer::Nothing => quote! {
+                fn #hook() {
+                    POLICY.with(|policy| policy.with(#glue))
+                }
+            },
+            Answer::Flow => quote! {
+                fn #hook() -> #limen::__private::Verdict {
+                    POLICY.with(|policy| policy.with(#glue)).into()
+                }
+            },
+            Answer::ChunkFlow => quote! {
+                fn #hook(chunk: ::std::vec::Vec<u8>, last: bool) -> #limen::__private::ChunkVerdict {
+                    POLICY.with(|policy| policy.with(|policy| #glue(policy, chunk, last))).into()
+                }
+            },
+        };
         quote! {
             impl #limen::__private::#hook::exports::limen::policy::#interface::Guest for Component {
-                fn #hook() #answer {
-                    POLICY.with(|policy| policy.with(#limen::__private::#hook)) #into
-                }
+                #method
             }
             #limen::__private::#hook::#export!(Component with_types_in #limen::__private::#hook);
         }
@@ -207,7 +279,11 @@ impl Hook {
         let needed = self.parameters.iter().filter(|parameter| !parameter.optional);
         let parameters: String =
             needed.map(|parameter| format!(", {}: {}", parameter.name, parameter.written())).collect();
-        let answer = if self.decides { " -> Result<Flow>" } else { "" };
+        let answer = match self.answer {
+            Answer::Nothing => "",
+            Answer::Flow => " -> Result<Flow>",
+            Answer::ChunkFlow => " -> Result<ChunkFlow>",
+        };
         format!("hint: `fn {}(&mut self{parameters}){answer}`", self.name)
     }
 }

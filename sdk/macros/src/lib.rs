@@ -15,13 +15,20 @@ use proc_macro::TokenStream;
 /// fn configure(config: Config) -> Result<Self>     // or without settings: fn configure() -> Result<Self>
 /// fn on_request(&mut self, request: &mut Request) -> Result<Flow>
 /// fn on_request_body(&mut self, request: &mut Request, body: &mut RequestBody) -> Result<Flow>
+/// fn on_request_chunk(&mut self, chunk: &Chunk) -> Result<ChunkFlow>
+/// fn on_request_trailers(&mut self, trailers: &mut Trailers) -> Result<Flow>
+/// fn on_upstream(&mut self, request: &mut Request) -> Result<Flow>
 /// fn on_response(&mut self, response: &mut Response) -> Result<Flow>
 /// fn on_response_body(&mut self, response: &mut Response, body: &mut ResponseBody) -> Result<Flow>
+/// fn on_response_chunk(&mut self, chunk: &Chunk) -> Result<ChunkFlow>
+/// fn on_response_trailers(&mut self, trailers: &mut Trailers) -> Result<Flow>
 /// fn on_log(&mut self, request: &Request, response: &Response)    // or -> Result<()>
 /// ```
 ///
 /// `on_response` and `on_response_body` may have `request: &Request` before their first parameter, to
-/// read the request that is being answered.
+/// read the request that is being answered. The hooks of chunks and trailers may have the head they belong
+/// to there: `request: &Request`, or `response: &Response`. `on_upstream` may have `attempt: &Attempt` after
+/// its own.
 ///
 /// - `configure` runs before traffic, and every isolate starts from what it left. `Config` needs
 ///   `#[derive(Deserialize, JsonSchema)]`: the gateway checks the TOML against that schema, which

@@ -2,9 +2,11 @@
 
 mod capability;
 mod head;
+mod passing;
 mod rate;
 mod state;
 
 pub(crate) use capability::*;
 pub(crate) use head::{Head, RequestHead, ResponseHead};
+pub(crate) use passing::*;
 pub(crate) use state::{Exchange, Moment, Process, current, enter};

@@ -12,8 +12,9 @@ use mock as side;
 use wasm as side;
 
 pub(crate) use side::{
-    bag, client, client_certificate, config, counters, log, reply, request, request_body, request_body_edit,
-    request_edit, response, response_body, response_body_edit, response_edit, route,
+    attempt, bag, chunks, client, client_certificate, config, counters, log, reply, request, request_body,
+    request_body_edit, request_edit, response, response_body, response_body_edit, response_edit, route,
+    trailers, trailers_edit,
 };
 #[cfg(target_family = "wasm")]
 pub(crate) use wasm::component;

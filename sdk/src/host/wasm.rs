@@ -4,7 +4,9 @@ mod bindings;
 pub(crate) mod component;
 
 use bindings::base::limen::policy as wit;
-pub(crate) use wit::{bag, client, client_certificate, config, request_body, response, response_body, route};
+pub(crate) use wit::{
+    attempt, bag, client, client_certificate, config, request_body, response, response_body, route, trailers,
+};
 
 use crate::{EditError, HttpVersion, Level, Method};
 
@@ -66,6 +68,12 @@ edits! { response_edit:
     remove_header(name: &str);
 }
 edits! { response_body_edit: replace(body: &[u8]); }
+edits! { chunks: emit(data: &[u8]); }
+edits! { trailers_edit:
+    set(name: &str, value: &str);
+    add(name: &str, value: &str);
+    remove(name: &str);
+}
 edits! { reply:
     start(status: u16);
     header(name: &str, value: &str);

@@ -20,6 +20,9 @@ pub struct Request {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: Vec<u8>,
+    /// What follows the body: names in lower case, with their values, in order.
+    pub trailers: Vec<(String, Vec<u8>)>,
+    chunks: Vec<Vec<u8>>,
     path_params: Vec<(String, String)>,
 }
 
@@ -32,6 +35,9 @@ pub struct Response {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: Vec<u8>,
+    /// What follows the body: names in lower case, with their values, in order.
+    pub trailers: Vec<(String, Vec<u8>)>,
+    chunks: Vec<Vec<u8>>,
     local: bool,
 }
 
@@ -58,13 +64,15 @@ pub fn request(method: &str, target: &str) -> Request {
         query,
         headers: Vec::new(),
         body: Vec::new(),
+        trailers: Vec::new(),
+        chunks: Vec::new(),
         path_params: Vec::new(),
     }
 }
 
 /// An upstream's response with this status.
 pub fn response(status: u16) -> Response {
-    Response { status, headers: Vec::new(), body: Vec::new(), local: false }
+    Response::local(mock::ResponseHead { status, head: mock::Head::default() }, Vec::new()).upstreams()
 }
 
 impl Request {
@@ -92,6 +100,11 @@ impl Request {
         exchange.request_body = self.body;
     }
 
+    /// The pieces that it comes in, and its trailers.
+    pub(super) fn passing(&self) -> (Vec<Vec<u8>>, mock::Head) {
+        (pieces(&self.chunks, &self.body), mock::Head { fields: self.trailers.clone() })
+    }
+
     pub(super) fn leave(exchange: &mock::Exchange) -> Self {
         let mock::RequestHead { method, authority, path, query, head } = exchange.request.clone();
         Request {
@@ -101,6 +114,8 @@ impl Request {
             query,
             headers: head.fields,
             body: exchange.request_body.clone(),
+            trailers: exchange.trailers.fields.clone(),
+            chunks: Vec::new(),
             path_params: exchange.path_params.clone().into_iter().collect(),
         }
     }
@@ -113,6 +128,11 @@ impl Response {
         self
     }
 
+    /// The pieces that it comes in, and its trailers.
+    pub(super) fn passing(&self) -> (Vec<Vec<u8>>, mock::Head) {
+        (pieces(&self.chunks, &self.body), mock::Head { fields: self.trailers.clone() })
+    }
+
     pub(super) fn arrive(self, exchange: &mut mock::Exchange) {
         exchange.response =
             mock::ResponseHead { status: self.status, head: mock::Head { fields: self.headers } };
@@ -123,12 +143,28 @@ impl Response {
     pub(super) fn leave(exchange: &mock::Exchange) -> Self {
         let mut response = Response::local(exchange.response.clone(), exchange.response_body.clone());
         response.local = exchange.response_is_local;
+        response.trailers = exchange.trailers.fields.clone();
         response
     }
 
     pub(super) fn local(head: mock::ResponseHead, body: Vec<u8>) -> Self {
-        Response { status: head.status, headers: head.head.fields, body, local: true }
+        let (trailers, chunks) = (Vec::new(), Vec::new());
+        Response { status: head.status, headers: head.head.fields, body, trailers, chunks, local: true }
     }
+
+    fn upstreams(self) -> Self {
+        Response { local: false, ..self }
+    }
+}
+
+/// What a policy is given at a time, at most.
+const CHUNK: usize = 64 * 1024;
+
+/// A body as a policy gets it, if it wants chunks.
+fn pieces(chunks: &[Vec<u8>], body: &[u8]) -> Vec<Vec<u8>> {
+    let whole = [body.to_vec()];
+    let chunks = if chunks.is_empty() { &whole } else { chunks };
+    chunks.iter().flat_map(|chunk| chunk.chunks(CHUNK)).map(<[u8]>::to_vec).collect()
 }
 
 /// What both have.
@@ -147,6 +183,20 @@ macro_rules! message {
                 self.headers.retain(|(name, _)| name != "content-length");
                 let length = self.body.len().to_string();
                 self.header("content-length", length)
+            }
+
+            /// A body that comes in these pieces, its length not told beforehand.
+            pub fn chunks<C: Into<Vec<u8>>>(mut self, chunks: impl IntoIterator<Item = C>) -> Self {
+                self.chunks = chunks.into_iter().map(Into::into).collect();
+                self.body = self.chunks.concat();
+                self.headers.retain(|(name, _)| name != "content-length");
+                self
+            }
+
+            /// Add a trailer.
+            pub fn trailer(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+                self.trailers.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
+                self
             }
 
             /// This body, with `content-type: application/json`.

@@ -12,6 +12,8 @@ pub struct Outcome<Message> {
     pub verdict: Verdict<Message>,
     /// Whether it asked for the body.
     pub buffered: bool,
+    /// Whether it asked for the body piece by piece. The body of the message is what it let go on.
+    pub streamed: bool,
     /// What it wrote to the log.
     pub log: Vec<Line>,
 }

@@ -30,9 +30,9 @@ section! {
         /// before the answer. `reason`: why the gateway answered itself, like "no_route" or "upstream_slow";
         /// `why`: the same in words, with all that is known. (An exchange that was refused has one line: where
         /// this one goes to "stderr" and says `why`, there is no other.) `complete`: whether all of the
-        /// answer was sent; `ended_by`: else who ended it, "client" or "upstream". `bytes_in`, `bytes_out`: of
-        /// the bodies. `duration_us`: from the head of the request to the end of the answer; `upstream_us`: of
-        /// these, until the upstream's head was there. `trace_id`: with `[trace]`.
+        /// answer was sent; `ended_by`: else who ended it, "client", "upstream" or "policy". `bytes_in`,
+        /// `bytes_out`: of the bodies. `duration_us`: from the head of the request to the end of the answer;
+        /// `upstream_us`: of these, until the upstream's head was there. `trace_id`: with `[trace]`.
         /// `request.NAME`, `response.NAME`: a header. Default: id, client, method, host, path, status,
         /// reason, why, route, upstream, endpoint, attempts, bytes_in, bytes_out, duration_us, complete, ended_by.
         pub fields: Vec<Field> = section.or("fields", some(Field::read), Field::defaults()),

@@ -4,6 +4,7 @@ mod request;
 mod response;
 
 mod copied;
+mod filtered;
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,6 +17,7 @@ use tokio::time::Sleep;
 
 use crate::head::hop_by_hop;
 
+pub use filtered::{Filtered, Outlet, Refused, Rest};
 pub use request::{Bounds, RequestBody, Upload, UploadError, UploadFailure};
 pub use response::{ResponseBody, StreamError};
 

@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::copied::{self, Copied, Tap};
-use super::{CollectError, Idle, collect, settle_trailers};
+use super::{CollectError, Filtered, Idle, Refused, collect, settle_trailers};
 use crate::refusal::Fault;
 use crate::upstream::Reader;
 
@@ -30,6 +30,18 @@ pub enum RequestBody {
     Replayed(Reader),
     /// What goes to another one beside it.
     Copied(Copied),
+    /// What policies see of it on its way.
+    Filtered(Box<Passing>),
+}
+
+/// A body that goes through policies.
+pub struct Passing {
+    body: Filtered<RequestBody>,
+    /// How far the body has come that it is made of.
+    upload: Option<Rc<Upload>>,
+    /// For all of it, where a policy waits for it.
+    whole: Duration,
+    tap: Option<Tap>,
 }
 
 /// A request's body on its way. Where it is not read to its end, because somebody answered without,
@@ -79,6 +91,14 @@ pub enum UploadFailure {
 pub enum UploadError {
     Client(hyper::Error),
     Refused(UploadFailure),
+    /// A policy broke it off.
+    Policy,
+}
+
+impl From<Refused> for UploadError {
+    fn from(_: Refused) -> Self {
+        UploadError::Policy
+    }
 }
 
 impl RequestBody {
@@ -109,7 +129,30 @@ impl RequestBody {
             RequestBody::Stream(arriving) => Some(arriving.upload.clone()),
             RequestBody::Replayed(reader) => Some(reader.upload()),
             RequestBody::Copied(copied) => Some(copied.upload()),
+            RequestBody::Filtered(passing) => passing.upload.clone(),
             RequestBody::Empty | RequestBody::Full(_) => None,
+        }
+    }
+
+    /// Puts something in its way that looks at it, and may change it.
+    pub fn filter(&mut self, through: impl FnOnce(RequestBody) -> Filtered<RequestBody>) {
+        let upload = self.upload();
+        let whole = match self {
+            RequestBody::Stream(arriving) => arriving.bounds.whole,
+            RequestBody::Filtered(passing) => passing.whole,
+            _ => Bounds::NONE.whole,
+        };
+        let body = through(std::mem::replace(self, RequestBody::Empty));
+        *self = RequestBody::Filtered(Box::new(Passing { body, upload, whole, tap: None }));
+    }
+
+    /// Waits for the first that goes on of a body that is known to be empty.
+    pub async fn begin(&mut self) {
+        if let RequestBody::Filtered(passing) = self {
+            passing.body.begin().await;
+            if passing.body.has_ended() {
+                *self = RequestBody::Empty;
+            }
         }
     }
 
@@ -127,21 +170,13 @@ impl RequestBody {
                 Err(CollectError::Broken("it is on its way".to_owned()))
             }
             RequestBody::Stream(mut arriving) => {
-                let mut whole = BytesMut::new();
                 let upload = arriving.upload.clone();
-                // It watches its own idle time, so that whoever polls it is told.
-                let mut idle = Idle::new(Bounds::NONE.idle);
-                let limited = arriving.bounds.whole;
-                let collected = collect(&mut arriving, &mut whole, &mut idle, limit);
-                match tokio::time::timeout(limited, collected).await {
-                    Ok(Ok(())) => Ok(whole.freeze()),
-                    Ok(Err(error)) => Err(match upload.failed.get() {
-                        Some(UploadFailure::TooLong(_)) => CollectError::TooLong,
-                        Some(UploadFailure::TooSlow(_)) => CollectError::TooSlow,
-                        _ => error,
-                    }),
-                    Err(_) => Err(CollectError::TooSlow),
-                }
+                let whole = arriving.bounds.whole;
+                collect_within(&mut arriving, Some(&upload), whole, limit).await
+            }
+            RequestBody::Filtered(mut passing) => {
+                let Passing { body, upload, whole, .. } = &mut *passing;
+                Box::pin(collect_within(body, upload.as_deref(), *whole, limit)).await
             }
         }
     }
@@ -156,12 +191,42 @@ impl RequestBody {
                 arriving.tap = Some(tap);
                 RequestBody::Copied(copied)
             }
+            RequestBody::Filtered(passing) => {
+                let upload = passing.upload.clone().unwrap_or_else(Upload::new);
+                let (tap, copied) = copied::pair(bound, upload, SizeHint::default());
+                passing.tap = Some(tap);
+                RequestBody::Copied(copied)
+            }
             RequestBody::Empty | RequestBody::Replayed(_) | RequestBody::Copied(_) => RequestBody::Empty,
         }
     }
 
     pub fn replace(&mut self, bytes: Bytes) {
         *self = RequestBody::Full(bytes);
+    }
+}
+
+/// Reads all of a body that watches its own idle time.
+async fn collect_within<B>(
+    body: &mut B,
+    upload: Option<&Upload>,
+    whole: Duration,
+    limit: u64,
+) -> Result<Bytes, CollectError>
+where
+    B: Body<Data = Bytes, Error = UploadError> + Unpin,
+{
+    let mut bytes = BytesMut::new();
+    let mut idle = Idle::new(Bounds::NONE.idle);
+    let collected = collect(body, &mut bytes, &mut idle, limit);
+    match tokio::time::timeout(whole, collected).await {
+        Ok(Ok(())) => Ok(bytes.freeze()),
+        Ok(Err(error)) => Err(match upload.and_then(Upload::failed) {
+            Some(UploadFailure::TooLong(_)) => CollectError::TooLong,
+            Some(UploadFailure::TooSlow(_)) => CollectError::TooSlow,
+            _ => error,
+        }),
+        Err(_) => Err(CollectError::TooSlow),
     }
 }
 
@@ -234,6 +299,7 @@ impl fmt::Display for UploadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UploadError::Client(error) => write!(f, "the request body broke off: {error}"),
+            UploadError::Policy => f.write_str("a policy broke the request body off"),
             UploadError::Refused(UploadFailure::TooLong(limit)) => {
                 write!(f, "the request body is longer than {limit} bytes")
             }
@@ -262,6 +328,7 @@ impl Body for RequestBody {
             RequestBody::Stream(arriving) => Pin::new(arriving).poll_frame(context),
             RequestBody::Replayed(reader) => Pin::new(reader).poll_frame(context),
             RequestBody::Copied(copied) => Pin::new(copied).poll_frame(context),
+            RequestBody::Filtered(passing) => passing.poll_frame(context),
         }
     }
 
@@ -272,6 +339,7 @@ impl Body for RequestBody {
             RequestBody::Stream(arriving) => arriving.is_end_stream(),
             RequestBody::Replayed(reader) => reader.is_end_stream(),
             RequestBody::Copied(copied) => copied.is_end_stream(),
+            RequestBody::Filtered(passing) => passing.body.is_end_stream(),
         }
     }
 
@@ -282,7 +350,19 @@ impl Body for RequestBody {
             RequestBody::Stream(arriving) => arriving.size_hint(),
             RequestBody::Replayed(reader) => reader.size_hint(),
             RequestBody::Copied(copied) => copied.size_hint(),
+            RequestBody::Filtered(_) => SizeHint::default(),
         }
+    }
+}
+
+impl Passing {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(tap) = &self.tap {
+            let is_end = frame.is_none() || self.body.is_end_stream();
+            tap.went_by(&frame, is_end);
+        }
+        Poll::Ready(frame)
     }
 }
 

@@ -10,12 +10,14 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{CollectError, Idle, collect, settle_trailers};
+use super::{CollectError, Filtered, Idle, Refused, collect, settle_trailers};
 use crate::upstream::{Lease, Permit};
 
 /// How long an answer may be that nobody wants and that is read all the same, and how long that takes.
 const UNWANTED: u64 = 64 << 10;
 const DISCARDING: Duration = Duration::from_secs(5);
+/// Where the time limit is watched further inside.
+const UNBOUNDED: Duration = Duration::from_secs(24 * 3600);
 
 /// What comes back, on its way to the client.
 #[allow(clippy::large_enum_variant, reason = "the large one is the usual one")]
@@ -24,6 +26,8 @@ pub enum ResponseBody {
     Stream(Download),
     /// None at all: the connection goes on in another protocol, and is held until that ends.
     Switched(Lease),
+    /// What policies see of it on its way.
+    Filtered(Box<Filtered<ResponseBody>>),
 }
 
 /// The rest of an upstream's answer, and what it holds there.
@@ -46,6 +50,14 @@ pub enum StreamError {
     Idle(Duration),
     /// All the time that an answer may take is over.
     TooLong(Duration),
+    /// A policy broke it off; why it did is told already.
+    Policy,
+}
+
+impl From<Refused> for StreamError {
+    fn from(_: Refused) -> Self {
+        StreamError::Policy
+    }
 }
 
 impl fmt::Display for StreamError {
@@ -54,6 +66,7 @@ impl fmt::Display for StreamError {
             StreamError::Upstream(error) => write!(f, "the upstream's body broke off: {error}"),
             StreamError::Ahead(reason) => write!(f, "the upstream's body broke off: {reason}"),
             StreamError::Idle(limit) => write!(f, "the upstream's body did not move for {limit:?}"),
+            StreamError::Policy => f.write_str("a policy broke the answer off"),
             StreamError::TooLong(limit) => write!(f, "the upstream's answer took longer than {limit:?}"),
         }
     }
@@ -87,6 +100,13 @@ impl ResponseBody {
             ResponseBody::Full(bytes) if bytes.len() as u64 > limit => Err(CollectError::TooLong),
             ResponseBody::Full(bytes) => Ok(std::mem::take(bytes)),
             ResponseBody::Switched(_) => Ok(Bytes::new()),
+            ResponseBody::Filtered(filtered) => {
+                let (mut whole, mut idle) = (BytesMut::new(), Idle::new(UNBOUNDED));
+                let collected = Box::pin(collect(&mut **filtered, &mut whole, &mut idle, limit)).await;
+                let whole = whole.freeze();
+                collected.inspect_err(|_| filtered.put_back(whole.clone()))?;
+                Ok(whole)
+            }
             ResponseBody::Stream(download) => {
                 if download.size_hint().lower() > limit {
                     return Err(CollectError::TooLong);
@@ -101,6 +121,22 @@ impl ResponseBody {
                 Ok(std::mem::take(&mut download.ahead).freeze())
             }
         }
+    }
+
+    /// Puts something in its way that looks at it, and may change it.
+    pub fn filter(&mut self, through: impl FnOnce(ResponseBody) -> Filtered<ResponseBody>) {
+        let body = through(std::mem::replace(self, ResponseBody::Full(Bytes::new())));
+        *self = ResponseBody::Filtered(Box::new(body));
+    }
+
+    /// Waits for the first that goes on, where something looks at it. False if there is an answer instead.
+    pub async fn begin(&mut self) -> bool {
+        let ResponseBody::Filtered(filtered) = self else { return true };
+        let goes_on = filtered.begin().await;
+        if filtered.has_ended() {
+            *self = ResponseBody::Full(Bytes::new());
+        }
+        goes_on
     }
 
     /// What is held of an upstream that has switched protocols; from here on the caller holds it.
@@ -156,6 +192,7 @@ impl ResponseBody {
             ResponseBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             ResponseBody::Stream(download) => download.poll_frame(context),
             ResponseBody::Switched(_) => Poll::Ready(None),
+            ResponseBody::Filtered(filtered) => Pin::new(&mut **filtered).poll_frame(context),
         }
     }
 
@@ -163,6 +200,7 @@ impl ResponseBody {
         match self {
             ResponseBody::Full(bytes) => bytes.is_empty(),
             ResponseBody::Switched(_) => true,
+            ResponseBody::Filtered(filtered) => filtered.is_end_stream(),
             ResponseBody::Stream(download) => {
                 download.ahead.is_empty() && download.broken.is_none() && download.incoming.is_end_stream()
             }
@@ -173,8 +211,29 @@ impl ResponseBody {
         match self {
             ResponseBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             ResponseBody::Switched(_) => SizeHint::with_exact(0),
+            ResponseBody::Filtered(_) => SizeHint::default(),
             ResponseBody::Stream(download) => download.size_hint(),
         }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        self.get_mut().poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        ResponseBody::is_end_stream(self)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        ResponseBody::size_hint(self)
     }
 }
 

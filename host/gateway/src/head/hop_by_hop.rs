@@ -60,37 +60,7 @@ pub fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 pub fn strip_trailers(trailers: &mut HeaderMap) {
     let forbidden = |name: &HeaderName| {
         is_hop_by_hop(name)
-            || matches!(
-                *name,
-                header::CONTENT_LENGTH
-                    | header::CONTENT_ENCODING
-                    | header::CONTENT_TYPE
-                    | header::CONTENT_RANGE
-                    | header::TRAILER
-                    | header::HOST
-                    | header::CACHE_CONTROL
-                    | header::EXPECT
-                    | header::MAX_FORWARDS
-                    | header::PRAGMA
-                    | header::RANGE
-                    | header::IF_MATCH
-                    | header::IF_NONE_MATCH
-                    | header::IF_MODIFIED_SINCE
-                    | header::IF_UNMODIFIED_SINCE
-                    | header::IF_RANGE
-                    | header::AUTHORIZATION
-                    | header::WWW_AUTHENTICATE
-                    | header::COOKIE
-                    | header::SET_COOKIE
-                    | header::AGE
-                    | header::DATE
-                    | header::EXPIRES
-                    | header::LOCATION
-                    | header::RETRY_AFTER
-                    | header::VARY
-                    | header::FORWARDED
-                    | header::VIA
-            )
+            || !limen_policy::may_trail(name)
             || super::forwarded::is_claim(name)
             || *name == CertificateHeader::NAME
     };

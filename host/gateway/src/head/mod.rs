@@ -223,7 +223,7 @@ fn join_cookies(head: &mut Request<()>) {
 }
 
 /// Not gRPC-Web, whose clients read no trailers.
-fn is_grpc(content_type: &HeaderValue) -> bool {
+pub fn is_grpc(content_type: &HeaderValue) -> bool {
     let rest = content_type.as_bytes().strip_prefix(b"application/grpc");
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }

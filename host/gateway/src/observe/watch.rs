@@ -72,6 +72,8 @@ pub enum End {
     Client,
     /// The upstream's answer broke off.
     Upstream,
+    /// A policy broke it off.
+    Policy,
 }
 
 /// Whether somebody who reads the log has been told why an exchange was refused.
@@ -218,6 +220,7 @@ impl End {
             End::Complete => "",
             End::Client => "client_closed",
             End::Upstream => "upstream_broken",
+            End::Policy => "policy_failed",
         }
     }
 }

@@ -120,7 +120,10 @@ impl MirrorCopy {
             let state = &under_way.0;
             let Some(upstream) = world.upstream(upstream) else { return };
             // No other upstream stands in for this one: that might be the one it is a copy for.
-            match upstream.send(Outgoing { request, client: &client, attempts: None, others: &[] }).await {
+            match upstream
+                .send(Outgoing { request, client: &client, attempts: None, tries: None, others: &[] })
+                .await
+            {
                 Ok(answer) => {
                     state.answered.fetch_add(1, Ordering::Relaxed);
                     discard(answer).await;

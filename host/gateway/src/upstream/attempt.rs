@@ -10,6 +10,7 @@ use limen_policy::Client;
 
 use crate::body::{RequestBody, ResponseBody, Upload};
 use crate::observe::{Attempt, Attempts};
+use crate::pipeline::{Answered, Tries};
 use crate::refusal::Fault;
 
 use super::balance::Ask;
@@ -57,6 +58,7 @@ impl Upstream {
         mut request: Request<RequestBody>,
         client: &Client,
         attempts: Option<Attempts<'_>>,
+        tries: Option<&Tries>,
         course: &Course,
     ) -> Result<Answer, Box<Failed>> {
         let mut unreachable = None;
@@ -67,7 +69,11 @@ impl Upstream {
                 break;
             };
             let id = picked.id();
-            let mut failure = match self.ask(picked, request, limit, attempts).await {
+            let asked = match tries {
+                None => self.ask(picked, request, limit, attempts).await,
+                Some(tries) => Box::pin(self.ask_shown(tries, picked, request, limit, attempts)).await,
+            };
+            let mut failure = match asked {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -101,6 +107,29 @@ impl Upstream {
         if let Some(endpoint) = here.set.endpoints.iter().find(|endpoint| Some(endpoint.id) == id) {
             here.set.note(endpoint, Outcome::Failed);
         }
+    }
+
+    /// Asks one endpoint, after policies have seen the head. What they change is for this attempt alone.
+    async fn ask_shown(
+        &self,
+        tries: &Tries,
+        picked: Picked,
+        mut request: Request<RequestBody>,
+        limit: Duration,
+        attempts: Option<Attempts<'_>>,
+    ) -> Result<Answer, Failure> {
+        let before = request.headers().clone();
+        let address = &picked.endpoint().address;
+        host::settle(&self.shared.terms.host, address, &mut request);
+        if let Err(Answered) = tries.before(address.to_string(), &mut request).await {
+            return Err(Failure::new(FailureKind::Answered, "a policy has answered"));
+        }
+        self.ask(picked, request, limit, attempts).await.map_err(|mut failure| {
+            if let Some(request) = &mut failure.request {
+                *request.headers_mut() = before;
+            }
+            failure
+        })
     }
 
     /// Asks one endpoint.
@@ -216,6 +245,7 @@ impl From<Failure> for Failed {
             Kind::NoUpgrade => (None, Fault::upstream_broken(reason)),
             Kind::RequestBody => (None, Fault::body_cut_off(reason)),
             Kind::StalledBody => (None, Fault::body_too_slow()),
+            Kind::Answered => (None, Fault::answered(reason)),
         };
         Failed { trouble, fault, request }
     }

@@ -46,6 +46,8 @@ pub enum FailureKind {
     RequestBody,
     /// The request's own body did not go on: the client's fault.
     StalledBody,
+    /// A policy that sees attempts has answered instead.
+    Answered,
 }
 
 impl Failure {
@@ -70,6 +72,7 @@ impl FailureKind {
             FailureKind::Timeout => "upstream_slow",
             FailureKind::RequestBody => "request_body",
             FailureKind::StalledBody => "body_too_slow",
+            FailureKind::Answered => "policy",
         }
     }
 
@@ -82,6 +85,7 @@ impl FailureKind {
                 | FailureKind::NoUpgrade
                 | FailureKind::Unsent
                 | FailureKind::Full
+                | FailureKind::Answered
         )
     }
 

@@ -28,6 +28,7 @@ use limen_policy::Client;
 
 use crate::body::{RequestBody, ResponseBody};
 use crate::observe::Attempts;
+use crate::pipeline::Tries;
 use crate::refusal::Fault;
 
 use affinity::Bond;
@@ -62,6 +63,8 @@ pub struct Outgoing<'a> {
     pub client: &'a Client,
     /// Where its attempts are noted; none if nobody wants to know.
     pub attempts: Option<Attempts<'a>>,
+    /// The policies to ask before each of them, if there are any.
+    pub tries: Option<&'a Tries>,
     /// The upstreams of its world, one of which may have to stand in.
     pub others: &'a [Upstream],
 }
@@ -91,9 +94,9 @@ impl Upstream {
             // In a box, for most upstreams don't have it, and each of their requests would grow by it.
             return Box::pin(resilience::send(self, on, outgoing)).await;
         }
-        let Outgoing { request, client, attempts, others: _ } = outgoing;
+        let Outgoing { request, client, attempts, tries, others: _ } = outgoing;
         let course = Course::new(self.shared.terms.timeout.connect);
-        self.attempt(request, client, attempts, &course).await.map_err(|failed| failed.fault)
+        self.attempt(request, client, attempts, tries, &course).await.map_err(|failed| failed.fault)
     }
 
     /// Whether a request may be sent again whose connection was closed under it: where there is a budget

@@ -10,7 +10,9 @@ pub(crate) mod bindings {
     });
 }
 
+mod attempt;
 mod bag;
+mod chunks;
 mod client;
 mod client_certificate;
 mod config;
@@ -20,6 +22,7 @@ mod reply;
 mod request;
 mod response;
 mod route;
+mod trailers;
 
 use bindings::limen::policy::types;
 use bytes::Bytes;

@@ -124,15 +124,15 @@ pub(crate) mod request_edit {
     use crate::EditError;
 
     pub(crate) fn set_header(name: &str, value: &str) -> Result<(), EditError> {
-        current(|_, exchange| exchange.edit_request()?.head.set(name, value))
+        current(|_, exchange| exchange.edit_request_header()?.set(name, value))
     }
 
     pub(crate) fn add_header(name: &str, value: &str) -> Result<(), EditError> {
-        current(|_, exchange| exchange.edit_request()?.head.add(name, value))
+        current(|_, exchange| exchange.edit_request_header()?.add(name, value))
     }
 
     pub(crate) fn remove_header(name: &str) -> Result<(), EditError> {
-        current(|_, exchange| exchange.edit_request()?.head.remove(name))
+        current(|_, exchange| exchange.edit_request_header()?.remove(name))
     }
 
     pub(crate) fn set_method(name: &str) -> Result<(), EditError> {
@@ -297,7 +297,7 @@ pub(crate) mod reply {
 
     pub(crate) fn start(status: u16) -> Result<(), EditError> {
         current(|_, exchange| {
-            if matches!(exchange.moment, Moment::Outside | Moment::Log) {
+            if matches!(exchange.moment, Moment::Outside | Moment::Log) || exchange.is_sent {
                 return Err(EditError::TooLate);
             }
             if !(200..600).contains(&status) {

@@ -18,6 +18,36 @@ const OWNED: [&str; 9] = [
     "upgrade",
 ];
 
+/// What may not stand in trailers, beside those (RFC 9110, section 6.5.1).
+pub(crate) const HEAD_ONLY: [&str; 26] = [
+    "age",
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "expires",
+    "forwarded",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "location",
+    "max-forwards",
+    "pragma",
+    "proxy-authenticate",
+    "range",
+    "retry-after",
+    "set-cookie",
+    "vary",
+    "via",
+    "www-authenticate",
+];
+
 /// Name in lower case, and value.
 pub(crate) type Field = (String, Vec<u8>);
 

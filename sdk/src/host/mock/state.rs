@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::head::{RequestHead, ResponseHead};
+use super::head::{Head, RequestHead, ResponseHead};
 use super::rate::Counters;
 use crate::testing::ClientCertificate;
 use crate::testing::Line;
@@ -44,6 +44,14 @@ pub(crate) struct Exchange {
     /// Values, and whether the policy under test owns the key.
     pub(crate) bag: BTreeMap<String, (Vec<u8>, bool)>,
     pub(crate) reply: Option<(ResponseHead, Vec<u8>)>,
+    /// Something of the response is on its way.
+    pub(crate) is_sent: bool,
+    /// What a chunk hook gave in the place of its chunk.
+    pub(crate) emitted: Vec<u8>,
+    /// Those of the message at hand.
+    pub(crate) trailers: Head,
+    /// Which one it is, and the endpoint.
+    pub(crate) attempt: (u32, String),
     pub(crate) log: Vec<Line>,
     pub(crate) failed: Option<String>,
     pub(crate) edits: usize,
@@ -56,8 +64,13 @@ pub(crate) enum Moment {
     Outside,
     Request,
     RequestBody,
+    RequestChunk,
+    RequestTrailers,
+    Upstream,
     Response,
     ResponseBody,
+    ResponseChunk,
+    ResponseTrailers,
     Log,
 }
 
@@ -94,6 +107,10 @@ impl Exchange {
             response_is_local: false,
             bag: BTreeMap::new(),
             reply: None,
+            is_sent: false,
+            emitted: Vec::new(),
+            trailers: Head { fields: Vec::new() },
+            attempt: (0, String::new()),
             log: Vec::new(),
             failed: None,
             edits: 0,
@@ -116,6 +133,28 @@ impl Exchange {
         }
         self.count_edit()?;
         Ok(&mut self.response)
+    }
+
+    /// An edit of a header of the request: also of an attempt's.
+    pub(crate) fn edit_request_header(&mut self) -> Result<&mut Head, EditError> {
+        if self.moment != Moment::Upstream {
+            return Ok(&mut self.edit_request()?.head);
+        }
+        self.count_edit()?;
+        Ok(&mut self.request.head)
+    }
+
+    /// An edit of the trailers, in their phases.
+    pub(crate) fn edit_trailers(&mut self) -> Result<&mut Head, EditError> {
+        if !self.has_trailers() {
+            return Err(EditError::TooLate);
+        }
+        self.count_edit()?;
+        Ok(&mut self.trailers)
+    }
+
+    pub(crate) fn has_trailers(&self) -> bool {
+        matches!(self.moment, Moment::RequestTrailers | Moment::ResponseTrailers)
     }
 
     fn count_edit(&mut self) -> Result<(), EditError> {

@@ -21,6 +21,16 @@ macro_rules! world {
 world!(base, "base", "export_base");
 world!(on_request, "on-request", "export_on_request", "limen:policy/types@0.1.0");
 world!(on_request_body, "on-request-body", "export_on_request_body", "limen:policy/types@0.1.0");
+world!(on_request_chunk, "on-request-chunk", "export_on_request_chunk", "limen:policy/types@0.1.0");
+world!(on_request_trailers, "on-request-trailers", "export_on_request_trailers", "limen:policy/types@0.1.0");
+world!(on_upstream, "on-upstream", "export_on_upstream", "limen:policy/types@0.1.0");
 world!(on_response, "on-response", "export_on_response", "limen:policy/types@0.1.0");
 world!(on_response_body, "on-response-body", "export_on_response_body", "limen:policy/types@0.1.0");
+world!(on_response_chunk, "on-response-chunk", "export_on_response_chunk", "limen:policy/types@0.1.0");
+world!(
+    on_response_trailers,
+    "on-response-trailers",
+    "export_on_response_trailers",
+    "limen:policy/types@0.1.0"
+);
 world!(on_log, "on-log", "export_on_log");

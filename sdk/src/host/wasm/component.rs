@@ -1,13 +1,16 @@
 //! From the exports of a component to the methods of a policy. The macro's output names these.
 
-pub use super::bindings::{base, on_log, on_request, on_request_body, on_response, on_response_body};
-pub use base::limen::policy::types::Verdict;
+pub use super::bindings::{
+    base, on_log, on_request, on_request_body, on_request_chunk, on_request_trailers, on_response,
+    on_response_body, on_response_chunk, on_response_trailers, on_upstream,
+};
+pub use base::limen::policy::types::{ChunkVerdict, Verdict};
 
 use std::cell::RefCell;
 use std::panic::PanicHookInfo;
 
 use super::Level;
-use crate::__private::{self as glue, Ending};
+use crate::__private::{self as glue, ChunkEnding, Ending};
 use crate::Policy;
 
 /// The one instance of the policy in this isolate, between the calls. (A component without threads:
@@ -59,8 +62,22 @@ impl From<Ending> for Verdict {
         match ending {
             Ending::Next => Verdict::Next,
             Ending::WantBody => Verdict::WantBody,
+            Ending::WantChunks => Verdict::WantChunks,
             Ending::Reply => Verdict::Reply,
             Ending::Fail => Verdict::Fail,
+        }
+    }
+}
+
+impl From<ChunkEnding> for ChunkVerdict {
+    fn from(ending: ChunkEnding) -> Self {
+        match ending {
+            ChunkEnding::Pass => ChunkVerdict::Pass,
+            ChunkEnding::PassRest => ChunkVerdict::PassRest,
+            ChunkEnding::Emitted => ChunkVerdict::Emitted,
+            ChunkEnding::Drop => ChunkVerdict::Drop,
+            ChunkEnding::Reply => ChunkVerdict::Reply,
+            ChunkEnding::Fail => ChunkVerdict::Fail,
         }
     }
 }

@@ -256,6 +256,7 @@ impl Line<'_> {
                 End::Complete => false,
                 End::Client => self.word(&"client"),
                 End::Upstream => self.word(&"upstream"),
+                End::Policy => self.word(&"policy"),
             },
             Field::BytesIn => self.number(ended.received),
             Field::BytesOut => self.number(ended.sent),

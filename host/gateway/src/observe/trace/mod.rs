@@ -182,6 +182,7 @@ impl Tracer {
             End::Complete => "",
             End::Client => "client_closed",
             End::Upstream => "upstream_broken",
+            End::Policy => "policy_failed",
         };
         let is_error = answer(*status, error, 500, &mut attributes);
         self.exporter.send(Span {

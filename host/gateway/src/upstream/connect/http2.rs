@@ -171,7 +171,10 @@ pub fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     let body = match request.body() {
         RequestBody::Empty => RequestBody::Empty,
         RequestBody::Full(bytes) => RequestBody::Full(bytes.clone()),
-        RequestBody::Stream(_) | RequestBody::Replayed(_) | RequestBody::Copied(_) => return None,
+        RequestBody::Stream(_)
+        | RequestBody::Replayed(_)
+        | RequestBody::Copied(_)
+        | RequestBody::Filtered(_) => return None,
     };
     let mut copy = Request::new(body);
     *copy.method_mut() = request.method().clone();

@@ -61,7 +61,7 @@ impl Fallback {
         if !trouble.is_some_and(|trouble| self.on.iter().any(|on| on.covers(trouble))) {
             return answered.map_err(|failed| failed.fault);
         }
-        let Exchange { upstream, on, client, attempts, original } = exchange;
+        let Exchange { upstream, on, client, attempts, tries, original } = exchange;
         let other = match &self.by {
             By::Answer { status, headers, body } => {
                 self.tell(upstream, &answered);
@@ -84,7 +84,7 @@ impl Fallback {
         }
         let attempts = attempts.map(|attempts| attempts.elsewhere(number));
         let asked: Pin<Box<dyn Future<Output = _>>> =
-            Box::pin(other.send(Outgoing { request, client, attempts, others }));
+            Box::pin(other.send(Outgoing { request, client, attempts, tries: *tries, others }));
         asked.await
     }
 

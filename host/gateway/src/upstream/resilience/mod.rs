@@ -19,6 +19,7 @@ use std::time::Instant;
 use limen_config::{Retries, Trouble, Upstream as Terms};
 
 use crate::observe::Attempts;
+use crate::pipeline::Tries;
 use crate::refusal::Fault;
 
 use super::attempt::{Course, Failed};
@@ -118,7 +119,7 @@ impl Resilience {
 
 /// Sends a request with all that the upstream has configured.
 pub async fn send(upstream: &Upstream, on: &Resilience, outgoing: Outgoing<'_>) -> Result<Answer, Fault> {
-    let Outgoing { request, client, attempts, others } = outgoing;
+    let Outgoing { request, client, attempts, tries, others } = outgoing;
     let terms = &upstream.shared.terms;
     let begun = Instant::now();
     let upload = request.body().upload();
@@ -126,7 +127,7 @@ pub async fn send(upstream: &Upstream, on: &Resilience, outgoing: Outgoing<'_>) 
         true => Original::keeping(request, &on.retries),
         false => Original::once(request),
     };
-    let exchange = Exchange { upstream, on, client, attempts, original };
+    let exchange = Exchange { upstream, on, client, attempts, tries, original };
     let answered = match terms.timeout.total {
         None => exchange.answered().await,
         Some(limit) => tokio::time::timeout(limit, exchange.answered()).await.unwrap_or_else(|_| {
@@ -155,6 +156,7 @@ struct Exchange<'a> {
     on: &'a Resilience,
     client: &'a limen_policy::Client,
     attempts: Option<Attempts<'a>>,
+    tries: Option<&'a Tries>,
     original: Original,
 }
 
@@ -217,7 +219,7 @@ impl Exchange<'_> {
             return Err(Failed::new(Trouble::Reset, Fault::upstream_broken("the request is used up")));
         };
         let upload = request.body().upload();
-        let attempt = self.upstream.attempt(request, self.client, self.attempts, course);
+        let attempt = self.upstream.attempt(request, self.client, self.attempts, self.tries, course);
         let Some(limit) = self.on.retries.per_try else { return attempt.await };
         tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
             self.upstream.counts().timed_out();

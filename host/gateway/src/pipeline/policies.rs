@@ -1,0 +1,145 @@
+//! Asking one policy, and what its answer leads to.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use limen_config::OnError;
+use limen_policy::{Answer, Failure, FailureKind, Phase, Policy, Reply, Verdict};
+
+use super::{Case, Place};
+use crate::refusal::{self, Fault};
+
+/// A policy and what its failures mean here.
+pub struct Attached {
+    pub name: String,
+    pub policy: Box<dyn Policy>,
+    pub on_error: OnError,
+}
+
+/// The policies of a route, in order. Streams hold on to them.
+#[derive(Clone)]
+pub struct Policies(Arc<[Attached]>);
+
+impl Policies {
+    pub fn new(policies: Vec<Attached>) -> Self {
+        Policies(policies.into())
+    }
+
+    /// One hook of one policy, and what it leads to; none if the exchange goes on as it was.
+    /// [`Verdict::Reply`] means that the answer is in the exchange, from whoever it is.
+    pub async fn ask(&self, number: usize, phase: Phase, case: &mut Case) -> Option<Verdict> {
+        let verdict = match self.call(number, phase, case)? {
+            Answer::Ready(verdict) => verdict,
+            Answer::Wait(future) => future.await,
+        };
+        match settle(verdict, case) {
+            Ok(verdict) => Some(verdict),
+            Err(failure) => self.failed(number, case, failure),
+        }
+    }
+
+    /// As [`ask`](Self::ask), for a caller who decides itself what becomes of a failure. The policy is
+    /// not asked again after one.
+    pub async fn consult(
+        &self,
+        number: usize,
+        phase: Phase,
+        case: &mut Case,
+    ) -> Result<Option<Verdict>, Failure> {
+        let verdict = match self.call(number, phase, case) {
+            None => return Ok(None),
+            Some(Answer::Ready(verdict)) => verdict,
+            Some(Answer::Wait(future)) => future.await,
+        };
+        settle(verdict, case).map(Some)
+    }
+
+    /// None if the policy is not asked at this phase, or not any more.
+    fn call<'a>(&'a self, number: usize, phase: Phase, case: &'a mut Case) -> Option<Answer<'a>> {
+        let attached = self.0.get(number)?;
+        let Place::In(seat) = case.seats.get_mut(number)? else { return None };
+        if !attached.policy.phases().has(phase) {
+            return None;
+        }
+        case.exchange.enter(phase, number);
+        Some(attached.policy.call(phase, &mut case.exchange, seat))
+    }
+
+    /// Does what the operator wrote for this policy's failures.
+    pub fn failed(&self, number: usize, case: &mut Case, failure: Failure) -> Option<Verdict> {
+        let attached = self.0.get(number)?;
+        if case.exchange.phase() == Phase::Log || attached.on_error == OnError::Skip {
+            self.gave_up(number, case, &failure, "skipped");
+            return None;
+        }
+        self.refused(number, case, failure)
+    }
+
+    /// Answers for a policy that failed; what `on_error = "skip"` would go on with is not there any more.
+    pub fn refused(&self, number: usize, case: &mut Case, failure: Failure) -> Option<Verdict> {
+        let attached = self.0.get(number)?;
+        case.leave_out(number);
+        let status = match attached.on_error {
+            OnError::Status(status) => status,
+            _ if failure.kind == FailureKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let fault = Fault::policy(status, format!("{}: {failure}", attached.name));
+        refusal::respond(fault, &mut case.exchange);
+        Some(Verdict::Reply)
+    }
+
+    /// Notes a failure that becomes no answer: what became of it instead is told in one word or two.
+    pub fn gave_up(&self, number: usize, case: &mut Case, failure: &Failure, instead: &str) {
+        case.leave_out(number);
+        let Some(attached) = self.0.get(number) else { return };
+        let exchange = &case.exchange;
+        let (id, policy, route) = (&exchange.id, attached.name.as_str(), exchange.route.name.as_str());
+        let phase = exchange.phase().name();
+        tracing::warn!(%id, policy, route, phase, "policy failed, {instead}: {failure}");
+    }
+
+    /// Lets a policy go that no hook is left for. `reached` is the last phase that is surely over.
+    pub fn release(&self, number: usize, reached: Phase, case: &mut Case) {
+        let Some(attached) = self.0.get(number) else { return };
+        if attached.policy.phases().any_after(reached) || case.streams(number) {
+            return;
+        }
+        if let Some(Place::In(seat)) = case.seats.get_mut(number)
+            && seat.is_some()
+        {
+            attached.policy.leave(seat.take());
+        }
+    }
+}
+
+impl Deref for Policies {
+    type Target = [Attached];
+
+    fn deref(&self) -> &[Attached] {
+        &self.0
+    }
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Policies::new(Vec::new())
+    }
+}
+
+/// Takes or drops the edits by how the hook ended; its reply becomes the answer of the exchange.
+fn settle(verdict: Result<Verdict, Failure>, case: &mut Case) -> Result<Verdict, Failure> {
+    let exchange = &mut case.exchange;
+    match verdict {
+        Ok(Verdict::Reply) => {
+            exchange.discard();
+            let Reply { head, body } = exchange.reply.take().unwrap_or_default();
+            exchange.answer_locally(head, Bytes::from(body), "policy_reply");
+        }
+        Ok(_) => exchange.commit(),
+        Err(_) => exchange.discard(),
+    }
+    verdict
+}

@@ -1,0 +1,94 @@
+//! One call of one hook: what it is given, and what its answer means.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use limen_policy::{Exchange, Phase, Verdict};
+
+use crate::capability::bindings::limen::policy::types::{ChunkVerdict, Verdict as HeadVerdict};
+use crate::isolate::Isolate;
+use crate::plugin::Exports;
+
+/// What a guest said.
+pub(crate) enum Said {
+    Head(HeadVerdict),
+    Chunk(ChunkVerdict),
+}
+
+/// An answer that is no verdict.
+pub(crate) enum Unusable {
+    /// The policy said itself that it failed.
+    Failed,
+    /// It may not say that here, for this reason.
+    Lie(String),
+}
+
+/// Calls the hook of a phase; one that the component has not says `next`.
+pub(crate) async fn run(
+    isolate: &mut Isolate,
+    exports: &Exports,
+    phase: Phase,
+    cpu: Duration,
+) -> wasmtime::Result<Said> {
+    let Some(index) = exports.hook(phase) else { return Ok(Said::Head(HeadVerdict::Next)) };
+    let Isolate { store, instance, .. } = isolate;
+    store.data_mut().arm(cpu);
+    store.set_epoch_deadline(1);
+    match phase {
+        Phase::Log => {
+            let hook = instance.get_typed_func::<(), ()>(&mut *store, index)?;
+            hook.call_async(store, ()).await?;
+            Ok(Said::Head(HeadVerdict::Next))
+        }
+        Phase::RequestChunk | Phase::ResponseChunk => {
+            let chunk = store.data().exchange.chunk().map(|chunk| (chunk.data.clone(), chunk.last));
+            let (data, last) = chunk.unwrap_or_default();
+            let hook = instance.get_typed_func::<(&[u8], bool), (ChunkVerdict,)>(&mut *store, index)?;
+            Ok(Said::Chunk(hook.call_async(store, (&*data, last)).await?.0))
+        }
+        _ => {
+            let hook = instance.get_typed_func::<(), (HeadVerdict,)>(&mut *store, index)?;
+            Ok(Said::Head(hook.call_async(store, ()).await?.0))
+        }
+    }
+}
+
+/// Whether the verdict may be given here.
+pub(crate) fn judge(
+    said: Said,
+    exports: &Exports,
+    phase: Phase,
+    exchange: &Exchange,
+) -> Result<Verdict, Unusable> {
+    match said {
+        Said::Head(HeadVerdict::Next) | Said::Chunk(ChunkVerdict::Pass) => Ok(Verdict::Next),
+        Said::Head(HeadVerdict::Fail) | Said::Chunk(ChunkVerdict::Fail) => Err(Unusable::Failed),
+        Said::Head(HeadVerdict::Reply) | Said::Chunk(ChunkVerdict::Reply) => match &exchange.reply {
+            Some(_) => Ok(Verdict::Reply),
+            None if exchange.is_sent => lie("it answered `reply` after a part of the response was sent"),
+            None => lie("it answered `reply` and staged none"),
+        },
+        Said::Head(HeadVerdict::WantBody) => {
+            wanted("want-body", phase.body(), exports).map(|()| Verdict::WantBody)
+        }
+        Said::Head(HeadVerdict::WantChunks) => {
+            wanted("want-chunks", phase.chunks(), exports).map(|()| Verdict::WantChunks)
+        }
+        Said::Chunk(ChunkVerdict::PassRest) => Ok(Verdict::PassRest),
+        Said::Chunk(ChunkVerdict::Emitted) => Ok(Verdict::Emitted),
+        Said::Chunk(ChunkVerdict::Drop) => Ok(Verdict::Drop),
+    }
+}
+
+/// Whether the hook is there that the policy asks to be called.
+fn wanted(verdict: &str, next: Option<Phase>, exports: &Exports) -> Result<(), Unusable> {
+    match next {
+        Some(next) if exports.hook(next).is_some() => Ok(()),
+        Some(next) => lie(format!("it answered `{verdict}` and exports no hook-{}", next.name())),
+        None => lie(format!("`{verdict}` is an answer of `hook-request` and `hook-response` only")),
+    }
+}
+
+fn lie<T>(reason: impl Into<Cow<'static, str>>) -> Result<T, Unusable> {
+    Err(Unusable::Lie(reason.into().into_owned()))
+}
