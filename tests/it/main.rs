@@ -34,11 +34,13 @@ mod health;
 mod listener;
 mod names;
 
+mod budgets;
 mod isolates;
 mod loading;
 mod naughty;
 mod neighbours;
 mod plugins;
+mod rewind;
 
 mod admin;
 mod commands;

@@ -81,7 +81,7 @@ pub use error::{ConfigError, Errors};
 pub use forwarded::Forwarded;
 pub use gateway::Gateway;
 pub use host::Host;
-pub use limits::PluginLimits;
+pub use limits::{PluginBreaker, PluginLimits};
 pub use listener::{
     Certificate, CipherSuite, ClientAuth, ClientAuthMode, ForwardCertificate, HttpsRedirect, Listener,
     ListenerLimits, Tls,

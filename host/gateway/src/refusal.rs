@@ -33,6 +33,8 @@ pub struct Fault {
     /// Where the client is sent.
     pub location: Option<HeaderValue>,
     connection: Connection,
+    /// The log has been told, once for many.
+    told: bool,
 }
 
 /// What becomes of the client's connection.
@@ -71,6 +73,7 @@ impl Fault {
             retry_after,
             location: None,
             connection,
+            told: false,
         }
     }
 
@@ -191,6 +194,11 @@ impl Fault {
         Self::policy(StatusCode::SERVICE_UNAVAILABLE, reason)
     }
 
+    /// It has been said once, and is not to be said for each request.
+    pub fn told(self) -> Self {
+        Fault { told: true, ..self }
+    }
+
     pub fn upstream_unreachable(reason: impl Into<String>) -> Self {
         let detail = "The upstream could not be reached.";
         Self::new(Blame::Upstream, StatusCode::BAD_GATEWAY, "upstream_unreachable", detail, reason)
@@ -248,7 +256,9 @@ pub fn respond(fault: Fault, exchange: &mut Exchange) {
     };
     // To be sent elsewhere is no trouble.
     if !fault.status.is_redirection() {
-        let (by_client, why) = (fault.blame == Blame::Client, format!("{whose}: {}", fault.reason));
+        // What has been told is as little worth a line each time as what clients do wrong.
+        let by_client = fault.blame == Blame::Client || fault.told;
+        let why = format!("{whose}: {}", fault.reason);
         note(exchange, Refusal { by_client, status: fault.status, why });
     }
     let (head, body) = problem(&fault, &exchange.id);

@@ -196,6 +196,7 @@ impl Worker {
         loop {
             tokio::time::sleep(PRUNE_EVERY).await;
             self.pools.tend();
+            limen_wasm::tend();
         }
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -43,6 +44,8 @@ pub struct Exchange {
     pub bag: Bag,
     /// What policies did and how long it took; none if nobody wants to know.
     pub hooks: Option<Box<Hooks>>,
+    /// How long components have computed for it.
+    pub policy_time: Duration,
     /// The target as it was when the route was found, if the route keeps it.
     matched: Option<PathAndQuery>,
     pub(crate) journal: Journal,

@@ -67,6 +67,11 @@ impl Phase {
         }
     }
 
+    /// Whether a policy may be asked at this phase that has not been asked before in the exchange.
+    pub fn may_be_first(self) -> bool {
+        !matches!(self, Phase::RequestChunk | Phase::ResponseChunk)
+    }
+
     /// The phase that [`Verdict::WantChunks`](crate::Verdict::WantChunks) leads to.
     pub fn chunks(self) -> Option<Phase> {
         match self {

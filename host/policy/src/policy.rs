@@ -85,6 +85,8 @@ pub enum FailureKind {
     MemoryLimit,
     /// No isolate was free.
     NoIsolate,
+    /// It was not asked: it failed too often, or has used up its share of the worker's time.
+    HeldBack,
     /// Its answer breaks the contract.
     Contract,
     /// A body it wanted could not be given to it: too long or encoded.
@@ -92,6 +94,30 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    pub const ALL: [FailureKind; 9] = [
+        FailureKind::Failed,
+        FailureKind::Trap,
+        FailureKind::CpuLimit,
+        FailureKind::WallLimit,
+        FailureKind::MemoryLimit,
+        FailureKind::NoIsolate,
+        FailureKind::HeldBack,
+        FailureKind::Contract,
+        FailureKind::Body,
+    ];
+
+    /// Whether it speaks against the policy itself, so that it may be left alone for a while.
+    pub fn is_its_fault(self) -> bool {
+        match self {
+            FailureKind::Trap
+            | FailureKind::CpuLimit
+            | FailureKind::WallLimit
+            | FailureKind::MemoryLimit
+            | FailureKind::Contract => true,
+            FailureKind::Failed | FailureKind::NoIsolate | FailureKind::HeldBack | FailureKind::Body => false,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             FailureKind::Failed => "failed",
@@ -100,6 +126,7 @@ impl FailureKind {
             FailureKind::WallLimit => "wall-limit",
             FailureKind::MemoryLimit => "memory-limit",
             FailureKind::NoIsolate => "no-isolate",
+            FailureKind::HeldBack => "held-back",
             FailureKind::Contract => "contract",
             FailureKind::Body => "body",
         }

@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use limen_config::{CodeCache, Grants, IsolateMode, OnError, Place, Plugin, PluginLimits};
+use limen_config::{CodeCache, Grants, IsolateMode, OnError, Place, Plugin, PluginBreaker, PluginLimits};
 use limen_policy::{Answer, Exchange, Phase, Policy, Seat};
 use limen_wasm::Registry;
 
@@ -22,6 +22,7 @@ fn main() {
         return println!("usage: cargo bench -p limen-wasm -- COMPONENT.wasm");
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    limen_wasm::set_worker(0);
     let registry = Registry::new(1, CodeCache { folder: None, size: 0 });
     let version = registry.plugin(std::fs::read(&component).unwrap()).unwrap();
     for isolate in [IsolateMode::Fresh, IsolateMode::Reused] {
@@ -33,14 +34,20 @@ fn main() {
             grants: Grants { counters: true },
             limits: PluginLimits {
                 cpu: Duration::from_millis(50),
+                cpu_total: Duration::from_secs(1),
                 wall: Duration::from_secs(1),
                 memory: 16 << 20,
                 body: 1 << 20,
+                isolates: 1024,
+                share: 100,
+                breaker: PluginBreaker { errors: 50, calls: 20, open: Duration::from_secs(1) },
+                log_lines: 100,
+                log_bytes: 64 << 10,
             },
             on_error: OnError::Refuse,
             place: Place::file("bench"),
         };
-        let policy = registry.policy(&version, &plugin, &serde_json::json!({})).unwrap();
+        let policy = registry.policy(&version, &plugin, &serde_json::json!({}), "bench").unwrap();
         for at_once in [1, 64] {
             let mut best = f64::MAX;
             for _ in 0..20 {

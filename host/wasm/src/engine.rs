@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -12,11 +13,12 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAll
 use crate::capability;
 use crate::capability::counters::Counters;
 use crate::code_cache::CodeCache;
+use crate::rewind::Kernel;
 use crate::state::State;
 
 /// How many isolates there can be at once. Each reserves 4 GiB of addresses for its memory, and a
 /// few kernel mappings while in use (`vm.max_map_count` is 65,530 by default).
-const ISOLATES: u32 = 4096;
+pub(crate) const ISOLATES: u32 = 4096;
 /// How many isolates that nobody uses keep their memory, so that the next exchange finds it mapped:
 /// with `KEPT_DIRTY` each, this bounds what an idle gateway holds on to (1 GiB if every one of them
 /// had once written that much; a small policy writes some 30 KiB).
@@ -45,6 +47,10 @@ pub struct Engine {
     code_cache: Option<CodeCache>,
     pub(crate) counters: Arc<Counters>,
     reset: MemoryReset,
+    /// Who tells what an isolate has written, so that it can be rewound; none: isolates are made anew.
+    kernel: Option<Kernel>,
+    /// Set when the kernel was found not to tell the truth.
+    distrusted: AtomicBool,
 }
 
 /// How the memory of an isolate becomes what it was before the next exchange gets it.
@@ -96,10 +102,13 @@ impl Engine {
         capability::bindings::Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         start_ticker(&wasmtime)?;
         let compiler = compiler()?;
-        Ok(Engine { wasmtime, linker, compiler, code_cache, counters: Arc::default(), reset })
+        let kernel = Kernel::ask();
+        let distrusted = AtomicBool::new(false);
+        let counters = Arc::default();
+        Ok(Engine { wasmtime, linker, compiler, code_cache, counters, reset, kernel, distrusted })
     }
 
-    /// How isolates are reset between exchanges, for the log.
+    /// How the memory of isolates that can't be rewound is reset, for the log.
     pub fn memory_reset(&self) -> &'static str {
         match self.reset {
             MemoryReset::DirtyPages => "dirty pages (pagemap scan)",
@@ -114,6 +123,20 @@ impl Engine {
 
     pub(crate) fn code_cache(&self) -> Option<&CodeCache> {
         self.code_cache.as_ref()
+    }
+
+    /// Who tells what was written, if isolates can be rewound here.
+    pub(crate) fn kernel(&self) -> Option<&Kernel> {
+        self.kernel.as_ref().filter(|_| !self.distrusted.load(Ordering::Relaxed))
+    }
+
+    /// The kernel does not tell the truth: no isolate is rewound any more.
+    pub(crate) fn distrust_kernel(&self) {
+        if !self.distrusted.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "the kernel did not tell of every page written: isolates are made anew from now on"
+            );
+        }
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use limen_policy::{Exchange, Phase, Verdict};
+use wasmtime::component::TypedFunc;
 
 use crate::capability::bindings::limen::policy::types::{ChunkVerdict, Verdict as HeadVerdict};
 use crate::isolate::Isolate;
@@ -23,6 +24,23 @@ pub(crate) enum Unusable {
     Lie(String),
 }
 
+/// The hooks of an instance: each is looked up and checked when it is first called.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    /// Whether one was called in this exchange. The first is called by another entrance.
+    begun: bool,
+    heads: [[Option<Head>; Phase::ALL.len()]; 2],
+}
+
+type Head = TypedFunc<(), (HeadVerdict,)>;
+
+impl Hooks {
+    /// Another exchange begins.
+    pub(crate) fn begin(&mut self) {
+        self.begun = false;
+    }
+}
+
 /// Calls the hook of a phase; one that the component has not says `next`.
 pub(crate) async fn run(
     isolate: &mut Isolate,
@@ -30,8 +48,10 @@ pub(crate) async fn run(
     phase: Phase,
     cpu: Duration,
 ) -> wasmtime::Result<Said> {
-    let Some(index) = exports.hook(phase) else { return Ok(Said::Head(HeadVerdict::Next)) };
-    let Isolate { store, instance, .. } = isolate;
+    let Isolate { store, instance, hooks, .. } = isolate;
+    let first = !std::mem::replace(&mut hooks.begun, true);
+    let index = if first { exports.first(phase) } else { exports.hook(phase) };
+    let Some(index) = index else { return Ok(Said::Head(HeadVerdict::Next)) };
     store.data_mut().arm(cpu);
     store.set_epoch_deadline(1);
     match phase {
@@ -41,13 +61,25 @@ pub(crate) async fn run(
             Ok(Said::Head(HeadVerdict::Next))
         }
         Phase::RequestChunk | Phase::ResponseChunk => {
+            // It is given something, and making room for that would run before globals are put back.
+            wasmtime::ensure!(!first, "a piece of a body before its head");
             let chunk = store.data().exchange.chunk().map(|chunk| (chunk.data.clone(), chunk.last));
             let (data, last) = chunk.unwrap_or_default();
             let hook = instance.get_typed_func::<(&[u8], bool), (ChunkVerdict,)>(&mut *store, index)?;
             Ok(Said::Chunk(hook.call_async(store, (&*data, last)).await?.0))
         }
         _ => {
-            let hook = instance.get_typed_func::<(), (HeadVerdict,)>(&mut *store, index)?;
+            let known = hooks.heads.get_mut(usize::from(first)).and_then(|all| all.get_mut(phase as usize));
+            let hook = match known {
+                Some(Some(hook)) => *hook,
+                known => {
+                    let hook = instance.get_typed_func(&mut *store, index)?;
+                    if let Some(known) = known {
+                        *known = Some(hook);
+                    }
+                    hook
+                }
+            };
             Ok(Said::Head(hook.call_async(store, ()).await?.0))
         }
     }

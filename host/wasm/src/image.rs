@@ -11,12 +11,13 @@ use std::sync::Arc;
 use limen_policy::{Failure, FailureKind};
 use serde_json::Value;
 use wasmtime::Store;
-use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Lift, WasmList};
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Lift, WasmList};
 use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
 use crate::engine::Engine;
 use crate::isolate::Isolate;
-use crate::plugin::{Exports, Plugin, block_on, loading_limits, one_line};
+use crate::plugin::{Exports, Plugin, block_on, core_export, loading_limits, one_line};
+use crate::rewind::{Rewindable, StartPages};
 use crate::state::{Grounds, State};
 
 /// A component with its settings: what new isolates are made from.
@@ -25,6 +26,17 @@ pub(crate) struct Image {
     pub(crate) exports: Exports,
     pub(crate) settings: Arc<Settings>,
     pub(crate) start: Start,
+    /// What its isolates are put back to after an exchange; else why they are made anew.
+    pub(crate) rewind: Result<StartPages, String>,
+}
+
+/// How an isolate that nobody has used comes about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// That of the exchange before is put back to what it was when it was new.
+    Rewound,
+    /// A new one is made, because...
+    MadeAnew { because: String },
 }
 
 /// The settings of an attachment.
@@ -61,7 +73,7 @@ impl Image {
     ) -> Result<Self, Failure> {
         let because = if may_image {
             match take(engine, plugin, &settings) {
-                Ok(component) => match Self::from_component(engine, &component, settings.clone()) {
+                Ok(snapshot) => match Self::from_snapshot(engine, &snapshot, settings.clone()) {
                     Ok(image) => return Ok(image),
                     Err(reason) => reason,
                 },
@@ -77,18 +89,42 @@ impl Image {
             exports: plugin.exports.clone(),
             settings,
             start: Start::ConfigureInEach { because },
+            rewind: Err("there is no image of its configured memory".to_owned()),
         })
     }
 
-    fn from_component(
-        engine: &Engine,
-        component: &Component,
-        settings: Arc<Settings>,
-    ) -> Result<Self, String> {
-        let pre = engine.linker().instantiate_pre(component).map_err(|error| one_line(&error))?;
-        let exports = Exports::of(component).map_err(|error| error.to_string())?;
-        Ok(Image { pre, exports, settings, start: Start::FromImage })
+    fn from_snapshot(engine: &Engine, snapshot: &[u8], settings: Arc<Settings>) -> Result<Self, String> {
+        let compile = |bytes: &[u8]| engine.compile(bytes).map_err(|error| one_line(&error));
+        let prepared = rewindable(engine, snapshot)
+            .and_then(|Rewindable { bytes, start }| Ok((compile(&bytes)?, start)));
+        let (component, rewind) = match prepared {
+            Ok((component, start)) => (component, Ok(start)),
+            Err(because) => (compile(snapshot)?, Err(because)),
+        };
+        let pre = engine.linker().instantiate_pre(&component).map_err(|error| one_line(&error))?;
+        let exports = Exports::of(&component).map_err(|error| error.to_string())?;
+        // A hook without a second entrance would find the globals of the exchange before.
+        let rewind = rewind.and_then(|start| match exports.have_entrances() {
+            true => Ok(start),
+            false => Err("its hooks are not where they usually are".to_owned()),
+        });
+        Ok(Image { pre, exports, settings, start: Start::FromImage, rewind })
     }
+
+    pub(crate) fn reset(&self) -> Reset {
+        match &self.rewind {
+            Ok(_) => Reset::Rewound,
+            Err(because) => Reset::MadeAnew { because: because.clone() },
+        }
+    }
+}
+
+/// The snapshot with what rewinding needs, if its isolates can be rewound.
+fn rewindable(engine: &Engine, snapshot: &[u8]) -> Result<Rewindable, String> {
+    if engine.kernel().is_none() {
+        return Err("the kernel does not tell which pages were written".to_owned());
+    }
+    Rewindable::prepare(snapshot, core_export)
 }
 
 impl Start {
@@ -120,12 +156,12 @@ fn wizer() -> Wizer {
 }
 
 /// Configures an instance and makes a component of what it became.
-fn take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Result<Component, NoImage> {
+fn take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Result<Vec<u8>, NoImage> {
     let taken = catch_unwind(AssertUnwindSafe(|| try_take(engine, plugin, settings)));
     taken.unwrap_or_else(|_| Err(NoImage::Impossible("wizer panicked".to_owned())))
 }
 
-fn try_take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Result<Component, NoImage> {
+fn try_take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Result<Vec<u8>, NoImage> {
     let impossible = |error: wasmtime::Error| NoImage::Impossible(one_line(&error));
     plugin.imageable.clone().map_err(NoImage::Impossible)?;
     let (context, _) = instrument(&plugin.bytes).map_err(NoImage::Impossible)?;
@@ -152,7 +188,7 @@ fn try_take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Resul
         }
     })
     .map_err(|failure| NoImage::Impossible(failure.to_string()))??;
-    engine.compile(&snapshot).map_err(impossible)
+    Ok(snapshot)
 }
 
 fn run<F: Future>(future: F) -> Result<F::Output, Failure> {

@@ -1,20 +1,20 @@
 //! One isolate: a store and its instance. It serves one exchange at a time.
 
-use std::any::Any;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use limen_config::PluginLimits;
 use limen_policy::{Exchange, Failure, FailureKind, Phase, Verdict};
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower};
+use wasmtime::component::{
+    ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower, WasmList,
+};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::engine::Engine;
-use crate::hook::{self, Unusable};
+use crate::hook::{self, Hooks, Unusable};
+use crate::meter::metered;
 use crate::plugin::Exports;
+use crate::rewind::{Memory, Rewound, StartPages};
 use crate::state::{Grounds, State, on_tick};
 
 /// How long `describe` and `configure` may run.
@@ -28,6 +28,9 @@ pub(crate) struct Isolate {
     /// Set while a call is under way and when one went wrong: a store that trapped, or whose call
     /// was dropped half-way, is never used again.
     dead: bool,
+    pub(crate) hooks: Hooks,
+    /// What is put back after an exchange, if this is an isolate that can be rewound.
+    memory: Option<Memory>,
 }
 
 impl Isolate {
@@ -40,8 +43,11 @@ impl Isolate {
     ) -> Result<Self, Failure> {
         let mut store = bounded_store(engine, State::new(grounds, limits), limits.body);
         store.data_mut().arm(limits.cpu);
-        match within(limits.wall, pre.instantiate_async(&mut store)).await {
-            Some(Ok(instance)) => Ok(Isolate { store, instance, dead: false }),
+        match metered(limits.wall, pre.instantiate_async(&mut store)).await.0 {
+            Some(Ok(instance)) => {
+                let hooks = Hooks::default();
+                Ok(Isolate { store, instance, dead: false, hooks, memory: None })
+            }
             Some(Err(error)) => Err(failure(&store, &error)),
             None => Err(Failure::new(
                 FailureKind::WallLimit,
@@ -54,21 +60,59 @@ impl Isolate {
         !self.dead
     }
 
-    /// Asks one hook. The exchange is the guest's for the time of the call, and comes back also when
-    /// the call fails.
+    /// Gets ready for being rewound. Called once, before the first hook.
+    pub(crate) async fn watch_memory(
+        &mut self,
+        exports: &Exports,
+        start: &StartPages,
+    ) -> Result<(), Failure> {
+        let Some(index) = exports.memory else { return Ok(()) };
+        let contents = self.load_call::<_, (WasmList<u8>,)>("limen-memory", index, ()).await?.0;
+        let base = contents.as_le_slice(&self.store).as_ptr().expose_provenance();
+        self.memory = Memory::at(base, start);
+        Ok(())
+    }
+
+    /// Makes the isolate what it was before its first exchange; false if that can't be done, and then it is
+    /// not to be used again.
+    pub(crate) fn rewind(&mut self, start: &StartPages, engine: &Engine) -> bool {
+        let (Some(memory), Some(kernel)) = (&mut self.memory, engine.kernel()) else { return false };
+        if self.dead || self.store.data().limits.grown {
+            return false;
+        }
+        self.store.data_mut().renew();
+        self.hooks.begin();
+        match memory.rewind(start, kernel) {
+            Rewound::Yes => true,
+            Rewound::No => false,
+            Rewound::Lied => {
+                engine.distrust_kernel();
+                false
+            }
+        }
+    }
+
+    /// The largest memory that it had, in bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        self.store.data().limits.memory_peak
+    }
+
+    /// Asks one hook: what it says, and how long it computed, which is `cpu` at most. The exchange is the
+    /// guest's for the time of the call, and comes back also when the call fails.
     pub(crate) async fn call(
         &mut self,
         exports: &Exports,
         phase: Phase,
         exchange: &mut Box<Exchange>,
         limits: &PluginLimits,
-    ) -> Result<Verdict, Failure> {
+        cpu: Duration,
+    ) -> (Result<Verdict, Failure>, Duration) {
         self.dead = true;
-        let result = {
+        let (result, used) = {
             let lent = Lent::lend(self, exchange);
-            within(limits.wall, hook::run(lent.isolate, exports, phase, limits.cpu)).await
+            metered(limits.wall, hook::run(lent.isolate, exports, phase, cpu)).await
         };
-        match result {
+        let answer = match result {
             None => Err(Failure::new(
                 FailureKind::WallLimit,
                 format!("the {} hook took longer than {:?}", phase.name(), limits.wall),
@@ -78,7 +122,8 @@ impl Isolate {
                 self.dead = false;
                 hook::judge(answer, exports, phase, exchange).map_err(|said| self.failed(phase, said))
             }
-        }
+        };
+        (answer, used)
     }
 
     /// A hook that ended well, and not with what it may say there.
@@ -120,11 +165,12 @@ impl Isolate {
         self.dead = true;
         self.store.data_mut().arm(LOAD_LIMIT);
         self.store.set_epoch_deadline(1);
-        let result = within(LOAD_LIMIT, async {
+        let result = metered(LOAD_LIMIT, async {
             let function = self.instance.get_typed_func::<P, R>(&mut self.store, index)?;
             function.call_async(&mut self.store, args).await
         })
-        .await;
+        .await
+        .0;
         match result {
             None => Err(Failure::new(FailureKind::WallLimit, format!("{name} took longer than 5 s"))),
             Some(Err(error)) => Err(failure(&self.store, &error)),
@@ -169,25 +215,14 @@ pub(crate) fn bounded_store(engine: &Engine, state: State, body: u64) -> Store<S
     store
 }
 
-/// The future's output, or none when the time is over. A future that never waits costs no timer.
-async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut timer = None;
-    poll_fn(|context| {
-        if let Poll::Ready(output) = future.as_mut().poll(context) {
-            return Poll::Ready(Some(output));
-        }
-        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        timer.as_mut().poll(context).map(|()| None)
-    })
-    .await
-}
-
 /// What an error of wasmtime means for who looks after the policy.
 pub(crate) fn failure(store: &Store<State>, error: &wasmtime::Error) -> Failure {
     let limits = &store.data().limits;
     if limits.cpu_hit {
-        return Failure::new(FailureKind::CpuLimit, "it used up its CPU time; `limits.cpu` bounds each hook");
+        return Failure::new(
+            FailureKind::CpuLimit,
+            "it used up its CPU time; `limits.cpu` bounds each hook, `cpu_total` all of an exchange",
+        );
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return Failure::new(FailureKind::NoIsolate, format!("{error:#}"));
@@ -205,9 +240,4 @@ pub(crate) fn failure(store: &Store<State>, error: &wasmtime::Error) -> Failure 
 
 fn root(error: &wasmtime::Error) -> String {
     error.root_cause().to_string()
-}
-
-/// The isolate that a policy left in its seat.
-pub(crate) fn seated(seat: &mut Option<Box<dyn Any>>) -> Option<&mut Isolate> {
-    seat.as_mut()?.downcast_mut()
 }

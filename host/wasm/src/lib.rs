@@ -9,23 +9,31 @@
 //!
 //! This is the only crate that says `wasmtime`.
 
+mod account;
+mod breaker;
 mod capability;
 mod code_cache;
 mod engine;
 mod hook;
 mod image;
 mod isolate;
+mod keeper;
+mod meter;
 mod plugin;
 mod policy;
 mod pool;
 mod registry;
+mod rewind;
 mod state;
 mod wasi;
 
-pub use image::Start;
+pub use account::{Account, Totals};
+pub use image::{Reset, Start};
+pub use keeper::{Keeper, Standing};
 pub use plugin::{CONTRACT, LoadError, Plugin};
 pub use policy::WasmPolicy;
 pub use registry::{Refused, Registry};
 
-/// The number of the worker that the current thread is, so that isolates are kept per worker.
-pub use pool::set_worker;
+/// The number of the worker that the current thread is, so that isolates are kept per worker; and what a
+/// worker does now and then.
+pub use pool::{set_worker, tend};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use limen_config::{Grants, PluginLimits};
+use limen_config::{Grants, PluginBreaker, PluginLimits};
 use limen_policy::{Failure, Phase, Phases};
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,6 +14,7 @@ use crate::code_cache::Compiled;
 use crate::engine::{Engine, EngineError};
 use crate::image;
 use crate::isolate::{Isolate, LOAD_LIMIT};
+use crate::rewind;
 use crate::state::{Grounds, State};
 
 /// The version of the contract (`wit/`) that this gateway speaks.
@@ -138,6 +139,10 @@ pub(crate) struct Exports {
     pub(crate) describe: ComponentExportIndex,
     pub(crate) configure: ComponentExportIndex,
     hooks: [Option<ComponentExportIndex>; Phase::ALL.len()],
+    /// The entrances for the first hook of an exchange, where isolates are rewound.
+    firsts: [Option<ComponentExportIndex>; Phase::ALL.len()],
+    /// What shows the memory, where isolates are rewound.
+    pub(crate) memory: Option<ComponentExportIndex>,
 }
 
 impl Exports {
@@ -157,7 +162,10 @@ impl Exports {
             let name = phase.name();
             function(&format!("hook-{name}"), &format!("on-{name}"))
         });
-        let exports = Exports { describe: plugin("describe")?, configure: plugin("configure")?, hooks };
+        let firsts = Phase::ALL.map(|phase| component.get_export_index(None, rewind::first(phase).as_str()));
+        let memory = component.get_export_index(None, rewind::MEMORY);
+        let [describe, configure] = [plugin("describe")?, plugin("configure")?];
+        let exports = Exports { describe, configure, hooks, firsts, memory };
         if exports.phases().is_empty() {
             return Err(LoadError::new("the component exports no hook: it would never be asked")
                 .hint("give the policy an `on_request` or another hook"));
@@ -167,6 +175,19 @@ impl Exports {
 
     pub(crate) fn hook(&self, phase: Phase) -> Option<ComponentExportIndex> {
         self.hooks.get(phase as usize).copied().flatten()
+    }
+
+    /// Whether each hook has a second entrance, for when it is the first of an exchange.
+    pub(crate) fn have_entrances(&self) -> bool {
+        let mut firsts = Phase::ALL.into_iter().filter(|phase| phase.may_be_first());
+        firsts.all(|phase| {
+            self.hook(phase).is_none() || self.firsts.get(phase as usize).is_some_and(Option::is_some)
+        })
+    }
+
+    /// That of a hook when it is the first of an exchange.
+    pub(crate) fn first(&self, phase: Phase) -> Option<ComponentExportIndex> {
+        self.firsts.get(phase as usize).copied().flatten().or_else(|| self.hook(phase))
     }
 
     pub(crate) fn phases(&self) -> Phases {
@@ -183,6 +204,12 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
     let compiled = compile_anew(engine, bytes)?;
     cache.put(engine.wasmtime(), bytes, &compiled);
     Ok(compiled)
+}
+
+/// What wit-bindgen calls the core function of a hook.
+pub(crate) fn core_export(phase: Phase) -> String {
+    let name = phase.name();
+    format!("{PACKAGE}hook-{name}@{CONTRACT}#on-{name}")
 }
 
 /// Compiles a component once for all that is done with it. With wizer's accessors, where it takes them,
@@ -204,7 +231,18 @@ fn compile_anew(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
 
 /// What a component may use while it is being loaded: more than later, and not without end.
 pub(crate) fn loading_limits() -> PluginLimits {
-    PluginLimits { cpu: LOAD_LIMIT, wall: LOAD_LIMIT, memory: 1 << 30, body: 256 << 20 }
+    PluginLimits {
+        cpu: LOAD_LIMIT,
+        cpu_total: LOAD_LIMIT,
+        wall: LOAD_LIMIT,
+        memory: 1 << 30,
+        body: 256 << 20,
+        isolates: 1,
+        share: 100,
+        breaker: PluginBreaker { errors: 100, calls: 64, open: LOAD_LIMIT },
+        log_lines: 100,
+        log_bytes: 64 << 10,
+    }
 }
 
 /// Runs what has to wait, on the thread that loads. Never on a worker.

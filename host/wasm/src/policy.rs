@@ -1,26 +1,54 @@
 //! The seam between the two worlds: a component as a [`Policy`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use limen_policy::{Answer, Exchange, Failure, FailureKind, Phase, Phases, Policy, Seat, Verdict};
 
-use crate::image::Start;
-use crate::isolate::{Isolate, seated};
+use crate::account::Account;
+use crate::image::{Reset, Start};
+use crate::isolate::Isolate;
+use crate::keeper::{Keeper, Permit};
 use crate::pool::IsolatePool;
 
 /// A configured component: one entry of a route's `policies`.
 pub struct WasmPolicy {
     pool: Arc<IsolatePool>,
+    keeper: Arc<Keeper>,
+    account: Arc<Account>,
+}
+
+/// What one exchange has of a policy, from the first hook to the last.
+struct Seated {
+    isolate: Isolate,
+    permit: Permit,
+    /// What is left of `limits.cpu_total`.
+    cpu_left: Duration,
 }
 
 impl WasmPolicy {
-    pub(crate) fn new(pool: Arc<IsolatePool>) -> Self {
-        WasmPolicy { pool }
+    pub(crate) fn new(pool: Arc<IsolatePool>, keeper: Arc<Keeper>, account: Arc<Account>) -> Self {
+        WasmPolicy { pool, keeper, account }
     }
 
     /// How its isolates get the memory that `configure` left.
     pub fn start(&self) -> &Start {
         &self.pool.image.start
+    }
+
+    /// How its isolates become fresh again.
+    pub fn reset(&self) -> Reset {
+        self.pool.image.reset()
+    }
+
+    /// What it has used on its route.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// Who holds this version of its plugin to its limits.
+    pub fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
     }
 
     async fn ask(
@@ -29,22 +57,57 @@ impl WasmPolicy {
         exchange: &mut Box<Exchange>,
         seat: &mut Seat,
     ) -> Result<Verdict, Failure> {
-        if seat.is_none() {
-            *seat = Some(Box::new(self.pool.take().await?));
+        let answer = self.ask_seated(phase, exchange, seat).await;
+        if let Err(failure) = &answer {
+            self.account.failed(failure.kind);
+            *seat = None;
         }
-        let isolate = seated(seat)
-            .ok_or_else(|| Failure::new(FailureKind::Contract, "the seat holds another policy's isolate"))?;
-        if phase == Phase::Log && !isolate.is_usable() {
+        answer
+    }
+
+    async fn ask_seated(
+        &self,
+        phase: Phase,
+        exchange: &mut Box<Exchange>,
+        seat: &mut Seat,
+    ) -> Result<Verdict, Failure> {
+        if seat.is_none() {
+            *seat = Some(Box::new(self.sit_down().await?));
+        }
+        let Some(seated) = seat.as_mut().and_then(|seat| seat.downcast_mut::<Seated>()) else {
+            return Err(Failure::new(FailureKind::Contract, "the seat holds another policy's isolate"));
+        };
+        if phase == Phase::Log && !seated.isolate.is_usable() {
             // The client left in the middle of a hook. The isolate that it was torn out of can't be told.
             *seat = None;
             return Ok(Verdict::Next);
         }
-        let exports = &self.pool.image.exports;
-        let answer = isolate.call(exports, phase, exchange, &self.pool.limits).await;
-        if answer.is_err() {
-            *seat = None;
-        }
+        let (exports, limits) = (&self.pool.image.exports, &self.pool.limits);
+        let cpu = limits.cpu.min(seated.cpu_left);
+        let (answer, used) = seated.isolate.call(exports, phase, exchange, limits, cpu).await;
+        exchange.policy_time += used;
+        seated.cpu_left = seated.cpu_left.saturating_sub(used);
+        self.account.called(used, seated.isolate.memory_peak());
+        let bad = answer.as_ref().is_err_and(|failure| failure.kind.is_its_fault());
+        self.keeper.record(&seated.permit, bad, used, limits);
         answer
+    }
+
+    /// An isolate for an exchange, if it may have one.
+    async fn sit_down(&self) -> Result<Seated, Failure> {
+        let permit = self.keeper.admit(&self.pool.limits)?;
+        let isolate = match self.pool.take_idle() {
+            Some(isolate) => isolate,
+            None => {
+                self.account.made_isolate();
+                self.pool.make().await.inspect_err(|failure| {
+                    if failure.kind == FailureKind::NoIsolate {
+                        self.keeper.note_full(failure);
+                    }
+                })?
+            }
+        };
+        Ok(Seated { isolate, permit, cpu_left: self.pool.limits.cpu_total })
     }
 }
 
@@ -62,8 +125,8 @@ impl Policy for WasmPolicy {
     }
 
     fn leave(&self, seat: Seat) {
-        if let Some(isolate) = seat.and_then(|seat| seat.downcast::<Isolate>().ok()) {
-            self.pool.give_back(*isolate);
+        if let Some(seated) = seat.and_then(|seat| seat.downcast::<Seated>().ok()) {
+            self.pool.give_back(seated.isolate);
         }
     }
 }

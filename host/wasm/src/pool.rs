@@ -1,26 +1,49 @@
 //! Isolates that may serve again: per worker, one exchange after another.
 
-use std::cell::Cell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use limen_config::{IsolateMode, PluginLimits};
 use limen_policy::{Failure, FailureKind};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, ISOLATES};
 use crate::image::Image;
 use crate::isolate::Isolate;
 use crate::state::Grounds;
 
-/// How many idle isolates one worker keeps of one pool.
-const IDLE_EACH: usize = 32;
+/// How many idle isolates all workers keep of all pools: the others are for whoever comes.
+const IDLE: usize = ISOLATES as usize / 2;
+/// Isolates that nobody has needed for so long are let go.
+const IDLE_FOR: Duration = Duration::from_secs(10);
 
 thread_local! {
-    static WORKER: Cell<usize> = const { Cell::new(0) };
+    static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
+    /// The pools that have had idle isolates of this worker, and when they were last looked through.
+    static POOLS: RefCell<(Option<Instant>, Vec<Weak<IsolatePool>>)> = const { RefCell::new((None, Vec::new())) };
 }
 
-/// Says which worker the current thread is; a thread that never says so is worker 0.
+/// Says which worker the current thread is: each number is one thread's. A thread that never says so
+/// keeps no isolates.
 pub fn set_worker(number: usize) {
-    WORKER.set(number);
+    WORKER.set(Some(number));
+}
+
+/// The number of the worker that the current thread is, if it is one.
+pub(crate) fn worker() -> Option<usize> {
+    WORKER.get()
+}
+
+/// Lets go what this worker has kept for nothing. To be called every few seconds.
+pub fn tend() {
+    POOLS.with_borrow_mut(|(last, pools)| {
+        if last.is_some_and(|last| last.elapsed() < IDLE_FOR) {
+            return;
+        }
+        *last = Some(Instant::now());
+        pools.retain(|pool| pool.upgrade().is_some_and(|pool| pool.prune()));
+    });
 }
 
 /// Isolates of one image under one set of limits. Attachments of one plugin with the same settings
@@ -31,13 +54,55 @@ pub(crate) struct IsolatePool {
     grounds: Arc<Grounds>,
     pub(crate) limits: PluginLimits,
     mode: IsolateMode,
-    /// One list per worker, each on a cache line of its own: a lock that nobody else takes.
-    idle: Box<[Shelf]>,
+    /// One per worker, each on a cache line of its own: a lock that nobody else takes.
+    shelves: Box<[Shelf]>,
+    idle: Arc<IdleCounts>,
 }
 
 #[repr(align(128))]
 #[derive(Default)]
-struct Shelf(Mutex<Vec<Isolate>>);
+struct Shelf(Mutex<Idle>);
+
+/// The idle isolates that one worker has of one pool.
+#[derive(Default)]
+struct Idle {
+    isolates: Vec<Isolate>,
+    /// The fewest there were since they were last looked through: so many nobody needed.
+    fewest: usize,
+    /// Whether the worker knows of this pool.
+    listed: bool,
+}
+
+/// How many idle isolates each worker has.
+pub(crate) struct IdleCounts(Box<[IdleCount]>);
+
+#[repr(align(128))]
+#[derive(Default)]
+struct IdleCount(AtomicUsize);
+
+impl IdleCounts {
+    pub(crate) fn new(workers: usize) -> Arc<Self> {
+        Arc::new(IdleCounts((0..workers).map(|_| IdleCount::default()).collect()))
+    }
+
+    /// Whether there is room for one more; if so it is taken.
+    fn add(&self, worker: usize) -> bool {
+        let room = IDLE / self.0.len().max(1);
+        self.0.get(worker).is_some_and(|count| {
+            let free = count.0.load(Ordering::Relaxed) < room;
+            if free {
+                count.0.fetch_add(1, Ordering::Relaxed);
+            }
+            free
+        })
+    }
+
+    fn remove(&self, worker: usize, isolates: usize) {
+        if let Some(count) = self.0.get(worker) {
+            count.0.fetch_sub(isolates, Ordering::Relaxed);
+        }
+    }
+}
 
 impl IsolatePool {
     pub(crate) fn new(
@@ -46,38 +111,69 @@ impl IsolatePool {
         grounds: Arc<Grounds>,
         limits: PluginLimits,
         mode: IsolateMode,
-        workers: usize,
+        idle: Arc<IdleCounts>,
     ) -> Self {
-        let shelves = if mode == IsolateMode::Reused { workers } else { 0 };
-        let idle = (0..shelves).map(|_| Shelf::default()).collect();
-        IsolatePool { engine, image, grounds, limits, mode, idle }
+        let kept = mode == IsolateMode::Reused || image.rewind.is_ok();
+        let shelves = (0..if kept { idle.0.len() } else { 0 }).map(|_| Shelf::default()).collect();
+        IsolatePool { engine, image, grounds, limits, mode, shelves, idle }
     }
 
     /// An isolate for one exchange.
     pub(crate) async fn take(&self) -> Result<Isolate, Failure> {
-        let idle =
-            self.shelf().and_then(|shelf| shelf.0.lock().unwrap_or_else(PoisonError::into_inner).pop());
-        match idle {
+        match self.take_idle() {
             Some(isolate) => Ok(isolate),
             None => self.make().await,
         }
     }
 
-    /// Gives an isolate back after the last hook of its exchange. A fresh one has served its life.
-    pub(crate) fn give_back(&self, isolate: Isolate) {
-        if self.mode == IsolateMode::Fresh || !isolate.is_usable() {
+    /// One that is there already.
+    pub(crate) fn take_idle(&self) -> Option<Isolate> {
+        let (worker, shelf) = self.shelf()?;
+        let mut idle = shelf.lock();
+        let isolate = idle.isolates.pop()?;
+        idle.fewest = idle.fewest.min(idle.isolates.len());
+        drop(idle);
+        self.idle.remove(worker, 1);
+        Some(isolate)
+    }
+
+    /// Gives an isolate back after the last hook of its exchange. A fresh one serves again only as if it
+    /// were new.
+    pub(crate) fn give_back(self: &Arc<Self>, mut isolate: Isolate) {
+        let Some((worker, shelf)) = self.shelf() else { return };
+        let as_new = match (self.mode, &self.image.rewind) {
+            (IsolateMode::Reused, _) => isolate.is_usable(),
+            (IsolateMode::Fresh, Ok(start)) => isolate.rewind(start, &self.engine),
+            (IsolateMode::Fresh, Err(_)) => false,
+        };
+        if !as_new || !self.idle.add(worker) {
             return;
         }
-        if let Some(shelf) = self.shelf() {
-            let mut idle = shelf.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < IDLE_EACH {
-                idle.push(isolate);
-            }
+        let mut idle = shelf.lock();
+        idle.isolates.push(isolate);
+        if !std::mem::replace(&mut idle.listed, true) {
+            drop(idle);
+            POOLS.with_borrow_mut(|(_, pools)| pools.push(Arc::downgrade(self)));
         }
     }
 
+    /// Lets go the isolates that this worker did not need lately; whether it has any left.
+    fn prune(&self) -> bool {
+        let Some((worker, shelf)) = self.shelf() else { return false };
+        let mut idle = shelf.lock();
+        let unneeded = idle.fewest.min(idle.isolates.len());
+        // The oldest are at the front.
+        let gone: Vec<_> = idle.isolates.drain(..unneeded).collect();
+        idle.fewest = idle.isolates.len();
+        idle.listed = !idle.isolates.is_empty();
+        let listed = idle.listed;
+        drop(idle);
+        self.idle.remove(worker, gone.len());
+        listed
+    }
+
     /// A new isolate, with the memory that `configure` left.
-    async fn make(&self) -> Result<Isolate, Failure> {
+    pub(crate) async fn make(&self) -> Result<Isolate, Failure> {
         let image = &self.image;
         let mut isolate =
             Isolate::start(&self.engine, &image.pre, self.grounds.clone(), &self.limits).await?;
@@ -86,10 +182,28 @@ impl IsolatePool {
                 Failure::new(FailureKind::Failed, format!("configure refused its settings: {reason}"))
             })?;
         }
+        if let (IsolateMode::Fresh, Ok(start)) = (self.mode, &image.rewind) {
+            isolate.watch_memory(&image.exports, start).await?;
+        }
         Ok(isolate)
     }
 
-    fn shelf(&self) -> Option<&Shelf> {
-        self.idle.get(WORKER.get())
+    fn shelf(&self) -> Option<(usize, &Shelf)> {
+        let worker = WORKER.get()?;
+        Some((worker, self.shelves.get(worker)?))
+    }
+}
+
+impl Shelf {
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for IsolatePool {
+    fn drop(&mut self) {
+        for (worker, shelf) in self.shelves.iter().enumerate() {
+            self.idle.remove(worker, shelf.lock().isolates.len());
+        }
     }
 }

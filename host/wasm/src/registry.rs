@@ -10,12 +10,14 @@ use limen_config::{IsolateMode, PluginLimits};
 use limen_policy::Failure;
 use serde_json::Value;
 
+use crate::account::Account;
 use crate::code_cache::CodeCache;
 use crate::engine::{Engine, EngineError};
 use crate::image::{Image, Settings};
+use crate::keeper::Keeper;
 use crate::plugin::{Digest, LoadError, Plugin, block_on, digest};
 use crate::policy::WasmPolicy;
-use crate::pool::IsolatePool;
+use crate::pool::{IdleCounts, IsolatePool};
 use crate::state::Grounds;
 
 /// Images of one component at a time. Each is compiled and holds a file descriptor; beyond this
@@ -28,6 +30,9 @@ pub struct Registry {
     engine: OnceLock<Arc<Engine>>,
     workers: usize,
     code_cache: limen_config::CodeCache,
+    idle: Arc<IdleCounts>,
+    keepers: Shelf<(String, Digest), Keeper>,
+    accounts: Shelf<(String, String), Account>,
     plugins: Shelf<Digest, Plugin>,
     images: Shelf<(Digest, String), Image>,
     pools: Shelf<PoolKey, IsolatePool>,
@@ -57,6 +62,9 @@ impl Registry {
             engine: OnceLock::new(),
             workers,
             code_cache,
+            idle: IdleCounts::new(workers),
+            keepers: Shelf::default(),
+            accounts: Shelf::default(),
             plugins: Shelf::default(),
             images: Shelf::default(),
             pools: Shelf::default(),
@@ -75,13 +83,20 @@ impl Registry {
         }
     }
 
-    /// The component as a policy with these settings, tried once.
+    /// The component as a policy of a route with these settings, tried once.
     pub fn policy(
         &self,
         plugin: &Plugin,
         config: &limen_config::Plugin,
         settings: &Value,
+        route: &str,
     ) -> Result<WasmPolicy, Refused> {
+        let name = config.name.as_str();
+        let keeper =
+            self.keepers.get_or((name.to_owned(), plugin.digest), || Keeper::new(name, self.workers));
+        let account = self
+            .accounts
+            .get_or((name.to_owned(), route.to_owned()), || Account::new(name, route, self.workers));
         let key = PoolKey {
             plugin: config.name.clone(),
             digest: plugin.digest,
@@ -90,12 +105,13 @@ impl Registry {
             mode: config.isolate,
         };
         if let Some(pool) = self.pools.get(&key) {
-            return Ok(WasmPolicy::new(pool));
+            return Ok(WasmPolicy::new(pool, keeper, account));
         }
         let engine = self.engine().map_err(no_engine).map_err(Refused::ByLimits)?;
         let image = self.image(engine, plugin, settings).map_err(Refused::ByConfigure)?;
         let grounds = Grounds {
-            plugin: config.name.as_str().into(),
+            keeper: keeper.clone(),
+            limits: config.limits,
             settings: image.settings.clone(),
             counters: engine.counters.of(&config.name),
         };
@@ -105,14 +121,14 @@ impl Registry {
             Arc::new(grounds),
             config.limits,
             config.isolate,
-            self.workers,
+            self.idle.clone(),
         );
         // What could not start for a request is found here, while nobody waits for it.
         block_on(pool.take())
             .map_err(|error| Failure::new(limen_policy::FailureKind::NoIsolate, error.to_string()))
             .and_then(|isolate| isolate)
             .map_err(Refused::ByLimits)?;
-        Ok(WasmPolicy::new(self.pools.put(key, pool)))
+        Ok(WasmPolicy::new(self.pools.put(key, pool), keeper, account))
     }
 
     fn engine(&self) -> Result<&Arc<Engine>, EngineError> {
@@ -120,7 +136,7 @@ impl Registry {
             return Ok(engine);
         }
         let engine = Engine::new(CodeCache::open(&self.code_cache))?;
-        tracing::debug!("isolates are reset by: {}", engine.memory_reset());
+        tracing::debug!("isolates that can't be rewound are reset by: {}", engine.memory_reset());
         Ok(self.engine.get_or_init(|| engine))
     }
 
@@ -152,6 +168,13 @@ impl<K, V> Default for Shelf<K, V> {
 impl<K: Hash + Eq, V> Shelf<K, V> {
     fn get(&self, key: &K) -> Option<Arc<V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key)?.upgrade()
+    }
+
+    fn get_or(&self, key: K, new: impl FnOnce() -> V) -> Arc<V> {
+        match self.get(&key) {
+            Some(value) => value,
+            None => self.put(key, new()),
+        }
     }
 
     fn put(&self, key: K, value: V) -> Arc<V> {

@@ -1,6 +1,7 @@
 //! What a store holds: the exchange at hand, and what bounds the guest.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use limen_config::PluginLimits;
 use limen_policy::Exchange;
@@ -8,8 +9,10 @@ use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
 use crate::capability::counters::Shelf;
 use crate::capability::log::LogBudget;
-use crate::engine::TICK;
 use crate::image::Settings;
+use crate::keeper::Keeper;
+use crate::meter;
+use crate::plugin::loading_limits;
 use crate::wasi::Wasi;
 
 /// The data of one isolate's store.
@@ -27,8 +30,8 @@ pub(crate) struct State {
 
 /// What every isolate of a pool shares: one reference to count instead of several.
 pub(crate) struct Grounds {
-    /// The plugin's name in the configuration.
-    pub(crate) plugin: Arc<str>,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) limits: PluginLimits,
     pub(crate) settings: Arc<Settings>,
     pub(crate) counters: Arc<Shelf>,
 }
@@ -36,11 +39,17 @@ pub(crate) struct Grounds {
 impl Grounds {
     /// Those of a component that is being loaded: it has settings, and no name or counters yet.
     pub(crate) fn of(settings: Arc<Settings>) -> Arc<Self> {
-        Arc::new(Grounds { plugin: "(loading)".into(), settings, counters: Arc::default() })
+        let keeper = Arc::new(Keeper::new("(loading)", 0));
+        Arc::new(Grounds { keeper, limits: loading_limits(), settings, counters: Arc::default() })
     }
 
     pub(crate) fn blank() -> Arc<Self> {
         Self::of(Arc::default())
+    }
+
+    /// The plugin's name in the configuration.
+    pub(crate) fn plugin(&self) -> &Arc<str> {
+        self.keeper.plugin()
     }
 }
 
@@ -50,7 +59,12 @@ pub(crate) struct Limits {
     pub(crate) body: u64,
     memory: u64,
     pub(crate) memory_hit: bool,
-    ticks: u32,
+    /// Whether a memory or table is larger than at the start. Nothing makes it smaller again.
+    pub(crate) grown: bool,
+    /// The computing time that the call may use.
+    cpu: Duration,
+    /// The largest memory there was, in bytes.
+    pub(crate) memory_peak: u64,
     pub(crate) cpu_hit: bool,
 }
 
@@ -66,15 +80,23 @@ impl State {
                 body: limits.body,
                 memory: limits.memory,
                 memory_hit: false,
-                ticks: 0,
+                grown: false,
+                cpu: Duration::ZERO,
+                memory_peak: 0,
                 cpu_hit: false,
             },
         }
     }
 
+    /// Forgets the exchange that is over, as far as the guest could see something of it.
+    pub(crate) fn renew(&mut self) {
+        // The exchange went back to who lent it. Budgets and the reason of a failure each call renews.
+        self.wasi = None;
+    }
+
     /// Gives the next call its full budget.
-    pub(crate) fn arm(&mut self, cpu: std::time::Duration) {
-        self.limits.ticks = u32::try_from(cpu.div_duration_f64(TICK).ceil() as u64).unwrap_or(u32::MAX);
+    pub(crate) fn arm(&mut self, cpu: Duration) {
+        self.limits.cpu = cpu;
         self.failure = None;
         self.limits.memory_hit = false;
         self.limits.cpu_hit = false;
@@ -86,30 +108,31 @@ impl State {
 }
 
 /// Called at every tick in which the guest runs: the worker goes round once, then the guest goes on,
-/// until its CPU time is used up. Ticks in which it waits are not counted.
+/// until its CPU time is used up. That is what it really computed, host calls included, and not the ticks.
 pub(crate) fn on_tick(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     let limits = &mut store.data_mut().limits;
-    match limits.ticks.checked_sub(1) {
-        Some(left) => {
-            limits.ticks = left;
-            // tokio's own yield lets the worker look at its sockets before the guest goes on.
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
-        }
-        None => {
-            limits.cpu_hit = true;
-            Ok(UpdateDeadline::Interrupt)
-        }
+    if meter::used() < limits.cpu {
+        // tokio's own yield lets the worker look at its sockets before the guest goes on.
+        return Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())));
     }
+    limits.cpu_hit = true;
+    Ok(UpdateDeadline::Interrupt)
 }
 
 impl ResourceLimiter for Limits {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    /// Asked for each memory when its instance is made as well, and then it comes from nothing.
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.grown |= current > 0;
         let within = desired as u64 <= self.memory;
+        if within {
+            self.memory_peak = self.memory_peak.max(desired as u64);
+        }
         self.memory_hit |= !within;
         Ok(within)
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.grown |= current > 0;
         Ok(desired <= 20_000)
     }
 }

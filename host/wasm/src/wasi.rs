@@ -10,7 +10,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::capability::log::{Allowed, LogBudget};
-use crate::state::State;
+use crate::state::{Grounds, State};
 
 /// What one isolate has of WASI, made when it first asks.
 pub(crate) struct Wasi {
@@ -21,11 +21,11 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    fn new(plugin: &Arc<str>) -> Self {
+    fn new(grounds: &Arc<Grounds>) -> Self {
         let budget = Arc::new(Mutex::new(LogBudget::default()));
         let outputs = ["stdout", "stderr"].map(|stream| Output {
             stream,
-            plugin: plugin.clone(),
+            grounds: grounds.clone(),
             begun: Arc::default(),
             budget: budget.clone(),
         });
@@ -64,7 +64,7 @@ impl Drop for Wasi {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.grounds.plugin)));
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.grounds)));
         WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
     }
 }
@@ -74,7 +74,7 @@ impl WasiView for State {
 #[derive(Clone)]
 struct Output {
     stream: &'static str,
-    plugin: Arc<str>,
+    grounds: Arc<Grounds>,
     /// A line that has not ended yet: many write a line in pieces.
     begun: Arc<Mutex<Vec<u8>>>,
     budget: Arc<Mutex<LogBudget>>,
@@ -96,11 +96,12 @@ impl Output {
 
     fn line(&self, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
-        let (line, plugin, stream) = (text.trim_end(), &*self.plugin, self.stream);
+        let (line, plugin, stream) = (text.trim_end(), &**self.grounds.plugin(), self.stream);
         if line.is_empty() {
             return;
         }
         match self.budget.lock().unwrap_or_else(PoisonError::into_inner).take(line.len()) {
+            Allowed::Yes if !self.grounds.keeper.may_log(line.len(), &self.grounds.limits) => {}
             Allowed::Yes => tracing::info!(target: "policy", plugin, stream, "{line}"),
             Allowed::NotAnyMore => {
                 tracing::warn!(target: "policy", plugin, stream, "too much output in one hook; the rest is dropped");

@@ -32,7 +32,8 @@ section! {
         /// this one goes to "stderr" and says `why`, there is no other.) `complete`: whether all of the
         /// answer was sent; `ended_by`: else who ended it, "client", "upstream" or "policy". `bytes_in`,
         /// `bytes_out`: of the bodies. `duration_us`: from the head of the request to the end of the answer;
-        /// `upstream_us`: of these, until the upstream's head was there. `trace_id`: with `[trace]`.
+        /// `upstream_us`: of these, until the upstream's head was there; `policy_us`: computing time of
+        /// plugins. `trace_id`: with `[trace]`.
         /// `request.NAME`, `response.NAME`: a header. Default: id, client, method, host, path, status,
         /// reason, why, route, upstream, endpoint, attempts, bytes_in, bytes_out, duration_us, complete, ended_by.
         pub fields: Vec<Field> = section.or("fields", some(Field::read), Field::defaults()),

@@ -36,6 +36,7 @@ pub enum Field {
     BytesOut,
     Duration,
     UpstreamTime,
+    PolicyTime,
     TraceId,
     RequestHeader(HeaderName),
     ResponseHeader(HeaderName),
@@ -70,6 +71,7 @@ const NAMES: &[(&str, Field)] = &[
     ("bytes_out", Field::BytesOut),
     ("duration_us", Field::Duration),
     ("upstream_us", Field::UpstreamTime),
+    ("policy_us", Field::PolicyTime),
     ("trace_id", Field::TraceId),
 ];
 

@@ -5,6 +5,7 @@ mod answer;
 mod guard;
 mod pages;
 mod place;
+mod plugins;
 mod status;
 mod upstreams;
 

@@ -29,7 +29,7 @@ const PAGES: [(&str, &str); 9] = [
     ("/config", "the running configuration, without what may be secret"),
     ("/routes", "where requests go"),
     ("/upstreams", "endpoints, and how they are"),
-    ("/plugins", "which version of each is in force"),
+    ("/plugins", "which version of each is in force, how it stands, and what it has used"),
     ("/reload", "GET: what became of the last reload; POST: reload now"),
 ];
 

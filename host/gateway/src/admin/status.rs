@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Admin, answer, pages, upstreams};
+use super::{Admin, answer, pages, plugins, upstreams};
 use crate::edition::Edition;
 use crate::snapshot::Snapshot;
 
@@ -55,13 +55,5 @@ pub fn upstreams(snapshot: &Snapshot) -> Value {
 }
 
 pub fn plugins(snapshot: &Snapshot) -> Value {
-    let plugins = snapshot.plugins.iter().map(|(name, plugin)| {
-        json!({
-            "name": name,
-            "version": plugin.version.id(),
-            "image": plugin.no_image.is_none(),
-            "no_image_because": plugin.no_image,
-        })
-    });
-    plugins.collect()
+    snapshot.plugins.iter().map(|(name, plugin)| plugins::show(name, plugin)).collect()
 }

@@ -87,6 +87,7 @@ impl Policies {
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         let fault = Fault::policy(status, format!("{}: {failure}", attached.name));
+        let fault = if is_told(&failure) { fault.told() } else { fault };
         refusal::respond(fault, &mut case.exchange);
         Some(Verdict::Reply)
     }
@@ -94,7 +95,7 @@ impl Policies {
     /// Notes a failure that becomes no answer: what became of it instead is told in one word or two.
     pub fn gave_up(&self, number: usize, case: &mut Case, failure: &Failure, instead: &str) {
         case.leave_out(number);
-        let Some(attached) = self.0.get(number) else { return };
+        let Some(attached) = self.0.get(number).filter(|_| !is_told(failure)) else { return };
         let exchange = &case.exchange;
         let (id, policy, route) = (&exchange.id, attached.name.as_str(), exchange.route.name.as_str());
         let phase = exchange.phase().name();
@@ -142,4 +143,9 @@ fn settle(verdict: Result<Verdict, Failure>, case: &mut Case) -> Result<Verdict,
         Err(_) => exchange.discard(),
     }
     verdict
+}
+
+/// Whether whoever did not ask it has said so: once, and not for each request.
+fn is_told(failure: &Failure) -> bool {
+    matches!(failure.kind, FailureKind::HeldBack | FailureKind::NoIsolate)
 }

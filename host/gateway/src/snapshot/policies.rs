@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use limen_config::{Attachment, ConfigError, PublicKey, Target};
 use limen_policy::{FailureKind, Policy, native};
-use limen_wasm::{Plugin, Refused, Registry};
+use limen_wasm::{Account, Keeper, Plugin, Refused, Registry, Reset, WasmPolicy};
 
 use crate::{component, settings};
 
@@ -22,6 +22,12 @@ pub struct LivePlugin {
     pub version: Arc<Plugin>,
     /// Why `configure` runs in each new isolate, where it does.
     pub no_image: Option<String>,
+    /// How its isolates become fresh again, where it is attached.
+    pub reset: Option<Reset>,
+    /// What it has used, by route.
+    pub accounts: Vec<Arc<Account>>,
+    /// Who holds it to its limits, where it is attached.
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 /// A plugin whose new version can't be used, and that stays on its last good one.
@@ -49,10 +55,10 @@ impl Policies {
         for plugin in plugins.values() {
             let last_good = last_good.and_then(|plugins| plugins.get(&plugin.name));
             match Loaded::load(plugin, trust, routes, last_good.map(|live| &live.version), registry) {
-                Ok(Loaded { version, no_image, policies: seated, kept_back }) => {
+                Ok(Loaded { plugin: live, policies: seated, kept_back }) => {
                     policies.seated.extend(seated);
                     policies.kept_back.extend(kept_back);
-                    policies.live.insert(plugin.name.clone(), LivePlugin { version, no_image });
+                    policies.live.insert(plugin.name.clone(), live);
                 }
                 Err(of_plugin) => errors.extend(of_plugin),
             }
@@ -74,10 +80,23 @@ impl Policies {
     }
 }
 
+impl LivePlugin {
+    /// One more attachment of it.
+    fn note(&mut self, policy: &WasmPolicy) {
+        if !self.accounts.iter().any(|known| Arc::ptr_eq(known, policy.account())) {
+            self.accounts.push(policy.account().clone());
+        }
+        // What can't be rewound is what an operator wants to know of.
+        if !matches!(self.reset, Some(Reset::MadeAnew { .. })) {
+            self.reset = Some(policy.reset());
+        }
+        self.keeper = Some(policy.keeper().clone());
+    }
+}
+
 /// One plugin with all its attachments, every one of them from the same version.
 struct Loaded {
-    version: Arc<Plugin>,
-    no_image: Option<String>,
+    plugin: LivePlugin,
     policies: Seated,
     kept_back: Option<KeptBack>,
 }
@@ -92,8 +111,8 @@ impl Loaded {
     ) -> Result<Self, Vec<ConfigError>> {
         let new = open(plugin, trust, registry);
         let because = match new.and_then(|version| {
-            let (policies, no_image) = attach(plugin, &version, routes, registry)?;
-            Ok(Loaded { version, no_image, policies, kept_back: None })
+            let (policies, plugin) = attach(plugin, &version, routes, registry)?;
+            Ok(Loaded { plugin, policies, kept_back: None })
         }) {
             Ok(loaded) => return Ok(loaded),
             Err(errors) => errors,
@@ -104,11 +123,11 @@ impl Loaded {
         if version.check_grants(&plugin.grants).is_err() {
             return Err(because);
         }
-        let Ok((policies, no_image)) = attach(plugin, version, routes, registry) else { return Err(because) };
+        let Ok((policies, live)) = attach(plugin, version, routes, registry) else { return Err(because) };
         let reasons: Vec<_> = because.iter().map(|error| error.message.as_str()).collect();
         let kept_back =
             KeptBack { plugin: plugin.name.clone(), live: version.id(), because: reasons.join("; ") };
-        Ok(Loaded { version: version.clone(), no_image, policies, kept_back: Some(kept_back) })
+        Ok(Loaded { plugin: live, policies, kept_back: Some(kept_back) })
     }
 }
 
@@ -136,16 +155,21 @@ fn open(
     })
 }
 
-/// A version of a plugin with the settings of every attachment that uses it, and why one of them has no
-/// image.
+/// A version of a plugin with the settings of every attachment that uses it.
 fn attach(
     plugin: &limen_config::Plugin,
     version: &Arc<Plugin>,
     routes: &[limen_config::Route],
     registry: &Registry,
-) -> Result<(Seated, Option<String>), Vec<ConfigError>> {
+) -> Result<(Seated, LivePlugin), Vec<ConfigError>> {
     let mut policies: Seated = Vec::new();
-    let mut no_image = None;
+    let mut live = LivePlugin {
+        version: version.clone(),
+        no_image: None,
+        reset: None,
+        accounts: Vec::new(),
+        keeper: None,
+    };
     let mut errors = Vec::new();
     let checker = settings::Checker::new(version.schema(), &plugin.name).map_err(|what| {
         vec![ConfigError::new(plugin.place.clone(), format!("plugin `{}`: {what}", plugin.name))]
@@ -159,15 +183,17 @@ fn attach(
             errors.extend(wrong);
             continue;
         }
-        match registry.policy(version, plugin, attachment.settings.value()) {
+        let route = routes.get(seat.0).map_or("", |route| &*route.name);
+        match registry.policy(version, plugin, attachment.settings.value(), route) {
             Ok(policy) => {
+                live.note(&policy);
                 if let limen_wasm::Start::ConfigureInEach { because } = policy.start() {
                     tracing::warn!(
                         plugin = plugin.name,
-                        route = routes.get(seat.0).map(|route| &*route.name),
+                        route,
                         "no image of its configured memory, `configure` runs in each new isolate: {because}"
                     );
-                    no_image = Some(because.clone());
+                    live.no_image = Some(because.clone());
                 }
                 policies.push((seat, Box::new(policy)));
             }
@@ -190,7 +216,7 @@ fn attach(
             }
         }
     }
-    if errors.is_empty() { Ok((policies, no_image)) } else { Err(errors) }
+    if errors.is_empty() { Ok((policies, live)) } else { Err(errors) }
 }
 
 fn build_native(name: &str, attachment: &Attachment) -> Result<Box<dyn Policy>, ConfigError> {

@@ -73,7 +73,7 @@ impl log::Host for State {
 impl State {
     /// Whether there may be another.
     fn write_line(&mut self, level: Level, message: &str) -> bool {
-        let plugin = &*self.grounds.plugin;
+        let plugin = &**self.grounds.plugin();
         let route = &*self.exchange.route.name;
         let id = &self.exchange.id;
         match self.log.take(message.len()) {
@@ -85,6 +85,7 @@ impl State {
                 );
                 return false;
             }
+            Allowed::Yes if !self.grounds.keeper.may_log(message.len(), &self.grounds.limits) => return true,
             Allowed::Yes => {}
         }
         match level {

@@ -7,6 +7,7 @@
 mod cell;
 mod endpoints;
 mod listeners;
+mod policies;
 mod render;
 mod series;
 mod text;

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use super::cell::{DURATIONS, SIZES, Total};
 use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
-use super::{Metrics, endpoints, listeners, lock, upstreams};
+use super::{Metrics, endpoints, listeners, lock, policies, upstreams};
 use crate::observe::output;
 use crate::observe::trace::export;
 use crate::reload::Record;
@@ -25,6 +25,7 @@ pub fn render(metrics: &Metrics, snapshot: &Snapshot, reloads: &Record, format: 
     listeners::render(snapshot, &mut text);
     mirrors(snapshot, &mut text);
     upstreams::render(snapshot, &mut text);
+    policies::render(snapshot, &mut text);
     endpoints::render(snapshot, &mut text);
     logs_and_spans(&mut text);
     about(snapshot, reloads, &mut text);

@@ -1,0 +1,221 @@
+//! Who holds a plugin to what all its isolates together may use: how many there are at a time, how much
+//! of a worker's time they take, how often they may fail, how much they may write to the log.
+//!
+//! There is one for each version of a plugin. Whoever is refused here gets its `on_error` at once, and no
+//! isolate is made for it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use limen_config::PluginLimits;
+use limen_policy::{Failure, FailureKind};
+
+use crate::breaker::{Admitted, Breaker, Change};
+use crate::pool::worker;
+
+/// What a share is a share of.
+const WINDOW: Duration = Duration::from_secs(1);
+
+pub struct Keeper {
+    plugin: Arc<str>,
+    /// One per worker.
+    desks: Box<[Arc<Desk>]>,
+    log: Mutex<LogWindow>,
+    log_dropped: AtomicU64,
+}
+
+/// What one worker knows of a plugin's conduct: a lock that nobody else takes, but for a scrape.
+#[repr(align(128))]
+#[derive(Default)]
+struct Desk(Mutex<Conduct>);
+
+#[derive(Default)]
+struct Conduct {
+    in_use: usize,
+    breaker: Breaker,
+    /// When the second began that `used` was used in.
+    since: Option<Instant>,
+    used: Duration,
+    /// Whether this second's share is used up, and whether the last one's was.
+    over: bool,
+    was_over: bool,
+    /// When the log was last told that there is no isolate for it.
+    told_full: Option<Instant>,
+}
+
+/// How a plugin stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Isolates in use.
+    pub in_use: usize,
+    /// Workers whose breaker is not closed.
+    pub held_back: usize,
+    /// Lines of its log that were dropped.
+    pub log_dropped: u64,
+}
+
+/// The right of one exchange to have an isolate.
+pub(crate) struct Permit {
+    desk: Option<Arc<Desk>>,
+    as_probe: bool,
+}
+
+/// One second of the log.
+#[derive(Default)]
+struct LogWindow {
+    since: Option<Instant>,
+    lines: usize,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl Keeper {
+    pub(crate) fn new(plugin: &str, workers: usize) -> Self {
+        Keeper {
+            plugin: plugin.into(),
+            desks: (0..workers).map(|_| Arc::default()).collect(),
+            log: Mutex::default(),
+            log_dropped: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn plugin(&self) -> &Arc<str> {
+        &self.plugin
+    }
+
+    pub fn standing(&self) -> Standing {
+        let mut standing =
+            Standing { log_dropped: self.log_dropped.load(Ordering::Relaxed), ..Standing::default() };
+        for desk in &self.desks {
+            let conduct = desk.lock();
+            standing.in_use += conduct.in_use;
+            standing.held_back += usize::from(!conduct.breaker.is_closed());
+        }
+        standing
+    }
+
+    /// Lets an exchange have an isolate, or says why not.
+    pub(crate) fn admit(&self, limits: &PluginLimits) -> Result<Permit, Failure> {
+        // Who is no worker loads.
+        let Some(desk) = worker().and_then(|worker| self.desks.get(worker)) else {
+            return Ok(Permit { desk: None, as_probe: false });
+        };
+        let mut conduct = desk.lock();
+        if conduct.in_use >= limits.isolates.div_ceil(self.desks.len()) {
+            drop(conduct);
+            let reason = format!("this worker's part of `limits.isolates`, {}, is in use", limits.isolates);
+            let failure = Failure::new(FailureKind::NoIsolate, reason);
+            self.note_full(&failure);
+            return Err(failure);
+        }
+        let now = Instant::now();
+        if conduct.is_over(now, limits, &self.plugin) {
+            return Err(held_back("it has used up its `limits.share` of this worker's time"));
+        }
+        let Some(admitted) = conduct.breaker.admit(now) else {
+            return Err(held_back("it failed too often: its breaker is open"));
+        };
+        conduct.in_use += 1;
+        drop(conduct);
+        Ok(Permit { desk: Some(desk.clone()), as_probe: admitted == Admitted::AsProbe })
+    }
+
+    /// There was no isolate: said once a second at most.
+    pub(crate) fn note_full(&self, failure: &Failure) {
+        let Some(desk) = worker().and_then(|worker| self.desks.get(worker)) else { return };
+        let (mut conduct, now) = (desk.lock(), Instant::now());
+        if conduct.told_full.is_none_or(|at| now.duration_since(at) >= WINDOW) {
+            conduct.told_full = Some(now);
+            drop(conduct);
+            let plugin = &*self.plugin;
+            tracing::warn!(plugin, "not asked: {failure}");
+        }
+    }
+
+    /// A call has ended, badly or not, after so much computing.
+    pub(crate) fn record(&self, permit: &Permit, bad: bool, used: Duration, limits: &PluginLimits) {
+        let Some(desk) = &permit.desk else { return };
+        let mut conduct = desk.lock();
+        conduct.used += used;
+        let change = match bad || permit.as_probe || conduct.breaker.is_closed() {
+            true => conduct.breaker.record(bad, permit.as_probe, Instant::now(), &limits.breaker),
+            false => None,
+        };
+        drop(conduct);
+        let (plugin, worker) = (&*self.plugin, worker());
+        match change {
+            None => {}
+            Some(Change::Opened { bad, of, pause }) => tracing::warn!(
+                plugin,
+                worker,
+                "held back for {pause:?}: {bad} of its last {of} calls trapped or hit a limit"
+            ),
+            Some(Change::Closed) => tracing::info!(plugin, worker, "asked again: it works"),
+        }
+    }
+
+    /// Whether the plugin may write another line of so many bytes; if not, it is counted.
+    pub(crate) fn may_log(&self, bytes: usize, limits: &PluginLimits) -> bool {
+        let now = Instant::now();
+        let mut window = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.since.is_none_or(|since| now.duration_since(since) >= WINDOW) {
+            let dropped = window.dropped;
+            *window = LogWindow { since: Some(now), ..LogWindow::default() };
+            if dropped > 0 {
+                let plugin = &*self.plugin;
+                tracing::warn!(target: "policy", plugin, "{dropped} lines beyond `limits.log_lines` or `limits.log_bytes` were dropped");
+            }
+        }
+        let fits =
+            window.lines < limits.log_lines && window.bytes.saturating_add(bytes) as u64 <= limits.log_bytes;
+        if fits {
+            window.lines += 1;
+            window.bytes += bytes;
+        } else {
+            window.dropped += 1;
+            self.log_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        fits
+    }
+}
+
+fn held_back(reason: &str) -> Failure {
+    Failure::new(FailureKind::HeldBack, reason)
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, Conduct> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Conduct {
+    /// Whether the plugin has had its share of this second.
+    fn is_over(&mut self, now: Instant, limits: &PluginLimits, plugin: &str) -> bool {
+        if self.since.is_none_or(|since| now.duration_since(since) >= WINDOW) {
+            (self.since, self.used) = (Some(now), Duration::ZERO);
+            (self.was_over, self.over) = (self.over, false);
+        }
+        if limits.share >= 100 || self.used * 100 < WINDOW * u32::try_from(limits.share).unwrap_or(100) {
+            return false;
+        }
+        if !self.over && !self.was_over {
+            let share = limits.share;
+            tracing::warn!(plugin, "held back: it has used {share} % of a worker's time, its `limits.share`");
+        }
+        self.over = true;
+        true
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let Some(desk) = &self.desk else { return };
+        let mut conduct = desk.lock();
+        conduct.in_use = conduct.in_use.saturating_sub(1);
+        if self.as_probe {
+            conduct.breaker.probe_lost(Instant::now());
+        }
+    }
+}

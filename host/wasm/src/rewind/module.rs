@@ -1,0 +1,382 @@
+//! The core modules of a component: whether anything of theirs can change that can't be put back, and
+//! the second entrances of the one that has the hooks.
+
+use std::collections::HashMap;
+
+use wasm_encoder::{Encode, ExportKind, Function, Instruction};
+use wasmparser::{
+    CompositeInnerType, ConstExpr, DataKind, ExternalKind, FuncType, FunctionBody, GlobalType, MemoryType,
+    Operator, Parser, Payload, TypeRef, ValType,
+};
+
+use super::memory::StartPages;
+
+/// The export that shows the memory.
+pub(super) const MEMORY: &str = "limen:memory";
+
+/// One core module, read.
+#[derive(Default)]
+pub(super) struct Module<'a> {
+    /// All sections in their order: their numbers and what is in them.
+    sections: Vec<(u8, &'a [u8])>,
+    types: Vec<Option<FuncType>>,
+    /// The types of the functions, imported ones first.
+    functions: Vec<u32>,
+    imported_globals: u32,
+    globals: Vec<(GlobalType, ConstExpr<'a>)>,
+    memories: Vec<MemoryType>,
+    imports_memory: bool,
+    exports: HashMap<&'a str, u32>,
+    data: Vec<(usize, &'a [u8])>,
+}
+
+impl<'a> Module<'a> {
+    /// Reads one; the error says what of it can't be put back.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
+        let mut module = Module::default();
+        for payload in Parser::new(0).parse_all(bytes) {
+            let payload = payload.map_err(|error| error.to_string())?;
+            if let Some((number, range)) = payload.as_section() {
+                module.sections.push((number, bytes.get(range).unwrap_or_default()));
+            }
+            module.note(payload).map_err(|error| error.to_string())??;
+        }
+        Ok(module)
+    }
+
+    fn note(&mut self, payload: Payload<'a>) -> wasmparser::Result<Result<(), String>> {
+        match payload {
+            Payload::TypeSection(reader) => {
+                for group in reader {
+                    for sub in group?.types() {
+                        self.types.push(match &sub.composite_type.inner {
+                            CompositeInnerType::Func(function) => Some(function.clone()),
+                            _ => None,
+                        });
+                    }
+                }
+            }
+            Payload::ImportSection(reader) => {
+                for import in reader.into_imports() {
+                    match import?.ty {
+                        TypeRef::Func(index) => self.functions.push(index),
+                        TypeRef::Global(_) => self.imported_globals += 1,
+                        TypeRef::Memory(_) => self.imports_memory = true,
+                        TypeRef::Table(_) => {}
+                        _ => return Ok(Err("a core module imports what is not known here".to_owned())),
+                    }
+                }
+            }
+            Payload::FunctionSection(reader) => {
+                for index in reader {
+                    self.functions.push(index?);
+                }
+            }
+            Payload::GlobalSection(reader) => {
+                for global in reader {
+                    let global = global?;
+                    self.globals.push((global.ty, global.init_expr));
+                }
+            }
+            Payload::MemorySection(reader) => {
+                for memory in reader {
+                    self.memories.push(memory?);
+                }
+            }
+            Payload::ExportSection(reader) => {
+                for export in reader {
+                    let export = export?;
+                    if export.kind == ExternalKind::Func {
+                        self.exports.insert(export.name, export.index);
+                    }
+                }
+            }
+            Payload::StartSection { .. } => return Ok(Err("a core module has a start function".to_owned())),
+            Payload::DataSection(reader) => {
+                for segment in reader {
+                    let segment = segment?;
+                    let DataKind::Active { offset_expr, .. } = segment.kind else { continue };
+                    let Some(Instruction::I32Const(at)) = constant(&offset_expr)? else {
+                        return Ok(Err("a data segment is where only a new instance knows".to_owned()));
+                    };
+                    self.data.push((at.cast_unsigned() as usize, segment.data));
+                }
+            }
+            Payload::CodeSectionEntry(body) => return changes_what_stays(&body),
+            _ => {}
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whether it has globals that change.
+    pub(super) fn has_mutable_globals(&self) -> bool {
+        self.globals.iter().any(|(global, _)| global.mutable)
+    }
+
+    pub(super) fn defines_memory(&self) -> bool {
+        !self.memories.is_empty()
+    }
+
+    /// What its memory holds in a new instance.
+    pub(super) fn start_pages(&self) -> Result<StartPages, String> {
+        let memory = match *self.memories {
+            [memory] if !self.imports_memory && !memory.memory64 && !memory.shared && memory.initial > 0 => {
+                memory
+            }
+            _ => return Err("it has not one plain memory".to_owned()),
+        };
+        if memory.page_size_log2.is_some_and(|log2| log2 != 16) {
+            return Err("its memory has pages of another size".to_owned());
+        }
+        let bytes = usize::try_from(memory.initial).unwrap_or(usize::MAX).saturating_mul(64 << 10);
+        // Read from a component that has been instantiated, so it is within limits.
+        let mut pages = StartPages::blank(bytes);
+        match self.data.iter().all(|(at, data)| pages.put(*at, data)) {
+            true => Ok(pages),
+            false => Err("a data segment lies beyond the memory".to_owned()),
+        }
+    }
+
+    /// The module with a second entrance for each of these exports, under the name that `first` makes, and
+    /// with one that shows the memory.
+    pub(super) fn with_entrances(
+        &self,
+        exports: &[&str],
+        first: impl Fn(&str) -> String,
+    ) -> Result<Vec<u8>, String> {
+        let broken = || "a hook is not where it should be".to_owned();
+        let resets = self.resets()?;
+        let mut added =
+            Added { types: count(&self.types), functions: count(&self.functions), ..Added::default() };
+        for export in exports {
+            let original = *self.exports.get(export).ok_or_else(broken)?;
+            let ty = *self.functions.get(original as usize).ok_or_else(broken)?;
+            let parameters =
+                self.types.get(ty as usize).and_then(Option::as_ref).ok_or_else(broken)?.params();
+            let mut body = Function::new([]);
+            resets.iter().for_each(|instruction| {
+                body.instruction(instruction);
+            });
+            for local in 0..count(parameters) {
+                body.instruction(&Instruction::LocalGet(local));
+            }
+            body.instruction(&Instruction::Call(original));
+            body.instruction(&Instruction::End);
+            added.function(&first(export), ty, &body);
+        }
+        added.show_memory();
+        Ok(added.to(&self.sections))
+    }
+
+    /// Sets every global that changes to what it is in a new instance.
+    fn resets(&self) -> Result<Vec<Instruction<'static>>, String> {
+        let mut resets = Vec::new();
+        for (index, (global, start)) in (self.imported_globals..).zip(&self.globals) {
+            if !global.mutable {
+                continue;
+            }
+            let number =
+                matches!(global.content_type, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64);
+            match constant(start) {
+                Ok(Some(value)) if number => resets.extend([value, Instruction::GlobalSet(index)]),
+                _ => return Err("a global starts with what only a new instance knows".to_owned()),
+            }
+        }
+        Ok(resets)
+    }
+}
+
+/// What is added to a module, by section.
+#[derive(Default)]
+struct Added {
+    /// How many there are already, of types and of functions.
+    types: u32,
+    functions: u32,
+    type_section: Vec<u8>,
+    function_section: Vec<u8>,
+    export_section: Vec<u8>,
+    code_section: Vec<u8>,
+    bodies: u32,
+}
+
+impl Added {
+    fn function(&mut self, name: &str, ty: u32, body: &Function) {
+        ty.encode(&mut self.function_section);
+        name.encode(&mut self.export_section);
+        ExportKind::Func.encode(&mut self.export_section);
+        (self.functions + self.bodies).encode(&mut self.export_section);
+        body.encode(&mut self.code_section);
+        self.bodies += 1;
+    }
+
+    /// A function that shows where the memory is: its first eight bytes, as a `list<u8>`. The address and
+    /// length of the list it puts right there, where who reads it puts back what was there.
+    fn show_memory(&mut self) {
+        // func () -> i32
+        self.type_section.extend([0x60, 0, 1, 0x7f]);
+        let slot = |offset| wasm_encoder::MemArg { offset, align: 2, memory_index: 0 };
+        let mut body = Function::new([]);
+        body.instruction(&Instruction::I32Const(0));
+        body.instruction(&Instruction::I32Const(0));
+        body.instruction(&Instruction::I32Store(slot(0)));
+        body.instruction(&Instruction::I32Const(0));
+        body.instruction(&Instruction::I32Const(8));
+        body.instruction(&Instruction::I32Store(slot(4)));
+        body.instruction(&Instruction::I32Const(0));
+        body.instruction(&Instruction::End);
+        let ty = self.types;
+        self.function(MEMORY, ty, &body);
+    }
+
+    fn to(&self, sections: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut module = wasm_encoder::Module::HEADER.to_vec();
+        for &(number, data) in sections {
+            let added: Option<(u32, &[u8])> = match number {
+                1 => Some((1, &self.type_section)),
+                3 => Some((self.bodies, &self.function_section)),
+                7 => Some((self.bodies, &self.export_section)),
+                10 => Some((self.bodies, &self.code_section)),
+                _ => None,
+            };
+            let longer = added.and_then(|(items, more)| longer(data, items, more));
+            module.push(number);
+            longer.as_deref().unwrap_or(data).encode(&mut module);
+        }
+        module
+    }
+}
+
+/// A section that begins with the number of its items, with more of them.
+fn longer(section: &[u8], items: u32, more: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = wasmparser::BinaryReader::new(section, 0);
+    let before = reader.read_var_u32().ok()?;
+    let mut longer = Vec::with_capacity(section.len() + more.len() + 5);
+    (before + items).encode(&mut longer);
+    longer.extend_from_slice(section.get(reader.original_position()..)?);
+    longer.extend_from_slice(more);
+    Some(longer)
+}
+
+/// Refuses instructions whose effect is neither in memory nor in a global.
+fn changes_what_stays(body: &FunctionBody<'_>) -> wasmparser::Result<Result<(), String>> {
+    let mut operators = body.get_operators_reader()?;
+    while !operators.eof() {
+        let what = match operators.read()? {
+            Operator::TableSet { .. }
+            | Operator::TableGrow { .. }
+            | Operator::TableInit { .. }
+            | Operator::TableCopy { .. }
+            | Operator::TableFill { .. } => "changes a table",
+            Operator::ElemDrop { .. } | Operator::DataDrop { .. } => "drops a segment",
+            _ => continue,
+        };
+        return Ok(Err(format!("it {what}")));
+    }
+    Ok(Ok(()))
+}
+
+/// A constant expression that is a number.
+fn constant(expression: &ConstExpr<'_>) -> wasmparser::Result<Option<Instruction<'static>>> {
+    let mut operators = expression.get_operators_reader();
+    let value = match operators.read()? {
+        Operator::I32Const { value } => Instruction::I32Const(value),
+        Operator::I64Const { value } => Instruction::I64Const(value),
+        Operator::F32Const { value } => Instruction::F32Const(wasm_encoder::Ieee32::new(value.bits())),
+        Operator::F64Const { value } => Instruction::F64Const(wasm_encoder::Ieee64::new(value.bits())),
+        _ => return Ok(None),
+    };
+    Ok(matches!(operators.read()?, Operator::End).then_some(value))
+}
+
+fn count<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_encoder::{
+        CodeSection, ConstExpr as Constant, ExportSection, FunctionSection, GlobalSection, GlobalType,
+        MemorySection, MemoryType, RefType, TableSection, TableType, TypeSection, ValType as Type,
+    };
+
+    /// A module with a memory, a table, a global that starts as 7, and a `hook` with this body.
+    fn module(hook: &[Instruction<'_>]) -> Vec<u8> {
+        let mut types = TypeSection::new();
+        types.ty().function([], [Type::I32]);
+        let mut functions = FunctionSection::new();
+        functions.function(0);
+        let mut tables = TableSection::new();
+        tables.table(TableType {
+            element_type: RefType::FUNCREF,
+            table64: false,
+            minimum: 1,
+            maximum: None,
+            shared: false,
+        });
+        let mut memories = MemorySection::new();
+        let memory =
+            MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None };
+        memories.memory(memory);
+        let mut globals = GlobalSection::new();
+        let global = GlobalType { val_type: Type::I32, mutable: true, shared: false };
+        globals.global(global, &Constant::i32_const(7));
+        let mut exports = ExportSection::new();
+        exports.export("hook", ExportKind::Func, 0);
+        let mut body = Function::new([]);
+        hook.iter().chain([&Instruction::End]).for_each(|instruction| {
+            body.instruction(instruction);
+        });
+        let mut code = CodeSection::new();
+        code.function(&body);
+        let mut module = wasm_encoder::Module::new();
+        module.section(&types).section(&functions).section(&tables).section(&memories);
+        module.section(&globals).section(&exports).section(&code);
+        module.finish()
+    }
+
+    /// Adds one to the global and answers it.
+    const COUNTS: [Instruction<'_>; 5] = [
+        Instruction::GlobalGet(0),
+        Instruction::I32Const(1),
+        Instruction::I32Add,
+        Instruction::GlobalSet(0),
+        Instruction::GlobalGet(0),
+    ];
+
+    #[test]
+    fn the_second_entrance_finds_globals_as_they_were_at_the_start() {
+        let bytes = module(&COUNTS);
+        let bytes = Module::read(&bytes).unwrap().with_entrances(&["hook"], |hook| format!("first-{hook}"));
+        let engine = wasmtime::Engine::default();
+        let module = wasmtime::Module::new(&engine, bytes.unwrap()).unwrap();
+        let mut store = wasmtime::Store::new(&engine, ());
+        let instance = wasmtime::Instance::new(&mut store, &module, &[]).unwrap();
+        let mut ask = |name| {
+            let hook = instance.get_typed_func::<(), i32>(&mut store, name).unwrap();
+            hook.call(&mut store, ()).unwrap()
+        };
+        assert_eq!(["hook", "hook", "first-hook", "hook", "first-hook"].map(&mut ask), [8, 9, 8, 9, 8]);
+    }
+
+    #[test]
+    fn what_can_not_be_put_back_is_refused() {
+        let refused = |hook: &[Instruction<'_>]| Module::read(&module(hook)).err();
+        assert_eq!(refused(&COUNTS), None);
+        let table = [
+            Instruction::I32Const(0),
+            Instruction::RefNull(wasm_encoder::HeapType::FUNC),
+            Instruction::TableSet(0),
+            Instruction::I32Const(0),
+        ];
+        assert_eq!(refused(&table).unwrap(), "it changes a table");
+        let grow = [
+            Instruction::RefNull(wasm_encoder::HeapType::FUNC),
+            Instruction::I32Const(1),
+            Instruction::TableGrow(0),
+        ];
+        assert_eq!(refused(&grow).unwrap(), "it changes a table");
+        assert_eq!(refused(&[Instruction::ElemDrop(0)]).unwrap(), "it drops a segment");
+        assert_eq!(refused(&[Instruction::DataDrop(0)]).unwrap(), "it drops a segment");
+    }
+}
