@@ -20,6 +20,16 @@ pub const MAX_EDITS: usize = 256;
 /// The longest body of a reply, in bytes.
 pub const MAX_REPLY: usize = 1 << 20;
 
+/// What a response head says of its body beside its framing and encoding: it goes with that body.
+pub const SPEAKS_OF_THE_BODY: [HeaderName; 6] = [
+    header::ETAG,
+    header::ACCEPT_RANGES,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
+
 /// Why an edit was not taken; nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EditError {
@@ -262,20 +272,8 @@ impl Exchange {
     /// Replaces a buffered body and what the head says of it. `limit` is the policy's `limits.body`.
     pub fn replace_body(&mut self, side: Side, body: Bytes, limit: u64) -> Result<(), EditError> {
         let (wanted, spoke_of_it): (Phase, &[HeaderName]) = match side {
-            Side::Request => (Phase::RequestBody, &[header::TRANSFER_ENCODING, header::CONTENT_ENCODING]),
-            Side::Response => (
-                Phase::ResponseBody,
-                &[
-                    header::TRANSFER_ENCODING,
-                    header::CONTENT_ENCODING,
-                    header::ETAG,
-                    header::ACCEPT_RANGES,
-                    HeaderName::from_static("content-md5"),
-                    HeaderName::from_static("digest"),
-                    HeaderName::from_static("content-digest"),
-                    HeaderName::from_static("repr-digest"),
-                ],
-            ),
+            Side::Request => (Phase::RequestBody, &[]),
+            Side::Response => (Phase::ResponseBody, &SPEAKS_OF_THE_BODY),
         };
         if self.phase != wanted {
             return Err(EditError::TooLate);
@@ -284,7 +282,7 @@ impl Exchange {
         if body.len() as u64 > limit {
             return Err(EditError::TooLarge);
         }
-        for name in spoke_of_it {
+        for name in [&header::TRANSFER_ENCODING, &header::CONTENT_ENCODING].into_iter().chain(spoke_of_it) {
             self.remember_header(side, name);
             self.headers_mut(side).remove(name);
         }

@@ -17,7 +17,7 @@ mod policy;
 mod subject;
 
 pub use bag::Bag;
-pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE, may_trail};
+pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE, SPEAKS_OF_THE_BODY, may_trail};
 pub use exchange::{
     Client, ClientCertificate, Exchange, Parameter, Parameters, Refusal, Reply, RequestId, RouteFacts, Side,
     TargetMemory, TlsFacts, cookie,

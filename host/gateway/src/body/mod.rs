@@ -5,6 +5,7 @@ mod response;
 
 mod copied;
 mod filtered;
+mod passing;
 
 use std::fmt;
 use std::pin::Pin;

@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::copied::{self, Copied, Tap};
-use super::{CollectError, Filtered, Idle, Refused, collect, settle_trailers};
+use super::passing::{Passing, collect_within};
+use super::{CollectError, Filtered, Idle, Refused, settle_trailers};
 use crate::refusal::Fault;
 use crate::upstream::Reader;
 
@@ -32,16 +33,6 @@ pub enum RequestBody {
     Copied(Copied),
     /// What policies see of it on its way.
     Filtered(Box<Passing>),
-}
-
-/// A body that goes through policies.
-pub struct Passing {
-    body: Filtered<RequestBody>,
-    /// How far the body has come that it is made of.
-    upload: Option<Rc<Upload>>,
-    /// For all of it, where a policy waits for it.
-    whole: Duration,
-    tap: Option<Tap>,
 }
 
 /// A request's body on its way. Where it is not read to its end, because somebody answered without,
@@ -129,7 +120,7 @@ impl RequestBody {
             RequestBody::Stream(arriving) => Some(arriving.upload.clone()),
             RequestBody::Replayed(reader) => Some(reader.upload()),
             RequestBody::Copied(copied) => Some(copied.upload()),
-            RequestBody::Filtered(passing) => passing.upload.clone(),
+            RequestBody::Filtered(passing) => passing.upload(),
             RequestBody::Empty | RequestBody::Full(_) => None,
         }
     }
@@ -139,20 +130,19 @@ impl RequestBody {
         let upload = self.upload();
         let whole = match self {
             RequestBody::Stream(arriving) => arriving.bounds.whole,
-            RequestBody::Filtered(passing) => passing.whole,
+            RequestBody::Filtered(passing) => passing.whole(),
             _ => Bounds::NONE.whole,
         };
         let body = through(std::mem::replace(self, RequestBody::Empty));
-        *self = RequestBody::Filtered(Box::new(Passing { body, upload, whole, tap: None }));
+        *self = RequestBody::Filtered(Box::new(Passing::new(body, upload, whole)));
     }
 
     /// Waits for the first that goes on of a body that is known to be empty.
     pub async fn begin(&mut self) {
-        if let RequestBody::Filtered(passing) = self {
-            passing.body.begin().await;
-            if passing.body.has_ended() {
-                *self = RequestBody::Empty;
-            }
+        if let RequestBody::Filtered(passing) = self
+            && passing.begin().await
+        {
+            *self = RequestBody::Empty;
         }
     }
 
@@ -174,10 +164,7 @@ impl RequestBody {
                 let whole = arriving.bounds.whole;
                 collect_within(&mut arriving, Some(&upload), whole, limit).await
             }
-            RequestBody::Filtered(mut passing) => {
-                let Passing { body, upload, whole, .. } = &mut *passing;
-                Box::pin(collect_within(body, upload.as_deref(), *whole, limit)).await
-            }
+            RequestBody::Filtered(mut passing) => Box::pin(passing.collect(limit)).await,
         }
     }
 
@@ -191,12 +178,7 @@ impl RequestBody {
                 arriving.tap = Some(tap);
                 RequestBody::Copied(copied)
             }
-            RequestBody::Filtered(passing) => {
-                let upload = passing.upload.clone().unwrap_or_else(Upload::new);
-                let (tap, copied) = copied::pair(bound, upload, SizeHint::default());
-                passing.tap = Some(tap);
-                RequestBody::Copied(copied)
-            }
+            RequestBody::Filtered(passing) => RequestBody::Copied(passing.copy(bound)),
             RequestBody::Empty | RequestBody::Replayed(_) | RequestBody::Copied(_) => RequestBody::Empty,
         }
     }
@@ -206,33 +188,9 @@ impl RequestBody {
     }
 }
 
-/// Reads all of a body that watches its own idle time.
-async fn collect_within<B>(
-    body: &mut B,
-    upload: Option<&Upload>,
-    whole: Duration,
-    limit: u64,
-) -> Result<Bytes, CollectError>
-where
-    B: Body<Data = Bytes, Error = UploadError> + Unpin,
-{
-    let mut bytes = BytesMut::new();
-    let mut idle = Idle::new(Bounds::NONE.idle);
-    let collected = collect(body, &mut bytes, &mut idle, limit);
-    match tokio::time::timeout(whole, collected).await {
-        Ok(Ok(())) => Ok(bytes.freeze()),
-        Ok(Err(error)) => Err(match upload.and_then(Upload::failed) {
-            Some(UploadFailure::TooLong(_)) => CollectError::TooLong,
-            Some(UploadFailure::TooSlow(_)) => CollectError::TooSlow,
-            _ => error,
-        }),
-        Err(_) => Err(CollectError::TooSlow),
-    }
-}
-
 impl Bounds {
     /// Until a route has been found.
-    const NONE: Bounds = Bounds {
+    pub const NONE: Bounds = Bounds {
         length: u64::MAX,
         idle: Duration::from_secs(24 * 3600),
         whole: Duration::from_secs(24 * 3600),
@@ -339,7 +297,7 @@ impl Body for RequestBody {
             RequestBody::Stream(arriving) => arriving.is_end_stream(),
             RequestBody::Replayed(reader) => reader.is_end_stream(),
             RequestBody::Copied(copied) => copied.is_end_stream(),
-            RequestBody::Filtered(passing) => passing.body.is_end_stream(),
+            RequestBody::Filtered(passing) => passing.is_end_stream(),
         }
     }
 
@@ -352,17 +310,6 @@ impl Body for RequestBody {
             RequestBody::Copied(copied) => copied.size_hint(),
             RequestBody::Filtered(_) => SizeHint::default(),
         }
-    }
-}
-
-impl Passing {
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let Some(tap) = &self.tap {
-            let is_end = frame.is_none() || self.body.is_end_stream();
-            tap.went_by(&frame, is_end);
-        }
-        Poll::Ready(frame)
     }
 }
 

@@ -19,9 +19,9 @@ mod tries;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::{self, HeaderName};
+use http::header;
 use http::{Method, StatusCode};
-use limen_policy::{Exchange, Failure, FailureKind, Phase, Phases, Side, Verdict};
+use limen_policy::{Exchange, Failure, FailureKind, Phase, Phases, SPEAKS_OF_THE_BODY, Side, Verdict};
 
 use crate::body::{CollectError, RequestBody, ResponseBody};
 use crate::head;
@@ -207,8 +207,11 @@ impl Pipeline {
             self.policies.failed(number, case, failure);
             return;
         }
+        // It may become another one.
+        let headers = case.exchange.response.headers_mut();
+        headers.remove(header::CONTENT_LENGTH);
         for name in SPEAKS_OF_THE_BODY {
-            case.exchange.response.headers_mut().remove(name);
+            headers.remove(name);
         }
         // Both sides of gRPC stream, and a client may wait for the head before it goes on.
         let waits =
@@ -230,17 +233,6 @@ impl Pipeline {
         }
     }
 }
-
-/// What a response head says of a body that may become another one.
-const SPEAKS_OF_THE_BODY: [HeaderName; 7] = [
-    header::CONTENT_LENGTH,
-    header::ETAG,
-    header::ACCEPT_RANGES,
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-];
 
 fn streams(body: &RequestBody) -> bool {
     matches!(body, RequestBody::Stream(_) | RequestBody::Filtered(_))
