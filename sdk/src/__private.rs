@@ -1,5 +1,6 @@
 //! What the macros' output calls. Not for authors, and free to change.
 
+pub use crate::metrics::Metric;
 pub use crate::policy::{About, Phase};
 pub use crate::{
     Attempt, Chunk, ChunkFlow, Flow, Policy, Request, RequestBody, Response, ResponseBody, Result, Trailers,
@@ -26,6 +27,7 @@ pub fn describe<P: Policy>() -> String {
         "version": P::ABOUT.version,
         "description": P::ABOUT.description,
         "configSchema": schema,
+        "metrics": P::METRICS.iter().map(Metric::declaration).collect::<Vec<_>>(),
     })
     .to_string()
 }

@@ -43,12 +43,21 @@ mod response;
 mod trailers;
 
 pub mod bag;
+pub mod cache;
 pub mod client;
 pub mod client_certificate;
+pub mod clock;
 pub mod config;
+pub mod consumer;
 pub mod counters;
+pub mod crypto;
+pub mod jwt;
 pub mod log;
+pub mod metrics;
+pub mod random;
 pub mod route;
+pub mod secrets;
+pub mod timing;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;

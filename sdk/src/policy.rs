@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+use crate::metrics::Metric;
 use crate::{
     Attempt, Chunk, ChunkFlow, Flow, Request, RequestBody, Response, ResponseBody, Result, Trailers,
 };
@@ -18,6 +19,9 @@ pub trait Policy: Sized + 'static {
 
     /// Name, version and description of the policy's crate.
     const ABOUT: About;
+
+    /// The metrics that it declares.
+    const METRICS: &'static [Metric] = &[];
 
     /// See [`macro@crate::policy`], as for all of these.
     fn configure(config: Self::Config) -> Result<Self>;

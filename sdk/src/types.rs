@@ -56,7 +56,7 @@ pub enum EditError {
 impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            EditError::Invalid => "not valid in HTTP",
+            EditError::Invalid => "not valid",
             EditError::Forbidden => "owned by the gateway, a policy cannot change it",
             EditError::TooLarge => "too large, or too many edits in one hook",
             EditError::TooLate => "too late, it has already left",

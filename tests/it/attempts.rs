@@ -1,6 +1,6 @@
 //! Policies that see each attempt at an upstream: with its head as it goes there, and for it alone.
 
-use crate::common::{assert_problem, config, guest_plugin, route};
+use crate::common::{assert_problem, body_plugin, config, guest_plugin, route};
 use limen_tests::raw::{RawOrigin, Reply};
 use limen_tests::{Act, Client, Gateway, Origin, Scripted};
 
@@ -9,7 +9,7 @@ fn to(upstream: &str, keys: &str, policies: &str) -> String {
         "{}\n{}\n[upstream.other]\nendpoints = [{upstream:?}]\n{keys}\n[[route]]\npath = \"/api/**\"\n\
          upstream = \"other\"\npolicies = [{policies}]\nrewrite = {{ prefix = \"/\" }}\n",
         guest_plugin("signs"),
-        guest_plugin("bodies"),
+        body_plugin("bodies"),
     )
 }
 

@@ -1,6 +1,6 @@
 //! Bodies: streamed in little memory, buffered only for a policy that asks, whole or not at all.
 
-use crate::common::{PATIENT, assert_problem, config, guest_plugin, guest_plugin_with, route};
+use crate::common::{BODIES, PATIENT, assert_problem, config, guest_plugin, guest_plugin_with, route};
 use http::Method;
 use limen_tests::client::causes;
 use limen_tests::{Client, Gateway, Origin, body, wire};
@@ -16,7 +16,7 @@ const LIMIT: u64 = 10_000;
 async fn start(origin: &Origin) -> Gateway {
     let attached =
         |settings: &str, more: &str| format!("{{ use = \"bodies\", with = {{ {settings} }}{more} }}");
-    let limits = format!("limits = {{ cpu = \"2s\", wall = \"10s\", body = {LIMIT} }}");
+    let limits = format!("limits = {{ cpu = \"2s\", wall = \"10s\", body = {LIMIT} }}\n{BODIES}");
     let (upper, append) = ("response = \"upper\"", "response = { append = \"!\" }");
     let rest = [
         guest_plugin_with("bodies", &limits),
@@ -319,7 +319,7 @@ async fn an_answer_that_breaks_off_is_not_passed_on_as_whole() {
         upstream = "breaking"
         policies = [{{ use = "bodies", with = {{ response = "keep" }}, on_error = "skip" }}]
         "#,
-        plugin = guest_plugin("bodies"),
+        plugin = guest_plugin_with("bodies", &format!("{PATIENT}\n{BODIES}")),
     );
     let gateway = Gateway::start(config(&origin, &rest)).await;
     for client in [Client::http1(), Client::http2()] {

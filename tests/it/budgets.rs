@@ -1,6 +1,6 @@
 //! What all isolates of a plugin together may use, and what is told of it.
 
-use crate::common::{assert_problem, config_of_one_worker, guest_plugin_with, route};
+use crate::common::{BODIES, assert_problem, config_of_one_worker, guest_plugin_with, route};
 use limen_tests::{Client, Gateway, Origin, eventually};
 use std::time::{Duration, Instant};
 
@@ -69,7 +69,8 @@ async fn a_plugin_that_keeps_failing_is_held_back_and_asked_again_later() {
 async fn what_it_says_itself_does_not_open_the_breaker() {
     let breaker = r#"limits = { cpu = "2s", wall = "10s", breaker = { calls = 2 } }"#;
     let fails = r#"{ use = "fails", with = { phase = "request" } }"#;
-    let (_origin, gateway) = start(&[guest_plugin_with("fails", breaker), route("/**", fails)]).await;
+    let (_origin, gateway) =
+        start(&[guest_plugin_with("fails", &format!("{breaker}\n{BODIES}")), route("/**", fails)]).await;
     for _ in 0..10 {
         assert_problem(&Client::http1().get(gateway.url("/")).send().await, 500);
     }

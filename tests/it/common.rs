@@ -44,8 +44,16 @@ pub fn guest_plugin_with(name: &str, keys: &str) -> String {
     plugin(name, guest(name), keys)
 }
 
+/// The same, for one that reads bodies.
+pub fn body_plugin(name: &str) -> String {
+    plugin(name, guest(name), &format!("{PATIENT}\n{BODIES}"))
+}
+
 /// Limits that only a policy without end meets.
 pub const PATIENT: &str = r#"limits = { cpu = "2s", wall = "10s" }"#;
+
+/// Grants of a policy that wants bodies.
+pub const BODIES: &str = "grants = { request_body = true, response_body = true }";
 
 /// A route to `origin`, with these items of `policies`.
 pub fn route(path: &str, policies: &str) -> String {

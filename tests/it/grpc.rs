@@ -1,6 +1,6 @@
 //! gRPC end to end: a server and a client of tonic's, the gateway between them.
 
-use crate::common::{config, config_of_one_worker, guest_plugin};
+use crate::common::{body_plugin, config, config_of_one_worker, guest_plugin};
 use limen_tests::{Gateway, Origin, within};
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -181,7 +181,7 @@ async fn policies_see_the_trailers_of_a_call() {
     let rest = format!(
         "{}\n{}\n{}policies = [\"trailers\", {passing}]\n",
         guest_plugin("trailers"),
-        guest_plugin("streams"),
+        body_plugin("streams"),
         route_to(server)
     );
     let gateway = Gateway::start(config(&origin, &rest)).await;

@@ -35,6 +35,7 @@ mod listener;
 mod names;
 
 mod budgets;
+mod capabilities;
 mod isolates;
 mod loading;
 mod naughty;

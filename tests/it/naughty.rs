@@ -1,7 +1,8 @@
 //! Policies that misbehave: what the client gets, what the log says, and that it costs nobody else anything.
 
 use crate::common::{
-    PATIENT, assert_problem, config, config_of_one_worker, guest_plugin, guest_plugin_with, plugin, route,
+    BODIES, PATIENT, assert_problem, config, config_of_one_worker, guest_plugin, guest_plugin_with, plugin,
+    route,
 };
 use limen_tests::client::Request;
 use limen_tests::{Answer, Client, Gateway, Origin, guest};
@@ -28,7 +29,7 @@ impl Naughty {
         };
         let rest = [
             "[log]\naccess = true".to_owned(),
-            guest_plugin_with(guest, keys),
+            guest_plugin_with(guest, &format!("{keys}\n{BODIES}")),
             route("/refuse/**", &attached("")),
             route("/skip/**", &attached(r#"on_error = "skip""#)),
             route("/says/**", &attached("on_error = { status = 429 }")),

@@ -14,8 +14,9 @@ async fn start(origin: &Origin, certs: &Certs) -> Gateway {
          tls = {{ certificates = [{{ cert = {:?}, key = {:?} }}] }}\n",
         pair.cert, pair.key
     );
-    let plugins = ["api-key", "region", "redact-json"]
-        .map(|name| plugin(name, limen_tests::plugin(name), PATIENT))
+    let redacts = format!("{PATIENT}\ngrants = {{ response_body = true }}");
+    let plugins = [("api-key", PATIENT), ("region", PATIENT), ("redact-json", &redacts)]
+        .map(|(name, keys)| plugin(name, limen_tests::plugin(name), keys))
         .join("\n");
     let routes = [
         route(

@@ -1,6 +1,6 @@
 //! README.md says nothing that is not so: its policy is built, its files are loaded.
 
-use limen_tests::{Certs, Client, Gateway, Origin, guest, plugin};
+use limen_tests::{Certs, Client, Gateway, Origin, guest, plugin, rcgen};
 
 const README: &str = include_str!("../../README.md");
 
@@ -41,6 +41,8 @@ async fn the_configuration_at_a_glance_is_a_good_one() {
     let certs = Certs::new();
     let checked = Gateway::with(block("toml", "# limen.toml"))
         .file("teams/none.toml", "")
+        .file("secrets/webhook", "s3cr3t")
+        .file("keys/idp.pem", rcgen::KeyPair::generate().unwrap().public_key_pem())
         .copy("plugins/region.wasm", plugin("region"))
         .copy("certs/api.pem", &certs.local().cert)
         .copy("certs/api.key", &certs.local().key)

@@ -1,6 +1,8 @@
 //! Bodies that policies see piece by piece: changed on their way, in little memory, as fast as they are taken.
 
-use crate::common::{assert_problem, config_of_one_worker, guest_plugin, guest_plugin_with, route};
+use crate::common::{
+    BODIES, assert_problem, body_plugin, config_of_one_worker, guest_plugin, guest_plugin_with, route,
+};
 use http::Method;
 use limen_tests::raw::{RawOrigin, Reply};
 use limen_tests::{Client, Gateway, Origin, body, eventually};
@@ -17,11 +19,11 @@ fn streams_or(settings: &str, on_error: &str) -> String {
 }
 
 async fn start(origin: &Origin, routes: &[String]) -> Gateway {
-    let limits = format!("limits = {{ cpu = \"2s\", wall = \"10s\", body = {LIMIT} }}");
+    let limits = format!("limits = {{ cpu = \"2s\", wall = \"10s\", body = {LIMIT} }}\n{BODIES}");
     let rest = [
         "[log]\naccess = true".to_owned(),
         guest_plugin_with("streams", &limits),
-        guest_plugin("bodies"),
+        body_plugin("bodies"),
         guest_plugin("rig"),
         guest_plugin("logs"),
         routes.join("\n"),

@@ -1,6 +1,6 @@
 //! Policies that read and change what follows a body. (The trailers of gRPC are tested beside gRPC.)
 
-use crate::common::{config, guest_plugin, route};
+use crate::common::{body_plugin, config, guest_plugin, route};
 use limen_tests::raw::{RawOrigin, Reply};
 use limen_tests::{Client, Gateway, Origin, wire};
 
@@ -16,8 +16,8 @@ async fn start(origin: &Origin) -> Gateway {
     let buffered = "{ use = \"bodies\", with = { request = \"upper\" } }";
     let rest = [
         guest_plugin("trailers"),
-        guest_plugin("streams"),
-        guest_plugin("bodies"),
+        body_plugin("streams"),
+        body_plugin("bodies"),
         route("/trailers", "\"trailers\""),
         route("/streamed", &format!("{upper}, \"trailers\"")),
         route("/buffered", &format!("{buffered}, \"trailers\"")),

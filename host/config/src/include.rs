@@ -21,7 +21,7 @@ section! {
 
         /// `may`: the sections that these files may contain, so that a team's file can't grant
         /// itself a plugin. Of "route", "policy", "upstream" (these three are the default),
-        /// "listener" and "plugin".
+        /// "listener", "plugin", "secret" and "key_set".
         may: Vec<&'static str> = section.or("may", list(choice(SECTIONS)), vec!["route", "policy", "upstream"]),
 
         /// Where it stands in the file.
@@ -35,6 +35,8 @@ const SECTIONS: &[(&str, &str)] = &[
     ("upstream", "upstream"),
     ("listener", "listener"),
     ("plugin", "plugin"),
+    ("secret", "secret"),
+    ("key_set", "key_set"),
 ];
 
 /// What one of `files` means.

@@ -27,6 +27,10 @@ mod listener;
 mod plugin;
 mod signature;
 
+mod grants;
+mod key_set;
+mod secret;
+
 mod limits;
 mod policy;
 mod settings;
@@ -80,7 +84,9 @@ pub use condition::{Condition, Test};
 pub use error::{ConfigError, Errors};
 pub use forwarded::Forwarded;
 pub use gateway::Gateway;
+pub use grants::{CacheGrant, ConsumerGrant, Grants, SecretGrant};
 pub use host::Host;
+pub use key_set::KeySet;
 pub use limits::{PluginBreaker, PluginLimits};
 pub use listener::{
     Certificate, CipherSuite, ClientAuth, ClientAuthMode, ForwardCertificate, HttpsRedirect, Listener,
@@ -91,12 +97,13 @@ pub use minisign_verify::PublicKey;
 pub use path::{PathPattern, PathRegex, RoutePath, Segment};
 pub use pattern::Pattern;
 pub use place::Place;
-pub use plugin::{Grants, IsolateMode, Plugin};
+pub use plugin::{IsolateMode, Plugin};
 pub use policy::{Attachment, OnError, Target};
 pub use request::{RouteLimits, RouteTimeouts};
 pub use request_id::{IdTrust, RequestIds};
 pub use resolver::Resolver;
 pub use route::Route;
+pub use secret::{Secret, SecretSource};
 pub use settings::Settings;
 pub use suggest::did_you_mean;
 pub use target::{DotSegments, EmptySegments, EncodedSlashes, PathRules};
@@ -141,6 +148,10 @@ pub struct Config {
     pub trace: Option<Trace>,
     /// `[[listener]]`, in the order of the file; at least one.
     pub listeners: Vec<Listener>,
+    /// `[secret.NAME]`, by name.
+    pub secrets: BTreeMap<String, Secret>,
+    /// `[key_set.NAME]`, by name.
+    pub key_sets: BTreeMap<String, KeySet>,
     /// `[plugin.NAME]`, by name.
     pub plugins: BTreeMap<String, Plugin>,
     /// `[upstream.NAME]`, by name.

@@ -9,14 +9,15 @@ use crate::listener::Listener;
 use crate::policy::Policy;
 use crate::request::{RouteLimits, RouteTimeouts};
 use crate::route::Defaults;
-use crate::scope::{Named, Scope, Unique};
+use crate::scope::{Grantable, Named, Scope, Unique};
 use crate::section::{Section, Sink};
 use crate::source::{Document, Text};
 use crate::trace::Trace;
 use crate::twice::Asked;
 use crate::value::table;
 use crate::{
-    Admin, Config, ConfigError, Errors, Gateway, Log, Natives, Place, Plugin, Route, Upstream, check,
+    Admin, Config, ConfigError, Errors, Gateway, KeySet, Log, Natives, Place, Plugin, Route, Secret,
+    Upstream, check,
 };
 
 pub(crate) fn load(path: &Path, natives: &Natives<'_>) -> Result<Config, Errors> {
@@ -98,7 +99,13 @@ fn read(
     let mut listeners =
         files.list("listener", |section| Listener::read(section, &listener_names, &addresses));
     check::name_listeners(listeners.iter_mut().flatten(), &listener_names);
-    let plugins = files.named("plugin", Plugin::read);
+    let complete = Complete { names: complete.names && !files.is_lossy(), ..complete };
+    let secrets = files.named("secret", Secret::read);
+    let key_sets = files
+        .named("key_set", |section, name| KeySet::read(section, name, &secrets.declared, complete.names));
+    let grantable =
+        Grantable { secrets: &secrets.declared, key_sets: &key_sets.declared, complete: complete.names };
+    let plugins = files.named("plugin", |section, name| Plugin::read(section, name, &grantable));
     let upstreams = files.named("upstream", Upstream::read);
 
     let routes = Unique::new("route");
@@ -119,7 +126,7 @@ fn read(
         default_names: &[],
         limits: RouteLimits::default(),
         timeout: RouteTimeouts::default(),
-        complete: complete.names && !files.is_lossy(),
+        complete: complete.names,
     };
     let policy_names = files.names("policy");
     scope.policy_names = &policy_names;
@@ -156,6 +163,8 @@ fn read(
         written: files.written(),
         trace: trace?,
         listeners,
+        secrets: secrets.items,
+        key_sets: key_sets.items,
         plugins: plugins.items,
         upstreams: upstreams.items,
         routes: routes_read,

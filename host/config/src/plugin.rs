@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use crate::policy::on_error;
+use crate::scope::Grantable;
 use crate::section::section;
 use crate::signature::sha256;
-use crate::value::{boolean, choice, file_to_be_opened};
-use crate::{OnError, Place, PluginLimits};
+use crate::value::{choice, file_to_be_opened};
+use crate::{Grants, OnError, Place, PluginLimits};
 
 section! {
     /// `[plugin.NAME]`: a policy of your own, a WebAssembly component.
-    pub struct Plugin(section, name: &str) {
+    pub struct Plugin(section, name: &str, may: &Grantable<'_>) {
         /// What `use` and `policies` call it.
         pub name: String = Some(name.to_owned()),
 
@@ -29,7 +30,7 @@ section! {
         pub isolate: IsolateMode = section.or("isolate", choice(IsolateMode::CHOICES), IsolateMode::Fresh),
 
         /// `grants`: what it may do beyond deciding on the exchange at hand. Default: nothing.
-        pub grants: Grants = section.table("grants", Grants::read),
+        pub grants: Grants = section.table("grants", |section| Grants::read(section, may)),
 
         /// `limits`: what it may use up.
         pub limits: PluginLimits = section.table("limits", PluginLimits::read),
@@ -40,16 +41,6 @@ section! {
 
         /// Where it stands in the file.
         pub place: Place = Some(section.place()),
-    }
-}
-
-section! {
-    /// `grants = { counters = true }`
-    #[derive(Copy, PartialEq, Eq, Hash)]
-    pub struct Grants(section) {
-        /// `counters`: may keep counters that all workers and isolates of the plugin share. Default
-        /// false.
-        pub counters: bool = section.or("counters", boolean, false),
     }
 }
 

@@ -66,6 +66,22 @@ impl Unique {
         self.taken.borrow_mut().insert(name, place);
     }
 
+    /// A name that has to be taken already, by a `[KIND.NAME]`.
+    pub(crate) fn refer(&self, value: &Value<'_>, expected: &str, complete: bool) -> Option<String> {
+        self.known(value.text(expected)?, value, complete)
+    }
+
+    fn known(&self, name: String, value: &Value<'_>, complete: bool) -> Option<String> {
+        if self.has(&name) {
+            return Some(name);
+        }
+        if !complete {
+            return None;
+        }
+        let names: Vec<String> = self.taken.borrow().keys().cloned().collect();
+        unknown(self.what, &name, value, &names, &format!("declare it as [{}.NAME]", self.what))
+    }
+
     /// A reader of a name that is then taken.
     pub(crate) fn name(&self) -> impl Fn(&Value<'_>) -> Option<String> {
         |value| self.claim(crate::value::name(value)?, value)
@@ -137,12 +153,7 @@ impl Scope<'_> {
     }
 
     pub(crate) fn upstream(&self, value: &Value<'_>) -> Option<String> {
-        let name = value.text("the name of an upstream")?;
-        if self.upstreams.has(&name) {
-            return Some(name);
-        }
-        let names: Vec<String> = self.upstreams.taken.borrow().keys().cloned().collect();
-        self.unknown("upstream", &name, value, &names, "declare it as [upstream.NAME]")
+        self.upstreams.refer(value, "the name of an upstream", self.complete)
     }
 
     pub(crate) fn all_listeners(&self) -> Vec<usize> {
@@ -176,9 +187,32 @@ impl Scope<'_> {
         if !self.complete {
             return None;
         }
-        let names = || names.iter().map(String::as_str);
-        let hint = did_you_mean(name, names()).unwrap_or_else(|| otherwise.replace("NAME", name));
-        let expected = if names().next().is_none() { format!("a declared {what}") } else { one_of(names()) };
-        value.fail(value.error(format!("no {what} `{name}`")).expected(expected).hint(hint))
+        unknown(what, name, value, names, otherwise)
     }
+}
+
+/// What a plugin can be granted by its name.
+pub(crate) struct Grantable<'a> {
+    pub(crate) secrets: &'a Unique,
+    pub(crate) key_sets: &'a Unique,
+    /// As in [`Scope`].
+    pub(crate) complete: bool,
+}
+
+impl Grantable<'_> {
+    /// A secret, by the name of a key.
+    pub(crate) fn secret(&self, name: &str, value: &Value<'_>) -> Option<String> {
+        self.secrets.known(name.to_owned(), value, self.complete)
+    }
+
+    pub(crate) fn key_set(&self, value: &Value<'_>) -> Option<String> {
+        self.key_sets.refer(value, "the name of a key set", self.complete)
+    }
+}
+
+fn unknown<T>(what: &str, name: &str, value: &Value<'_>, names: &[String], otherwise: &str) -> Option<T> {
+    let names = || names.iter().map(String::as_str);
+    let hint = did_you_mean(name, names()).unwrap_or_else(|| otherwise.replace("NAME", name));
+    let expected = if names().next().is_none() { format!("a declared {what}") } else { one_of(names()) };
+    value.fail(value.error(format!("no {what} `{name}`")).expected(expected).hint(hint))
 }

@@ -143,7 +143,13 @@ async fn act(
 ) -> Result<ResponseBody, Fault> {
     let (head, body, reason) = match &route.action {
         Action::Forward(to) => {
+            if let Some(timing) = &mut case.exchange.timing {
+                timing.forward();
+            }
             let back = forward::forward(route, to, world, case, watch, body, way).await?;
+            if let Some(timing) = &mut case.exchange.timing {
+                timing.answer();
+            }
             case.exchange.response = back.head;
             *tunnel = back.tunnel;
             return Ok(back.body);

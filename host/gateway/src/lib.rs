@@ -30,6 +30,7 @@ mod takeover;
 mod thread;
 mod upgrade;
 mod upstream;
+mod vault;
 mod worker;
 
 use std::path::Path;

@@ -9,7 +9,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
-use crate::{Exchange, Outcome, Phase, Reply, Side, Subject};
+use crate::{Consumer, Exchange, Outcome, Phase, Reply, Side, Subject};
 
 /// The longest header value, path or query that an edit may set, in bytes.
 pub const MAX_VALUE: usize = 64 * 1024;
@@ -84,6 +84,8 @@ enum Undo {
     Status(StatusCode),
     Body(Side, Option<Bytes>),
     Bag(Box<str>, Option<Bytes>),
+    Consumer(Option<Box<Consumer>>),
+    Attribute(Box<str>, Option<Box<str>>),
 }
 
 /// What says where a message ends and how the connection goes on: the gateway's own business.
@@ -173,6 +175,12 @@ impl Exchange {
                 Undo::Body(Side::Request, body) => self.request_body = body,
                 Undo::Body(Side::Response, body) => self.response_body = body,
                 Undo::Bag(key, previous) => self.bag.restore(&key, previous),
+                Undo::Consumer(previous) => self.consumer = previous,
+                Undo::Attribute(name, previous) => {
+                    if let Some(consumer) = &mut self.consumer {
+                        consumer.restore(&name, previous);
+                    }
+                }
             }
         }
     }
@@ -309,6 +317,22 @@ impl Exchange {
             }
             Err(()) => false,
         }
+    }
+
+    /// Says whom the exchange is for, in place of anybody named before.
+    pub fn set_consumer(&mut self, id: &str) -> Result<(), EditError> {
+        self.may_edit(Side::Request)?;
+        let previous = self.consumer.replace(Box::new(Consumer::new(id)?));
+        self.journal.0.push(Undo::Consumer(previous));
+        Ok(())
+    }
+
+    /// Says more of the consumer that was named.
+    pub fn set_consumer_attribute(&mut self, name: &str, value: &str) -> Result<(), EditError> {
+        self.may_edit(Side::Request)?;
+        let previous = self.consumer.as_mut().ok_or(EditError::Invalid)?.put(name, value)?;
+        self.journal.0.push(Undo::Attribute(name.into(), previous));
+        Ok(())
     }
 
     /// Begins a response of the policy's own, or begins it anew.

@@ -13,7 +13,7 @@ use regex::bytes::Regex;
 
 use crate::edit::Journal;
 use crate::hooks::Hooks;
-use crate::{Bag, Phase, Subject};
+use crate::{Bag, Consumer, Phase, Subject, Timing};
 
 /// Heads, buffered bodies, property bag and plain facts. The gateway's own state around it (seats,
 /// connections, streams) stays in the gateway.
@@ -46,6 +46,10 @@ pub struct Exchange {
     pub hooks: Option<Box<Hooks>>,
     /// How long components have computed for it.
     pub policy_time: Duration,
+    /// In a box: nobody is named in most exchanges.
+    pub consumer: Option<Box<Consumer>>,
+    /// None: no policy of the route wants to know.
+    pub timing: Option<Box<Timing>>,
     /// The target as it was when the route was found, if the route keeps it.
     matched: Option<PathAndQuery>,
     pub(crate) journal: Journal,
@@ -126,6 +130,8 @@ pub struct RouteFacts {
     pub upstream: Option<String>,
     pub parameters: Parameters,
     pub target: TargetMemory,
+    /// Whether some policy wants to know when things happened.
+    pub is_timed: bool,
 }
 
 /// Where a route's parameters stand in a path.
@@ -190,7 +196,8 @@ impl Exchange {
             TargetMemory::Forgotten => None,
             TargetMemory::Kept => request.uri().path_and_query().cloned(),
         };
-        Exchange { id, client, route, request, matched, ..Exchange::default() }
+        let timing = route.is_timed.then(|| Box::new(Timing::begin()));
+        Exchange { id, client, route, request, matched, timing, ..Exchange::default() }
     }
 
     /// Says who is asked next and at which phase; what came before is settled.

@@ -8,6 +8,7 @@
 //! This crate knows requests; it knows neither sockets nor wasmtime.
 
 mod bag;
+mod consumer;
 mod edit;
 mod exchange;
 mod hooks;
@@ -15,8 +16,11 @@ pub mod native;
 mod phase;
 mod policy;
 mod subject;
+mod timing;
+pub mod vault;
 
 pub use bag::Bag;
+pub use consumer::Consumer;
 pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE, SPEAKS_OF_THE_BODY, may_trail};
 pub use exchange::{
     Client, ClientCertificate, Exchange, Parameter, Parameters, Refusal, Reply, RequestId, RouteFacts, Side,
@@ -26,3 +30,4 @@ pub use hooks::{Hook, Hooks, Outcome};
 pub use phase::{Phase, Phases};
 pub use policy::{Answer, Failure, FailureKind, Policy, Seat, Verdict};
 pub use subject::{Attempt, Chunk, Subject};
+pub use timing::Timing;

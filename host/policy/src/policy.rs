@@ -16,6 +16,11 @@ pub trait Policy: Send + Sync {
         1 << 20
     }
 
+    /// Whether it wants to know when things happened.
+    fn wants_timing(&self) -> bool {
+        false
+    }
+
     /// Asks it at one of its phases. `seat` is what it keeps from one phase to the next of the same
     /// exchange; dropping it is how an exchange that ends early says so.
     ///

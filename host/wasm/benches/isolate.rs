@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use limen_config::{CodeCache, Grants, IsolateMode, OnError, Place, Plugin, PluginBreaker, PluginLimits};
+use limen_policy::vault::Vault;
 use limen_policy::{Answer, Exchange, Phase, Policy, Seat};
 use limen_wasm::Registry;
 
@@ -31,7 +32,7 @@ fn main() {
             component: component.clone(),
             sha256: None,
             isolate,
-            grants: Grants { counters: true },
+            grants: Grants { counters: true, ..Grants::default() },
             limits: PluginLimits {
                 cpu: Duration::from_millis(50),
                 cpu_total: Duration::from_secs(1),
@@ -47,7 +48,8 @@ fn main() {
             on_error: OnError::Refuse,
             place: Place::file("bench"),
         };
-        let policy = registry.policy(&version, &plugin, &serde_json::json!({}), "bench").unwrap();
+        let policy =
+            registry.policy(&version, &plugin, &serde_json::json!({}), "bench", &Vault::default()).unwrap();
         for at_once in [1, 64] {
             let mut best = f64::MAX;
             for _ in 0..20 {

@@ -11,8 +11,10 @@ use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::capability;
+use crate::capability::cache::Caches;
 use crate::capability::counters::Counters;
 use crate::code_cache::CodeCache;
+use crate::meters::AllMeters;
 use crate::rewind::Kernel;
 use crate::state::State;
 
@@ -46,6 +48,8 @@ pub struct Engine {
     compiler: ThreadPool,
     code_cache: Option<CodeCache>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) caches: Caches,
+    pub(crate) meters: AllMeters,
     reset: MemoryReset,
     /// Who tells what an isolate has written, so that it can be rewound; none: isolates are made anew.
     kernel: Option<Kernel>,
@@ -102,10 +106,18 @@ impl Engine {
         capability::bindings::Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         start_ticker(&wasmtime)?;
         let compiler = compiler()?;
-        let kernel = Kernel::ask();
-        let distrusted = AtomicBool::new(false);
-        let counters = Arc::default();
-        Ok(Engine { wasmtime, linker, compiler, code_cache, counters, reset, kernel, distrusted })
+        Ok(Engine {
+            wasmtime,
+            linker,
+            compiler,
+            code_cache,
+            counters: Arc::default(),
+            caches: Caches::default(),
+            meters: AllMeters::default(),
+            reset,
+            kernel: Kernel::ask(),
+            distrusted: AtomicBool::new(false),
+        })
     }
 
     /// How the memory of isolates that can't be rewound is reset, for the log.

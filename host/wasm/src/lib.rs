@@ -19,6 +19,7 @@ mod image;
 mod isolate;
 mod keeper;
 mod meter;
+pub mod meters;
 mod plugin;
 mod policy;
 mod pool;

@@ -9,11 +9,12 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
-use crate::capability::{GRANTS, Grant};
+use crate::capability::grants::{GRANTS, Grant};
 use crate::code_cache::Compiled;
 use crate::engine::{Engine, EngineError};
 use crate::image;
 use crate::isolate::{Isolate, LOAD_LIMIT};
+use crate::meters::{self, Declaration};
 use crate::rewind;
 use crate::state::{Grounds, State};
 
@@ -29,8 +30,15 @@ pub struct Plugin {
     pub(crate) exports: Exports,
     /// Whether it was compiled with accessors to its memory, so that images can be taken; else why not.
     pub(crate) imageable: Result<(), String>,
-    imports: Vec<String>,
+    /// Its imports and exports, by their names in the component.
+    interfaces: Vec<Interface>,
     about: About,
+}
+
+/// Something that a component imports or exports.
+struct Interface {
+    verb: &'static str,
+    name: String,
 }
 
 pub(crate) type Digest = [u8; 32];
@@ -44,6 +52,8 @@ struct About {
     version: String,
     #[serde(default)]
     config_schema: Option<Value>,
+    #[serde(default)]
+    metrics: Vec<Declaration>,
 }
 
 /// Why a component can't be used, and what to do about it.
@@ -86,16 +96,18 @@ impl Plugin {
         check_magic(&bytes)?;
         let Compiled { component, imageable } = compile(engine, &bytes)?;
         let names = component.component_type();
-        let imports: Vec<_> = names.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
-        let exports: Vec<_> = names.exports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
-        imports.iter().chain(&exports).try_for_each(|name| check_version(name))?;
+        let imports = names.imports(engine.wasmtime()).map(|(name, _)| ("imports", name));
+        let exports = names.exports(engine.wasmtime()).map(|(name, _)| ("exports", name));
+        let interfaces = imports.chain(exports).map(|(verb, name)| Interface { verb, name: name.to_owned() });
+        let interfaces: Vec<_> = interfaces.collect();
+        interfaces.iter().try_for_each(|interface| check_version(&interface.name))?;
         let exports = Exports::of(&component)?;
         let pre = engine.linker().instantiate_pre(&component).map_err(|error| {
             LoadError::new(format!("the component imports what there is not here: {}", one_line(&error)))
                 .hint("a policy can import interfaces of limen:policy and the harmless part of WASI")
         })?;
         let about = describe(engine, &pre, &exports)?;
-        Ok(Plugin { digest: digest(&bytes), bytes, pre, exports, imageable, imports, about })
+        Ok(Plugin { digest: digest(&bytes), bytes, pre, exports, imageable, interfaces, about })
     }
 
     /// The first eight hexadecimal digits of its SHA-256: which version this is.
@@ -113,23 +125,41 @@ impl Plugin {
         self.about.config_schema.as_ref()
     }
 
+    /// What it declares to count.
+    pub fn metrics(&self) -> &[Declaration] {
+        &self.about.metrics
+    }
+
     pub fn phases(&self) -> Phases {
         self.exports.phases()
     }
 
-    /// Whether everything it imports is granted.
+    /// Whether it imports an interface of the contract.
+    pub(crate) fn imports(&self, interface: &str) -> bool {
+        self.interfaces.iter().any(|it| it.verb == "imports" && interface_of(&it.name) == Some(interface))
+    }
+
+    /// Whether everything it imports and exports is granted.
     pub fn check_grants(&self, grants: &Grants) -> Result<(), LoadError> {
-        for import in &self.imports {
-            let Some(interface) = interface_of(import) else { continue };
-            let denied =
-                GRANTS.iter().find(|grant| grant.interface == interface && !(grant.is_given)(grants));
-            if let Some(Grant { interface, .. }) = denied {
-                let message = format!("the component imports `{interface}`, which it is not granted");
-                let hint = format!("if it may have that: grants = {{ {interface} = true }}");
-                return Err(LoadError::new(message).hint(hint));
+        // In the order of the list, where a stronger grant stands before a weaker one of its key.
+        let mut denied: Vec<(&Grant, String)> = Vec::new();
+        for grant in GRANTS.iter().filter(|grant| !(grant.is_given)(grants)) {
+            let needs =
+                |it: &&Interface| interface_of(&it.name).is_some_and(|name| grant.interfaces.contains(&name));
+            let Some(needs) = self.interfaces.iter().find(needs) else { continue };
+            if !denied.iter().any(|(stronger, _)| stronger.key() == grant.key()) {
+                let interface = interface_of(&needs.name).unwrap_or_default();
+                denied.push((grant, format!("{} `{interface}`", needs.verb)));
             }
         }
-        Ok(())
+        if denied.is_empty() {
+            return Ok(());
+        }
+        let (written, what): (Vec<_>, Vec<_>) =
+            denied.iter().map(|(grant, what)| (grant.written, what.as_str())).unzip();
+        let message = format!("the component {}, which it is not granted", what.join(" and "));
+        let hint = format!("if it may have that: grants = {{ {} }}", written.join(", "));
+        Err(LoadError::new(message).hint(hint))
     }
 }
 
@@ -263,9 +293,11 @@ fn describe(engine: &Engine, pre: &InstancePre<State>, exports: &Exports) -> Res
     })
     .map_err(|error| LoadError::new(format!("could not start a runtime to load it: {error}")))?
     .map_err(failed)?;
-    serde_json::from_str(&text).map_err(|error| {
+    let mut about: About = serde_json::from_str(&text).map_err(|error| {
         LoadError::new(format!("its `describe` does not answer as the contract says: {error}"))
-    })
+    })?;
+    meters::check(&mut about.metrics).map_err(LoadError::new)?;
+    Ok(about)
 }
 
 /// The interface of the contract that an import or export name speaks of.

@@ -120,6 +120,10 @@ impl Policy for WasmPolicy {
         self.pool.limits.body
     }
 
+    fn wants_timing(&self) -> bool {
+        self.pool.grounds.is_timed
+    }
+
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a> {
         Answer::Wait(Box::pin(self.ask(phase, exchange, seat)))
     }

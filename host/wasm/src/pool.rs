@@ -51,7 +51,7 @@ pub fn tend() {
 pub(crate) struct IsolatePool {
     engine: Arc<Engine>,
     pub(crate) image: Arc<Image>,
-    grounds: Arc<Grounds>,
+    pub(crate) grounds: Arc<Grounds>,
     pub(crate) limits: PluginLimits,
     mode: IsolateMode,
     /// One per worker, each on a cache line of its own: a lock that nobody else takes.

@@ -6,15 +6,18 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use limen_config::{IsolateMode, PluginLimits};
+use limen_config::{Grants, IsolateMode, PluginLimits};
 use limen_policy::Failure;
+use limen_policy::vault::Vault;
 use serde_json::Value;
 
 use crate::account::Account;
+use crate::capability::secrets::GrantedSecret;
 use crate::code_cache::CodeCache;
 use crate::engine::{Engine, EngineError};
 use crate::image::{Image, Settings};
 use crate::keeper::Keeper;
+use crate::meters::Meters;
 use crate::plugin::{Digest, LoadError, Plugin, block_on, digest};
 use crate::policy::WasmPolicy;
 use crate::pool::{IdleCounts, IsolatePool};
@@ -43,6 +46,9 @@ struct PoolKey {
     plugin: String,
     digest: Digest,
     settings: String,
+    grants: Grants,
+    /// Where the secrets and key sets are that it holds: other values are other ones.
+    vault: Vec<usize>,
     limits: PluginLimits,
     mode: IsolateMode,
 }
@@ -90,6 +96,7 @@ impl Registry {
         config: &limen_config::Plugin,
         settings: &Value,
         route: &str,
+        vault: &Vault,
     ) -> Result<WasmPolicy, Refused> {
         let name = config.name.as_str();
         let keeper =
@@ -97,10 +104,23 @@ impl Registry {
         let account = self
             .accounts
             .get_or((name.to_owned(), route.to_owned()), || Account::new(name, route, self.workers));
+        let granted = config.grants.secrets.iter();
+        let secrets = granted.filter_map(|(name, grant)| {
+            Some(GrantedSecret { secret: vault.secrets.get(name)?.clone(), grant: *grant })
+        });
+        let secrets: Vec<_> = secrets.collect();
+        let key_sets = config.grants.key_sets.iter().filter_map(|name| vault.key_sets.get(name).cloned());
+        let key_sets: Vec<_> = key_sets.collect();
         let key = PoolKey {
             plugin: config.name.clone(),
             digest: plugin.digest,
             settings: settings.to_string(),
+            grants: config.grants.clone(),
+            vault: secrets
+                .iter()
+                .map(|granted| address(&granted.secret))
+                .chain(key_sets.iter().map(address))
+                .collect(),
             limits: config.limits,
             mode: config.isolate,
         };
@@ -114,6 +134,11 @@ impl Registry {
             limits: config.limits,
             settings: image.settings.clone(),
             counters: engine.counters.of(&config.name),
+            cache: config.grants.cache.map(|cache| engine.caches.of(&config.name, cache.size)),
+            secrets,
+            key_sets,
+            is_timed: plugin.imports("timing"),
+            meters: config.grants.metrics.then(|| engine.meters.of(&config.name, plugin.metrics())),
         };
         let pool = IsolatePool::new(
             engine.clone(),
@@ -129,6 +154,12 @@ impl Registry {
             .and_then(|isolate| isolate)
             .map_err(Refused::ByLimits)?;
         Ok(WasmPolicy::new(self.pools.put(key, pool), keeper, account))
+    }
+
+    /// What a plugin counts of its own, if it is granted that and has any.
+    pub fn meters(&self, plugin: &Plugin, config: &limen_config::Plugin) -> Option<Arc<Meters>> {
+        let granted = config.grants.metrics && !plugin.metrics().is_empty();
+        self.engine.get().filter(|_| granted).map(|engine| engine.meters.of(&config.name, plugin.metrics()))
     }
 
     fn engine(&self) -> Result<&Arc<Engine>, EngineError> {
@@ -150,6 +181,11 @@ impl Registry {
         let image = Image::make(engine, plugin, settings, images < MAX_IMAGES)?;
         Ok(self.images.put(key, image))
     }
+}
+
+/// What a pool holds stays where it is as long as the pool is there.
+fn address<T>(value: &Arc<T>) -> usize {
+    Arc::as_ptr(value) as usize
 }
 
 fn no_engine(error: EngineError) -> Failure {

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use limen_config::PluginLimits;
 use limen_policy::Exchange;
+use limen_policy::vault::KeySet;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
+use crate::capability::cache::Cache;
 use crate::capability::counters::Shelf;
 use crate::capability::log::LogBudget;
+use crate::capability::secrets::GrantedSecret;
 use crate::image::Settings;
 use crate::keeper::Keeper;
 use crate::meter;
+use crate::meters::Meters;
 use crate::plugin::loading_limits;
 use crate::wasi::Wasi;
 
@@ -34,13 +38,31 @@ pub(crate) struct Grounds {
     pub(crate) limits: PluginLimits,
     pub(crate) settings: Arc<Settings>,
     pub(crate) counters: Arc<Shelf>,
+    /// None: not granted.
+    pub(crate) cache: Option<Arc<Cache>>,
+    /// What is granted, and no others.
+    pub(crate) secrets: Vec<GrantedSecret>,
+    pub(crate) key_sets: Vec<Arc<KeySet>>,
+    /// None: not granted.
+    pub(crate) meters: Option<Arc<Meters>>,
+    /// Whether the component imports `timing`.
+    pub(crate) is_timed: bool,
 }
 
 impl Grounds {
     /// Those of a component that is being loaded: it has settings, and no name or counters yet.
     pub(crate) fn of(settings: Arc<Settings>) -> Arc<Self> {
-        let keeper = Arc::new(Keeper::new("(loading)", 0));
-        Arc::new(Grounds { keeper, limits: loading_limits(), settings, counters: Arc::default() })
+        Arc::new(Grounds {
+            keeper: Arc::new(Keeper::new("(loading)", 0)),
+            limits: loading_limits(),
+            settings,
+            counters: Arc::default(),
+            cache: None,
+            secrets: Vec::new(),
+            key_sets: Vec::new(),
+            meters: None,
+            is_timed: false,
+        })
     }
 
     pub(crate) fn blank() -> Arc<Self> {

@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Path, Result, Type};
+use syn::{Error, ExprArray, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Path, Result, Type};
 
 use crate::hooks::{self, HOOKS, Hook};
 
@@ -21,25 +21,39 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
             return quote!(#item #error);
         }
     };
-    let meaning = sdk_path(arguments)
-        .and_then(|limen| Ok((Policy::read(&block)?, limen)))
-        .map(|(policy, limen)| policy.write(&limen))
+    let meaning = Arguments::read(arguments)
+        .and_then(|arguments| Ok((Policy::read(&block)?, arguments)))
+        .map(|(policy, arguments)| policy.write(&arguments))
         .unwrap_or_else(Error::into_compile_error);
     quote!(#block #meaning)
 }
 
-/// The path to the SDK: `::limen`, or what `crate = ...` says.
-fn sdk_path(arguments: TokenStream) -> Result<Path> {
-    let mut path = syn::parse_quote!(::limen);
-    let parser = syn::meta::parser(|meta| {
-        if !meta.path.is_ident("crate") {
-            return Err(meta.error("unknown argument; `#[limen::policy]` takes none but `crate = path`"));
-        }
-        path = meta.value()?.parse()?;
-        Ok(())
-    });
-    syn::parse::Parser::parse2(parser, arguments)?;
-    Ok(path)
+/// What stands in the attribute's parentheses.
+struct Arguments {
+    /// The path to the SDK: `::limen`, or what `crate = ...` says.
+    limen: Path,
+    /// `metrics = [...]`
+    metrics: Option<ExprArray>,
+}
+
+impl Arguments {
+    fn read(arguments: TokenStream) -> Result<Self> {
+        let mut read = Arguments { limen: syn::parse_quote!(::limen), metrics: None };
+        let parser = syn::meta::parser(|meta| {
+            if meta.path.is_ident("crate") {
+                read.limen = meta.value()?.parse()?;
+            } else if meta.path.is_ident("metrics") {
+                read.metrics = Some(meta.value()?.parse()?);
+            } else {
+                return Err(meta.error(
+                    "unknown argument; `#[limen::policy]` takes `metrics = [...]` and `crate = path`",
+                ));
+            }
+            Ok(())
+        });
+        syn::parse::Parser::parse2(parser, arguments)?;
+        Ok(read)
+    }
 }
 
 /// What the impl block says.
@@ -102,7 +116,11 @@ impl<'a> Policy<'a> {
         }
     }
 
-    fn write(&self, limen: &Path) -> TokenStream {
+    fn write(&self, arguments: &Arguments) -> TokenStream {
+        let Arguments { limen, metrics } = arguments;
+        let metrics = metrics
+            .as_ref()
+            .map(|metrics| quote!(const METRICS: &'static [#limen::__private::Metric] = &#metrics;));
         let name = self.name;
         let configure = self.configure.write(name, limen);
         let methods = self.hooks.iter().map(|(hook, method)| hook.method(method, limen));
@@ -117,6 +135,7 @@ impl<'a> Policy<'a> {
                     version: ::core::env!("CARGO_PKG_VERSION"),
                     description: ::core::env!("CARGO_PKG_DESCRIPTION"),
                 };
+                #metrics
                 #configure
                 #(#methods)*
             }

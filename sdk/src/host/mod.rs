@@ -12,9 +12,10 @@ use mock as side;
 use wasm as side;
 
 pub(crate) use side::{
-    attempt, bag, chunks, client, client_certificate, config, counters, log, reply, request, request_body,
-    request_body_edit, request_edit, response, response_body, response_body_edit, response_edit, route,
-    trailers, trailers_edit,
+    attempt, bag, cache, chunks, client, client_certificate, clock, config, consumer, consumer_edit,
+    counters, crypto, jwt, log, metrics, random, reply, request, request_body, request_body_edit,
+    request_edit, response, response_body, response_body_edit, response_edit, route, secrets, secrets_reveal,
+    timing, trailers, trailers_edit,
 };
 #[cfg(target_family = "wasm")]
 pub(crate) use wasm::component;

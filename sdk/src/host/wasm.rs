@@ -5,9 +5,12 @@ pub(crate) mod component;
 
 use bindings::base::limen::policy as wit;
 pub(crate) use wit::{
-    attempt, bag, client, client_certificate, config, request_body, response, response_body, route, trailers,
+    attempt, bag, cache, client, client_certificate, config, consumer, crypto, request_body, response,
+    response_body, route, timing, trailers,
 };
 
+use crate::jwt::JwtError;
+use crate::secrets::SecretError;
 use crate::{EditError, HttpVersion, Level, Method};
 
 pub(crate) mod request {
@@ -68,6 +71,10 @@ edits! { response_edit:
     remove_header(name: &str);
 }
 edits! { response_body_edit: replace(body: &[u8]); }
+edits! { consumer_edit:
+    set(id: &str);
+    set_attribute(name: &str, value: &str);
+}
 edits! { chunks: emit(data: &[u8]); }
 edits! { trailers_edit:
     set(name: &str, value: &str);
@@ -91,6 +98,69 @@ pub(crate) mod counters {
     }
 }
 
+pub(crate) mod secrets {
+    use super::wit;
+    use crate::secrets::SecretError;
+
+    pub(crate) fn hmac_sha256(name: &str, data: &[u8]) -> Result<Vec<u8>, SecretError> {
+        wit::secrets::hmac_sha256(name, data).map_err(Into::into)
+    }
+
+    pub(crate) fn hmac_sha256_verify(name: &str, data: &[u8], tag: &[u8]) -> Result<bool, SecretError> {
+        wit::secrets::hmac_sha256_verify(name, data, tag).map_err(Into::into)
+    }
+}
+
+pub(crate) mod secrets_reveal {
+    pub(crate) fn reveal(name: &str) -> Result<String, crate::secrets::SecretError> {
+        super::wit::secrets_reveal::reveal(name).map_err(Into::into)
+    }
+}
+
+pub(crate) mod jwt {
+    pub(crate) fn verify(key_set: &str, token: &str) -> Result<String, crate::jwt::JwtError> {
+        super::wit::jwt::verify(key_set, token).map_err(Into::into)
+    }
+}
+
+/// By WASI, through Rust's own library.
+pub(crate) mod clock {
+    use std::sync::OnceLock;
+    use std::time::{Duration, Instant, SystemTime};
+
+    pub(crate) fn now() -> SystemTime {
+        SystemTime::now()
+    }
+
+    pub(crate) fn monotonic() -> Duration {
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        FIRST.get_or_init(Instant::now).elapsed()
+    }
+}
+
+pub(crate) mod random {
+    pub(crate) fn fill(bytes: &mut [u8]) {
+        // Zeros in their place would be worse than a trap. The gateway always has some.
+        assert!(getrandom::fill(bytes).is_ok(), "there are no random numbers");
+    }
+}
+
+pub(crate) mod metrics {
+    use super::wit;
+
+    pub(crate) fn add(name: &str, delta: u64, labels: &[(&str, &str)]) {
+        wit::metrics::add(name, delta, &owned(labels));
+    }
+
+    pub(crate) fn observe(name: &str, value: f64, labels: &[(&str, &str)]) {
+        wit::metrics::observe(name, value, &owned(labels));
+    }
+
+    fn owned(labels: &[(&str, &str)]) -> Vec<(String, String)> {
+        labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+}
+
 /// The same enum on both sides, case by case.
 macro_rules! same {
     ($from:ty => $to:ty: $($case:ident)+) => {
@@ -106,3 +176,5 @@ same! { wit::types::HttpMethod => Method: Get Head Post Put Delete Connect Optio
 same! { wit::types::HttpVersion => HttpVersion: Http10 Http11 H2 H3 }
 same! { wit::types::EditError => EditError: Invalid Forbidden TooLarge TooLate }
 same! { Level => wit::types::Level: Trace Debug Info Warn Error }
+same! { wit::secrets::SecretError => SecretError: Denied NotText }
+same! { wit::jwt::JwtError => JwtError: Denied Malformed UnknownKey BadSignature Expired NotYetValid WrongIssuer WrongAudience }

@@ -1,6 +1,6 @@
 //! One request and its answer, phase by phase, in one isolate.
 
-use super::{Line, Outcome, Request, Response, Tested, Verdict};
+use super::{Consumer, Line, Outcome, Request, Response, Tested, Verdict};
 use crate::__private::{self as glue, ChunkEnding, Ending};
 use crate::host::mock::{self, Moment};
 use crate::{Phase, Policy};
@@ -92,6 +92,7 @@ impl<'a, P: Policy> Exchange<'a, P> {
         let policy = tested.isolate().map_err(|error| error.to_string());
         let mut state = mock::Exchange::new();
         state.request_id = "test-request".into();
+        state.received_ms = tested.process.counters.now_ms;
         let passing = request.passing();
         request.arrive(&mut state);
         Exchange { tested, policy, state, request: passing }
@@ -100,6 +101,29 @@ impl<'a, P: Policy> Exchange<'a, P> {
     /// Another policy of this exchange has put this into the bag.
     pub fn bag(mut self, key: &str, value: &str) -> Self {
         self.state.bag.insert(key.into(), (value.into(), false));
+        self
+    }
+
+    /// A policy before this one has named this consumer.
+    pub fn named(mut self, consumer: Consumer) -> Self {
+        self.state.consumer = Some(consumer);
+        self
+    }
+
+    /// Whom the exchange is for, if somebody was named.
+    pub fn consumer(&self) -> Option<&Consumer> {
+        self.state.consumer.as_ref()
+    }
+
+    /// The clock moves on so much, in the middle of the exchange.
+    pub fn advance(&mut self, time: std::time::Duration) -> &mut Self {
+        self.tested.advance(time);
+        self
+    }
+
+    /// The upstream has taken so long for the head of its response.
+    pub fn upstream_took(mut self, time: std::time::Duration) -> Self {
+        self.state.upstream_us = u64::try_from(time.as_micros()).ok();
         self
     }
 

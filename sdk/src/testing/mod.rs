@@ -33,6 +33,7 @@
 //! edits taken or dropped by how the hook ended, headers that a policy cannot change, limits of sizes. It
 //! has no limits of CPU, memory and time, and a panic is a panic of the test.
 
+mod consumer;
 mod exchange;
 mod message;
 mod outcome;
@@ -43,7 +44,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::host::mock::{self, Process};
+use crate::jwt::JwtError;
 use crate::{__private as glue, Level, Policy, Result};
+pub use consumer::Consumer;
 pub use exchange::Exchange;
 pub use message::{Request, Response, get, post, request, response};
 pub use outcome::{Line, Outcome, Verdict};
@@ -66,13 +69,14 @@ pub struct ClientCertificate {
 pub fn policy<P: Policy>(settings: Value) -> Result<Tested<P>> {
     let mut tested = Tested { process: Process::new(), policy: std::marker::PhantomData };
     tested.process.settings = settings;
+    tested.process.metrics = P::METRICS;
     tested.isolate()?;
     Ok(tested)
 }
 
 /// A policy attached to a mock gateway.
 ///
-/// Every exchange has an isolate of its own, as with the gateway's default; counters, and what the
+/// Every exchange has an isolate of its own, as with the gateway's default; counters, the cache, and what the
 /// methods here set, outlive it.
 pub struct Tested<P> {
     process: Process,
@@ -100,7 +104,7 @@ impl<P: Policy> Tested<P> {
         serde_json::from_str(&glue::describe::<P>()).unwrap_or_default()
     }
 
-    /// The clock that counters go by moves on so much.
+    /// The clock, which counters and the cache go by as well, moves on so much. Tests begin on 2026-01-01T00:00:00Z.
     pub fn advance(&mut self, time: Duration) -> &mut Self {
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let now = &mut self.process.counters.now_ms;
@@ -111,6 +115,65 @@ impl<P: Policy> Tested<P> {
     /// The value of a counter.
     pub fn counter(&self, key: &str) -> Option<i64> {
         self.process.counters.get(key)
+    }
+
+    /// What is in the cache.
+    pub fn cached(&mut self, key: &str) -> Option<Vec<u8>> {
+        self.process.cache.get(key, self.process.counters.now_ms)
+    }
+
+    /// `size` of the cache. At first it is 16 MiB.
+    pub fn cache_size(&mut self, bytes: usize) -> &mut Self {
+        self.process.cache.size = bytes;
+        self
+    }
+
+    /// What was counted or observed of a metric with these values of its labels, in the order of their declaration.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> Vec<f64> {
+        let counted = self.process.counted.iter();
+        counted
+            .filter(|(known, values, _)| *known == name && values == labels)
+            .map(|(_, _, value)| *value)
+            .collect()
+    }
+
+    /// Random numbers go on from here; at first from 0.
+    pub fn random_seed(&mut self, seed: u64) -> &mut Self {
+        self.process.random = seed;
+        self
+    }
+
+    /// The plugin is granted this secret, to sign with.
+    pub fn secret(&mut self, name: &str, value: impl Into<Vec<u8>>) -> &mut Self {
+        let secret = mock::secrets::Secret { value: value.into(), previous: None, revealed: false };
+        self.process.secrets.insert(name.into(), secret);
+        self
+    }
+
+    /// A secret of [`secret`](Self::secret) has replaced this one a moment ago.
+    pub fn previous_secret(&mut self, name: &str, value: impl Into<Vec<u8>>) -> &mut Self {
+        if let Some(secret) = self.process.secrets.get_mut(name) {
+            secret.previous = Some(value.into());
+        }
+        self
+    }
+
+    /// The plugin is granted this secret, to see it.
+    pub fn revealed_secret(&mut self, name: &str, value: impl Into<Vec<u8>>) -> &mut Self {
+        let secret = mock::secrets::Secret { value: value.into(), previous: None, revealed: true };
+        self.process.secrets.insert(name.into(), secret);
+        self
+    }
+
+    /// The plugin is granted this key set, which makes this of a token. Other tokens are malformed.
+    pub fn token(
+        &mut self,
+        key_set: &str,
+        token: &str,
+        claims: std::result::Result<Value, JwtError>,
+    ) -> &mut Self {
+        self.process.tokens.entry(key_set.into()).or_default().insert(token.into(), claims);
+        self
     }
 
     /// The next exchanges are with this client. At first it is 192.0.2.1.

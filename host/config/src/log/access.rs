@@ -22,7 +22,7 @@ section! {
 
         /// `fields`: what is told, in this order; a field without a value is left out of its line.
         /// `id`: the request's. `client`: the address it came from; `peer`: with its port, as the connection
-        /// has it. `listener`. `scheme`, `protocol`: "http" or "https"; "HTTP/1.1" or "HTTP/2". `tls`, `sni`:
+        /// has it. `consumer`: as a policy has named it. `listener`. `scheme`, `protocol`: "http" or "https"; "HTTP/1.1" or "HTTP/2". `tls`, `sni`:
         /// the version, and the name that was asked for. `method`, `host`, `path`, `query`: of the request as
         /// it came. `user_agent`, `referer`. `route`, `upstream`. `endpoint`: the last that was asked.
         /// `attempts`: how often one was. `policies`: each hook that was called, the time it took, and what it
@@ -34,7 +34,7 @@ section! {
         /// `bytes_out`: of the bodies. `duration_us`: from the head of the request to the end of the answer;
         /// `upstream_us`: of these, until the upstream's head was there; `policy_us`: computing time of
         /// plugins. `trace_id`: with `[trace]`.
-        /// `request.NAME`, `response.NAME`: a header. Default: id, client, method, host, path, status,
+        /// `request.NAME`, `response.NAME`: a header. Default: id, client, consumer, method, host, path, status,
         /// reason, why, route, upstream, endpoint, attempts, bytes_in, bytes_out, duration_us, complete, ended_by.
         pub fields: Vec<Field> = section.or("fields", some(Field::read), Field::defaults()),
 

@@ -11,6 +11,7 @@ pub enum Field {
     Id,
     Client,
     Peer,
+    Consumer,
     Listener,
     Scheme,
     Protocol,
@@ -46,6 +47,7 @@ const NAMES: &[(&str, Field)] = &[
     ("id", Field::Id),
     ("client", Field::Client),
     ("peer", Field::Peer),
+    ("consumer", Field::Consumer),
     ("listener", Field::Listener),
     ("scheme", Field::Scheme),
     ("protocol", Field::Protocol),
@@ -97,6 +99,7 @@ impl Field {
         vec![
             Field::Id,
             Field::Client,
+            Field::Consumer,
             Field::Method,
             Field::Host,
             Field::Path,

@@ -24,7 +24,8 @@ struct Look {
 
 impl Fingerprint {
     /// All files that a configuration is made of: its own, as they were when they were read, and those
-    /// that are yet to be read: components, what TLS is made of, and fixed answers. (A file that a pattern of `include` will match is seen by its folder's own look.)
+    /// that are yet to be read: components, what TLS is made of, fixed answers, secrets and keys. (A file
+    /// that a pattern of `include` will match is seen by its folder's own look.)
     pub fn of(config: &Config) -> Self {
         let components = config.plugins.values().map(|plugin| &plugin.component);
         let signatures = config.plugins.values().filter(|_| !config.gateway.trust.is_empty());
@@ -37,8 +38,13 @@ impl Fingerprint {
         let answers = answers.chain(fallbacks.filter_map(|fallback| fallback.file()));
         let upstreams = config.upstreams.values().map(|upstream| &upstream.tls);
         let upstreams = upstreams.flat_map(|tls| [&tls.roots, &tls.cert, &tls.key]).flatten();
+        let secrets =
+            config.secrets.values().flat_map(|secret| [Some(&secret.current), secret.previous.as_ref()]);
+        let secrets = secrets.flatten().filter_map(limen_config::SecretSource::file);
+        let secrets = secrets.chain(config.key_sets.values().flat_map(limen_config::KeySet::files));
         let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_ref());
-        let named = components.chain(&signatures).chain(tls).chain(answers).chain(upstreams).chain(token);
+        let named = components.chain(&signatures).chain(tls).chain(answers).chain(upstreams);
+        let named = named.chain(token).chain(secrets);
         // Those were read already: how they look now may not be what was read.
         let read = config.files.iter().chain(&config.folders);
         let read = read.map(|seen| (seen.path.clone(), Look::of(&seen.metadata)));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use limen_config::{
     Config, ConfigError, Errors, PathRules, RouteLimits, RoutePath, RouteTimeouts, Segment, Target,
 };
+use limen_policy::vault::Vault;
 use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
 use limen_wasm::Registry;
 
@@ -17,6 +18,7 @@ use crate::observe::{AccessLog, Tracer};
 use crate::pipeline::{Attached, Pipeline};
 use crate::route::{Action, MirrorState, RouteTable};
 use crate::upstream::{self, Connector, Upkeep};
+use crate::vault;
 use policies::Policies;
 pub use policies::{KeptBack, LivePlugin};
 
@@ -36,6 +38,8 @@ pub struct Snapshot {
     pub metrics: bool,
     /// Kept for the next build, should a plugin's file be broken then.
     pub plugins: BTreeMap<String, LivePlugin>,
+    /// What policies hold of it.
+    vault: Vault,
     /// Who looks after the upstreams, and whom they ask for names.
     upkeep: Upkeep,
     resolver: limen_config::Resolver,
@@ -81,14 +85,18 @@ impl Snapshot {
             admin,
             written: _,
             listeners,
+            secrets: _,
+            key_sets: _,
             plugins,
             upstreams,
             routes,
         } = config;
 
         let mut errors = Vec::new();
+        let vault = vault::open(config, previous.map(|previous| &previous.vault), &mut errors);
         let last_good = previous.map(|previous| &previous.plugins);
-        let mut policies = Policies::load(plugins, &gateway.trust, routes, last_good, registry, &mut errors);
+        let mut policies =
+            Policies::load(plugins, &gateway.trust, routes, last_good, registry, &vault, &mut errors);
 
         let mut built_listeners = Vec::new();
         for (number, listener) in listeners.iter().enumerate() {
@@ -148,7 +156,8 @@ impl Snapshot {
         }
 
         let built_routes = routes.iter().zip(actions).enumerate().map(|(number, (route, action))| {
-            let attached = route.policies.iter().enumerate().filter_map(|(place, attachment)| {
+            let attached = route.policies.iter().enumerate();
+            let attached = attached.filter_map(|(place, attachment)| {
                 let policy = policies.take(number, place)?;
                 let of_plugin = match &attachment.target {
                     Target::Plugin(name) => plugins.get(name).map(|plugin| plugin.on_error),
@@ -157,9 +166,11 @@ impl Snapshot {
                 let on_error = attachment.on_error.or(of_plugin).unwrap_or(limen_config::OnError::Refuse);
                 Some(Attached { name: attachment.name.clone(), policy, on_error })
             });
+            let attached: Vec<_> = attached.collect();
+            let is_timed = attached.iter().any(|attached| attached.policy.wants_timing());
             Route {
-                pipeline: Pipeline::new(attached.collect()),
-                facts: facts(route, &action),
+                pipeline: Pipeline::new(attached),
+                facts: RouteFacts { is_timed, ..facts(route, &action) },
                 path: route.path.to_string(),
                 limits: route.limits,
                 timeout: route.timeout,
@@ -180,6 +191,7 @@ impl Snapshot {
             tracer,
             metrics: admin.is_some(),
             plugins: live,
+            vault,
             upkeep: previous.map(|previous| previous.upkeep.clone()).unwrap_or_default(),
             resolver: gateway.resolver.clone(),
         };
@@ -233,5 +245,6 @@ fn facts(route: &limen_config::Route, action: &Action) -> RouteFacts {
         upstream: route.action.upstream().map(str::to_owned),
         parameters,
         target,
+        is_timed: false,
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_config::{Attachment, ConfigError, PublicKey, Target};
+use limen_policy::vault::Vault;
 use limen_policy::{FailureKind, Policy, native};
+use limen_wasm::meters::Meters;
 use limen_wasm::{Account, Keeper, Plugin, Refused, Registry, Reset, WasmPolicy};
 
 use crate::{component, settings};
@@ -28,6 +30,8 @@ pub struct LivePlugin {
     pub accounts: Vec<Arc<Account>>,
     /// Who holds it to its limits, where it is attached.
     pub keeper: Option<Arc<Keeper>>,
+    /// What it counts of its own.
+    pub meters: Option<Arc<Meters>>,
 }
 
 /// A plugin whose new version can't be used, and that stays on its last good one.
@@ -49,12 +53,13 @@ impl Policies {
         routes: &[limen_config::Route],
         last_good: Option<&BTreeMap<String, LivePlugin>>,
         registry: &Registry,
+        vault: &Vault,
         errors: &mut Vec<ConfigError>,
     ) -> Self {
         let mut policies = Policies { live: BTreeMap::new(), kept_back: Vec::new(), seated: BTreeMap::new() };
         for plugin in plugins.values() {
             let last_good = last_good.and_then(|plugins| plugins.get(&plugin.name));
-            match Loaded::load(plugin, trust, routes, last_good.map(|live| &live.version), registry) {
+            match Loaded::load(plugin, trust, routes, last_good.map(|live| &live.version), registry, vault) {
                 Ok(Loaded { plugin: live, policies: seated, kept_back }) => {
                     policies.seated.extend(seated);
                     policies.kept_back.extend(kept_back);
@@ -108,10 +113,11 @@ impl Loaded {
         routes: &[limen_config::Route],
         last_good: Option<&Arc<Plugin>>,
         registry: &Registry,
+        vault: &Vault,
     ) -> Result<Self, Vec<ConfigError>> {
         let new = open(plugin, trust, registry);
         let because = match new.and_then(|version| {
-            let (policies, plugin) = attach(plugin, &version, routes, registry)?;
+            let (policies, plugin) = attach(plugin, &version, routes, registry, vault)?;
             Ok(Loaded { plugin, policies, kept_back: None })
         }) {
             Ok(loaded) => return Ok(loaded),
@@ -123,7 +129,9 @@ impl Loaded {
         if version.check_grants(&plugin.grants).is_err() {
             return Err(because);
         }
-        let Ok((policies, live)) = attach(plugin, version, routes, registry) else { return Err(because) };
+        let Ok((policies, live)) = attach(plugin, version, routes, registry, vault) else {
+            return Err(because);
+        };
         let reasons: Vec<_> = because.iter().map(|error| error.message.as_str()).collect();
         let kept_back =
             KeptBack { plugin: plugin.name.clone(), live: version.id(), because: reasons.join("; ") };
@@ -161,6 +169,7 @@ fn attach(
     version: &Arc<Plugin>,
     routes: &[limen_config::Route],
     registry: &Registry,
+    vault: &Vault,
 ) -> Result<(Seated, LivePlugin), Vec<ConfigError>> {
     let mut policies: Seated = Vec::new();
     let mut live = LivePlugin {
@@ -169,6 +178,7 @@ fn attach(
         reset: None,
         accounts: Vec::new(),
         keeper: None,
+        meters: registry.meters(version, plugin),
     };
     let mut errors = Vec::new();
     let checker = settings::Checker::new(version.schema(), &plugin.name).map_err(|what| {
@@ -184,7 +194,7 @@ fn attach(
             continue;
         }
         let route = routes.get(seat.0).map_or("", |route| &*route.name);
-        match registry.policy(version, plugin, attachment.settings.value(), route) {
+        match registry.policy(version, plugin, attachment.settings.value(), route, vault) {
             Ok(policy) => {
                 live.note(&policy);
                 if let limen_wasm::Start::ConfigureInEach { because } = policy.start() {

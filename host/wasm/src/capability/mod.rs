@@ -12,16 +12,24 @@ pub(crate) mod bindings {
 
 mod attempt;
 mod bag;
+pub(crate) mod cache;
 mod chunks;
 mod client;
 mod client_certificate;
 mod config;
+mod consumer;
 pub(crate) mod counters;
+mod crypto;
+pub(crate) mod grants;
+mod jwt;
 pub(crate) mod log;
+mod metrics;
 mod reply;
 mod request;
 mod response;
 mod route;
+pub(crate) mod secrets;
+mod timing;
 mod trailers;
 
 use bindings::limen::policy::types;
@@ -32,14 +40,6 @@ use limen_policy::EditError;
 use crate::state::State;
 
 impl types::Host for State {}
-
-/// An interface of the contract that the operator has to grant. Those not listed are always there.
-pub(crate) struct Grant {
-    pub(crate) interface: &'static str,
-    pub(crate) is_given: fn(&limen_config::Grants) -> bool,
-}
-
-pub(crate) const GRANTS: &[Grant] = &[Grant { interface: "counters", is_given: |grants| grants.counters }];
 
 impl From<EditError> for types::EditError {
     fn from(error: EditError) -> Self {

@@ -4,19 +4,36 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::cache::Cache;
 use super::head::{Head, RequestHead, ResponseHead};
+use super::metrics::Counted;
 use super::rate::Counters;
-use crate::testing::ClientCertificate;
-use crate::testing::Line;
+use super::secrets::Secret;
+use crate::jwt::JwtError;
+use crate::metrics::Metric;
+use crate::testing::{ClientCertificate, Consumer, Line};
 use crate::{EditError, HttpVersion, Level};
 
 /// Edits of one hook (`edit-error.too-large`).
 const EDITS: usize = 256;
 
+/// Tokens, and what becomes of each.
+type Tokens = BTreeMap<String, Result<serde_json::Value, JwtError>>;
+
 /// What outlives an exchange, and what is the same for all.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) counters: Counters,
+    pub(crate) cache: Cache,
+    /// What random numbers go on from.
+    pub(crate) random: u64,
+    /// Those that the policy declares, and what it has counted.
+    pub(crate) metrics: &'static [Metric],
+    pub(crate) counted: Vec<Counted>,
+    /// By their names.
+    pub(crate) secrets: BTreeMap<String, Secret>,
+    /// Key sets by their names; what each makes of which token.
+    pub(crate) tokens: BTreeMap<String, Tokens>,
     pub(crate) settings: serde_json::Value,
     pub(crate) log_level: Level,
     pub(crate) body_limit: usize,
@@ -43,6 +60,11 @@ pub(crate) struct Exchange {
     pub(crate) response_is_local: bool,
     /// Values, and whether the policy under test owns the key.
     pub(crate) bag: BTreeMap<String, (Vec<u8>, bool)>,
+    pub(crate) consumer: Option<Consumer>,
+    /// On the clock of the counters.
+    pub(crate) received_ms: u64,
+    /// None: no upstream has answered.
+    pub(crate) upstream_us: Option<u64>,
     pub(crate) reply: Option<(ResponseHead, Vec<u8>)>,
     /// Something of the response is on its way.
     pub(crate) is_sent: bool,
@@ -78,6 +100,12 @@ impl Process {
     pub(crate) const fn new() -> Self {
         Process {
             counters: Counters::new(),
+            cache: Cache::new(),
+            random: 0,
+            metrics: &[],
+            counted: Vec::new(),
+            secrets: BTreeMap::new(),
+            tokens: BTreeMap::new(),
             settings: serde_json::Value::Null,
             log_level: Level::Trace,
             body_limit: 1024 * 1024,
@@ -106,6 +134,9 @@ impl Exchange {
             response_body: Vec::new(),
             response_is_local: false,
             bag: BTreeMap::new(),
+            consumer: None,
+            received_ms: 0,
+            upstream_us: None,
             reply: None,
             is_sent: false,
             emitted: Vec::new(),

@@ -225,6 +225,9 @@ impl Line<'_> {
             Field::Id => self.word(&exchange.id),
             Field::Client => self.word(&client.address.ip()),
             Field::Peer => self.word(&client.peer),
+            Field::Consumer => {
+                exchange.consumer.as_ref().is_some_and(|consumer| self.quoted(consumer.id().as_bytes()))
+            }
             Field::Listener => self.quoted(ended.listener.as_bytes()),
             Field::Scheme => self.word(&if client.tls.is_some() { "https" } else { "http" }),
             Field::Protocol => self.word(&format_args!("{:?}", detail.version)),

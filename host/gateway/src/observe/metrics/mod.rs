@@ -7,6 +7,7 @@
 mod cell;
 mod endpoints;
 mod listeners;
+mod plugins;
 mod policies;
 mod render;
 mod series;

@@ -18,6 +18,14 @@ pub struct Text {
     out: String,
 }
 
+/// How many there were in each bucket, and above all of them.
+pub struct Bucketed<'a> {
+    pub bounds: &'a [f64],
+    /// Not cumulative; one more than there are bounds.
+    pub counts: &'a [u64],
+    pub sum: f64,
+}
+
 /// `{name="value",...}`, made up one by one.
 #[derive(Clone, Default)]
 pub struct LabelSet(String);
@@ -104,6 +112,31 @@ impl Text {
             count += total.above;
             self.sample(name, "_bucket", &labels.clone().with("le", "+Inf").0, count);
             self.sample(name, "_sum", &labels.0, Number(total.sum as f64 / scale));
+            self.sample(name, "_count", &labels.0, count);
+        }
+    }
+
+    /// A family of histograms whose bounds are known only while it runs.
+    pub fn bucketed<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (&'a LabelSet, Bucketed<'a>)>,
+    ) {
+        let mut values = values.into_iter().peekable();
+        if values.peek().is_none() {
+            return;
+        }
+        self.head(name, "histogram", help);
+        for (labels, Bucketed { bounds, counts, sum }) in values {
+            let mut count = 0;
+            for (bound, bucket) in bounds.iter().zip(counts) {
+                count += bucket;
+                self.sample(name, "_bucket", &labels.clone().with("le", Number(*bound)).0, count);
+            }
+            count += counts.get(bounds.len()).copied().unwrap_or_default();
+            self.sample(name, "_bucket", &labels.clone().with("le", "+Inf").0, count);
+            self.sample(name, "_sum", &labels.0, Number(sum));
             self.sample(name, "_count", &labels.0, count);
         }
     }

@@ -1,0 +1,81 @@
+//! What plugins count of their own.
+
+use std::collections::BTreeMap;
+
+use limen_wasm::meters::{Declaration, Kind, SeriesReading};
+
+use super::text::{Bucketed, LabelSet, Text};
+use crate::snapshot::Snapshot;
+
+/// Metrics of one name, of all plugins that declare it alike.
+struct Family<'a> {
+    declaration: &'a Declaration,
+    series: Vec<(LabelSet, SeriesReading)>,
+}
+
+pub fn render(snapshot: &Snapshot, text: &mut Text) {
+    let mut families = BTreeMap::<String, Family<'_>>::new();
+    let mut dropped = Vec::new();
+    for (plugin, live) in &snapshot.plugins {
+        let Some(meters) = &live.meters else { continue };
+        let set = || LabelSet::default().with("limen_plugin", plugin);
+        dropped.extend(meters.dropped().map(|(why, count)| (set().with("why", why.name()), count)));
+        for reading in meters.read() {
+            let declaration = reading.declaration;
+            let family = families.entry(name(declaration));
+            let family = family.or_insert_with(|| Family { declaration, series: Vec::new() });
+            // A name has one kind: that of the plugin whose name comes first.
+            if family.declaration.kind != declaration.kind
+                || family.declaration.buckets != declaration.buckets
+            {
+                let clash = reading.series.iter().flat_map(|series| &series.counts).sum();
+                dropped.push((set().with("why", "clash").with("metric", &declaration.name), clash));
+                continue;
+            }
+            let series = reading.series.into_iter();
+            family.series.extend(series.map(|series| (labels(set(), declaration, &series), series)));
+        }
+    }
+    for (name, Family { declaration, series }) in &families {
+        match declaration.kind {
+            Kind::Counter => {
+                let value = |series: &SeriesReading| series.counts.first().copied().unwrap_or_default();
+                text.counters(
+                    name,
+                    &declaration.help,
+                    series.iter().map(|(set, series)| (set, value(series))),
+                );
+            }
+            Kind::Histogram => {
+                let series = series.iter().map(|(set, series)| {
+                    (set, Bucketed { bounds: &declaration.buckets, counts: &series.counts, sum: series.sum })
+                });
+                text.bucketed(name, &declaration.help, series);
+            }
+        }
+    }
+    text.counters(
+        "limen_plugin_metrics_dropped",
+        "What plugins wanted counted and was not: undeclared metrics or labels, values that are no numbers, \
+         and metrics that another plugin declares in another way.",
+        dropped.iter().map(|(set, count)| (set, *count)),
+    );
+}
+
+/// `plugin_wait_seconds`; counters get their `_total` when they are written.
+fn name(declaration: &Declaration) -> String {
+    let Declaration { name, unit, .. } = declaration;
+    match unit.as_str() {
+        "" => format!("plugin_{name}"),
+        unit => format!("plugin_{name}_{unit}"),
+    }
+}
+
+fn labels(set: LabelSet, declaration: &Declaration, series: &SeriesReading) -> LabelSet {
+    match &series.labels {
+        None => set.with("otel_metric_overflow", true),
+        Some(values) => {
+            declaration.labels.iter().zip(values).fold(set, |set, (name, value)| set.with(name, value))
+        }
+    }
+}

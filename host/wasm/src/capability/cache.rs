@@ -1,0 +1,196 @@
+//! `cache`: values that all isolates of a plugin keep for one another, within a bound.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use moka::Expiry;
+use moka::policy::EvictionPolicy;
+
+use super::bindings::limen::policy::cache;
+use crate::state::State;
+
+/// The longest key, in bytes.
+const MAX_KEY: usize = 1024;
+/// What an entry takes beside its key and value, as far as the bound is concerned, in bytes.
+const ENTRY: usize = 128;
+/// As good as without end; moka counts no further than a thousand years.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The caches of the process, by plugin. A plugin that no snapshot has any more has none.
+#[derive(Default)]
+pub(crate) struct Caches(Mutex<HashMap<String, Weak<Cache>>>);
+
+/// The cache of one plugin.
+pub(crate) struct Cache {
+    size: u64,
+    entries: moka::sync::Cache<String, Entry>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    value: Bytes,
+    /// None: without end.
+    ttl: Option<Duration>,
+}
+
+impl Caches {
+    /// That of a plugin: it outlives versions and snapshots, though not a change of its size.
+    pub(crate) fn of(&self, plugin: &str, size: u64) -> Arc<Cache> {
+        let mut caches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cache) = caches.get(plugin).and_then(Weak::upgrade).filter(|cache| cache.size == size) {
+            return cache;
+        }
+        let cache = Arc::new(Cache::new(size));
+        caches.retain(|_, cache| cache.strong_count() > 0);
+        caches.insert(plugin.to_owned(), Arc::downgrade(&cache));
+        cache
+    }
+}
+
+impl Cache {
+    fn new(size: u64) -> Self {
+        let weigh = |key: &String, entry: &Entry| weight(key, &entry.value).try_into().unwrap_or(u32::MAX);
+        let entries = moka::sync::Cache::builder()
+            .max_capacity(size)
+            .weigher(weigh)
+            .eviction_policy(EvictionPolicy::lru())
+            .expire_after(OwnTtl)
+            .build();
+        Cache { size, entries }
+    }
+
+    fn get(&self, key: &str) -> Option<Bytes> {
+        Some(self.entries.get(key)?.value)
+    }
+
+    fn put(&self, key: String, value: Vec<u8>, ttl_ms: u64) -> bool {
+        let fits = self.fits(&key, &value);
+        if fits {
+            self.entries.insert(key, Entry::new(value, ttl_ms));
+        }
+        fits
+    }
+
+    fn add(&self, key: String, value: Vec<u8>, ttl_ms: u64) -> bool {
+        self.fits(&key, &value) && self.entries.entry(key).or_insert(Entry::new(value, ttl_ms)).is_fresh()
+    }
+
+    fn fits(&self, key: &str, value: &[u8]) -> bool {
+        key.len() <= MAX_KEY && weight(key, value) as u64 <= self.size
+    }
+}
+
+fn weight(key: &str, value: &[u8]) -> usize {
+    key.len() + value.len() + ENTRY
+}
+
+impl Entry {
+    fn new(value: Vec<u8>, ttl_ms: u64) -> Self {
+        let ttl = (ttl_ms > 0).then(|| Duration::from_millis(ttl_ms).min(LONGEST));
+        Entry { value: Bytes::from(value), ttl }
+    }
+}
+
+/// Each entry has a time to live of its own, counted from when it was put.
+struct OwnTtl;
+
+impl Expiry<String, Entry> for OwnTtl {
+    fn expire_after_create(&self, _: &String, entry: &Entry, _: Instant) -> Option<Duration> {
+        entry.ttl
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &String,
+        entry: &Entry,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        entry.ttl
+    }
+}
+
+impl cache::Host for State {
+    fn get(&mut self, key: String) -> Option<Vec<u8>> {
+        Some(self.grounds.cache.as_ref()?.get(&key)?.to_vec())
+    }
+
+    fn put(&mut self, key: String, value: Vec<u8>, ttl_ms: u64) -> bool {
+        self.grounds.cache.as_ref().is_some_and(|cache| cache.put(key, value, ttl_ms))
+    }
+
+    fn add(&mut self, key: String, value: Vec<u8>, ttl_ms: u64) -> bool {
+        self.grounds.cache.as_ref().is_some_and(|cache| cache.add(key, value, ttl_ms))
+    }
+
+    fn remove(&mut self, key: String) {
+        if let Some(cache) = &self.grounds.cache {
+            cache.entries.invalidate(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(cache: &Cache, key: &str, value: &[u8], ttl_ms: u64) -> bool {
+        cache.put(key.to_owned(), value.to_vec(), ttl_ms)
+    }
+
+    #[test]
+    fn entries_end_and_are_replaced() {
+        let cache = Cache::new(1 << 20);
+        assert!(put(&cache, "a", b"1", 0) && put(&cache, "b", b"2", 1) && put(&cache, "c", b"3", u64::MAX));
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(cache.get("a").as_deref(), Some(&b"1"[..]));
+        assert_eq!(cache.get("b"), None);
+        assert_eq!(cache.get("c").as_deref(), Some(&b"3"[..]));
+        assert!(put(&cache, "a", b"4", 1));
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(cache.get("a"), None, "the time to live is that of the last put");
+        assert!(put(&cache, "a", b"5", 0));
+        assert_eq!(cache.get("a").as_deref(), Some(&b"5"[..]));
+    }
+
+    #[test]
+    fn its_size_is_bounded_in_bytes() {
+        const SIZE: u64 = 100_000;
+        let cache = Cache::new(SIZE);
+        assert!(!put(&cache, "whole", &[0; SIZE as usize], 0));
+        assert!(!put(&cache, &"k".repeat(MAX_KEY + 1), b"", 0));
+        for number in 0..1000 {
+            assert!(put(&cache, &format!("{number}"), &[0; 1000], 0));
+            assert!(cache.get("0").is_some() || number > 80);
+        }
+        cache.entries.run_pending_tasks();
+        assert!(cache.entries.weighted_size() <= SIZE, "{}", cache.entries.weighted_size());
+        assert!(cache.entries.entry_count() > 50, "{}", cache.entries.entry_count());
+        assert!(cache.get("999").is_some(), "what was put last is there");
+    }
+
+    #[test]
+    fn one_of_many_adds() {
+        let cache = Cache::new(1 << 20);
+        let added: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| cache.add("lock".to_owned(), vec![1], 60_000))).collect();
+            threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+        });
+        assert_eq!(added, 1);
+    }
+
+    #[test]
+    fn a_plugin_keeps_its_cache_as_long_as_somebody_uses_it() {
+        let caches = Caches::default();
+        let first = caches.of("a", 1000);
+        put(&first, "k", b"v", 0);
+        assert!(caches.of("a", 1000).get("k").is_some());
+        assert!(caches.of("b", 1000).get("k").is_none(), "another plugin");
+        assert!(caches.of("a", 2000).get("k").is_none(), "another size");
+        drop(first);
+        assert!(caches.of("a", 1000).get("k").is_none(), "nobody has used it for a while");
+    }
+}
