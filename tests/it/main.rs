@@ -44,6 +44,7 @@ mod plugins;
 mod rewind;
 
 mod admin;
+mod author;
 mod commands;
 mod config;
 mod cost;

@@ -255,6 +255,16 @@ impl Setup {
         self
     }
 
+    /// Another command in the same folder, with the same environment.
+    pub fn again(&self) -> Setup {
+        Setup {
+            dir: self.dir.clone(),
+            environment: self.environment.clone(),
+            activation: None,
+            under: self.under,
+        }
+    }
+
     /// Starts the gateway and waits until it says that it is ready.
     pub async fn start(self) -> Gateway {
         let mut child = self.command(&["run", CONFIG]).spawn().unwrap();

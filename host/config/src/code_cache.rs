@@ -24,6 +24,13 @@ section! {
     }
 }
 
+/// What it is without a word about it.
+impl Default for CodeCache {
+    fn default() -> Self {
+        CodeCache { folder: None, size: GIB }
+    }
+}
+
 fn kept(value: &crate::value::Value<'_>) -> Option<u64> {
     let kept = size(0..=1024 * GIB)(value)?;
     if kept > 0 && kept < 16 * MIB {

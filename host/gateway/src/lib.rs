@@ -8,6 +8,7 @@
 //! ```
 
 mod admin;
+pub mod author;
 mod body;
 mod component;
 mod edition;

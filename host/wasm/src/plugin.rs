@@ -31,14 +31,14 @@ pub struct Plugin {
     /// Whether it was compiled with accessors to its memory, so that images can be taken; else why not.
     pub(crate) imageable: Result<(), String>,
     /// Its imports and exports, by their names in the component.
-    interfaces: Vec<Interface>,
-    about: About,
+    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) about: About,
 }
 
 /// Something that a component imports or exports.
-struct Interface {
-    verb: &'static str,
-    name: String,
+pub(crate) struct Interface {
+    pub(crate) verb: &'static str,
+    pub(crate) name: String,
 }
 
 pub(crate) type Digest = [u8; 32];
@@ -46,12 +46,14 @@ pub(crate) type Digest = [u8; 32];
 /// What `describe` answers.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct About {
-    name: String,
+pub(crate) struct About {
+    pub(crate) name: String,
     #[serde(default)]
-    version: String,
+    pub(crate) version: String,
     #[serde(default)]
-    config_schema: Option<Value>,
+    pub(crate) description: String,
+    #[serde(default)]
+    pub(crate) config_schema: Option<Value>,
     #[serde(default)]
     metrics: Vec<Declaration>,
 }
@@ -301,7 +303,7 @@ fn describe(engine: &Engine, pre: &InstancePre<State>, exports: &Exports) -> Res
 }
 
 /// The interface of the contract that an import or export name speaks of.
-fn interface_of(name: &str) -> Option<&str> {
+pub(crate) fn interface_of(name: &str) -> Option<&str> {
     Some(name.strip_prefix(PACKAGE)?.split('@').next().unwrap_or_default())
 }
 

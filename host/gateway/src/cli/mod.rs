@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod policy;
 mod reload;
 mod run;
 mod status;
@@ -27,6 +28,8 @@ enum Command {
     Explain(explain::Explain),
     Status(status::Status),
     Reload(reload::Reload),
+    #[command(subcommand)]
+    Policy(policy::Policy),
 }
 
 pub fn main() -> ExitCode {
@@ -36,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.main().map(|()| ExitCode::SUCCESS),
         Command::Status(status) => status.main(),
         Command::Reload(reload) => reload.main(),
+        Command::Policy(policy) => policy.main().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "{error}");

@@ -1,0 +1,27 @@
+//! What authors of policies do at a terminal: begin one, build it, look into it, try it on a configuration.
+
+mod build;
+mod check;
+mod inspect;
+mod scaffold;
+mod schema;
+
+pub use build::build;
+pub use check::check;
+pub use inspect::{Difference, Inspected, inspect};
+pub use scaffold::{Template, scaffold};
+
+use std::path::Path;
+
+use limen_wasm::{LoadError, Manifest, Registry};
+
+use crate::StartError;
+
+/// What a component is.
+fn manifest(file: &Path) -> Result<Manifest, StartError> {
+    let wrong = |what: String| StartError::Machine(format!("{}: {what}", file.display()));
+    let bytes = std::fs::read(file).map_err(|error| wrong(format!("could not read it: {error}")))?;
+    let registry = Registry::new(1, limen_config::CodeCache::default());
+    let plugin = registry.plugin(bytes).map_err(|error: LoadError| wrong(error.to_string()))?;
+    Ok(plugin.manifest())
+}

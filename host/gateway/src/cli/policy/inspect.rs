@@ -1,0 +1,32 @@
+use std::path::PathBuf;
+
+use limen_gateway::{StartError, author};
+
+use crate::cli::say;
+
+/// Say what a component is: phases, imports, the grants it needs, settings
+///
+/// What it doesn't import it can't do, so this is all of it. With --diff only what is different from
+/// an older one, for reviews.
+#[derive(clap::Args)]
+pub struct Inspect {
+    /// The component
+    file: PathBuf,
+    /// Another one, to compare it with
+    #[arg(long, value_name = "OLD")]
+    diff: Option<PathBuf>,
+    /// For machines
+    #[arg(long)]
+    json: bool,
+}
+
+impl Inspect {
+    pub fn main(self) -> Result<(), StartError> {
+        let inspected = author::inspect(&self.file, self.diff.as_deref())?;
+        match self.json {
+            true => say(&format!("{:#}", inspected.json())),
+            false => say(inspected.to_string().trim_end()),
+        }
+        Ok(())
+    }
+}

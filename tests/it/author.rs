@@ -1,0 +1,149 @@
+//! What an author of policies does at a terminal, from nothing to a policy that is served.
+
+use crate::common::{config, guest_plugin, guest_plugin_with, route};
+use limen_tests::{Client, Finished, Gateway, Origin, guest, guest_version};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk");
+
+/// Where all templates are built: the SDK only once.
+fn target() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("templates")
+}
+
+/// `limen policy new`, `cargo test`, `limen policy build`, and `limen run` on the configuration that came with it.
+async fn from_nothing(name: &'static str, origin: &Origin) -> Gateway {
+    let setup = Gateway::with("").env("CARGO_TARGET_DIR", text(&target()));
+    let policy = format!("my-{name}");
+    let folder = setup.path(&policy);
+    let made = setup.again().finish(&["policy", "new", &policy, "--template", name, "--sdk", SDK]).await;
+    assert!(made.status.success(), "{}", made.stderr);
+    // The versions of the guests, which this machine has.
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/guests/Cargo.lock"), folder.join("Cargo.lock"))
+        .unwrap();
+
+    // The SDK is built here, with all the time it takes.
+    for arguments in
+        [&["test", "--quiet"][..], &["build", "--quiet", "--release", "--target", "wasm32-wasip2"]]
+    {
+        let mut cargo = Command::new("cargo");
+        cargo.args(arguments).current_dir(&folder).env("CARGO_TARGET_DIR", target());
+        let output = cargo.output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let built = setup.again().finish(&["policy", "build", &policy]).await;
+    assert!(built.status.success(), "{}", built.stderr);
+    assert!(built.stdout.starts_with(&format!("{policy} 0.1.0 ")), "{}", built.stdout);
+    let component = built.stdout.lines().last().unwrap();
+
+    let toml = std::fs::read_to_string(folder.join("limen.toml")).unwrap();
+    let toml = toml
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("http://127.0.0.1:9000", origin.url("").trim_end_matches('/'))
+        .replace(&format!("target/wasm32-wasip2/release/my_{name}.wasm"), component);
+    Gateway::start(toml).await
+}
+
+/// One after the other: they share what is built.
+#[tokio::test]
+async fn every_template_is_a_policy_that_serves() {
+    let origin = Origin::start();
+    let client = Client::http1();
+
+    let headers = from_nothing("headers", &origin).await;
+    let answer = client.get(headers.url("/")).send().await;
+    assert_eq!(answer.json()["headers"]["x-gate"], "north");
+
+    let auth = from_nothing("auth", &origin).await;
+    let refused = client.get(auth.url("/")).send().await;
+    assert_eq!((refused.status.as_u16(), refused.header("www-authenticate")), (401, Some("Bearer")));
+    let passed = client.get(auth.url("/")).header("authorization", "Bearer change-me-please").send().await;
+    assert_eq!(passed.status, 200);
+
+    let body = from_nothing("body", &origin).await;
+    for (json, status) in [("{}", 422), ("[", 400), (r#"{ "name": "Ada" }"#, 200)] {
+        let ask = client.post(body.url("/")).header("content-type", "application/json").body(json);
+        assert_eq!(ask.send().await.status, status, "{json}");
+    }
+
+    let stream = from_nothing("stream", &origin).await;
+    let short = client.get(stream.url("/bytes/1000000")).send().await;
+    assert_eq!(short.body.len(), 1_000_000);
+    assert!(client.get(stream.url("/bytes/1000001")).try_send().await.is_err());
+    stream.wait_for_log_containing("the response has more than 1000000 bytes").await;
+}
+
+/// `limen policy ...` where nothing is needed but its arguments.
+async fn policy(arguments: &[&str]) -> Finished {
+    Gateway::with("").finish(&[&["policy"], arguments].concat()).await
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn what_a_component_is_can_be_seen() {
+    let ungranted = guest("ungranted");
+    let shown = policy(&["inspect", text(&ungranted)]).await;
+    for expected in
+        ["ungranted 0.1.0", "sha256", "phases    request", "counters", "grants    counters = true"]
+    {
+        assert!(shown.stdout.contains(expected), "{expected}: {}", shown.stdout);
+    }
+    let json = policy(&["inspect", "--json", text(&ungranted)]).await;
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["grants"], serde_json::json!(["counters = true"]));
+    assert_eq!(json["size"], std::fs::metadata(&ungranted).unwrap().len());
+    assert_eq!(json["contract"], "0.1.0");
+}
+
+#[tokio::test]
+async fn what_another_version_does_differently_can_be_seen() {
+    let (one, two, counter) = (guest_version(1), guest_version(2), guest("ungranted"));
+    let same = policy(&["inspect", text(&one), "--diff", text(&one)]).await;
+    assert!(same.stdout.contains("no difference"), "{}", same.stdout);
+    let bytes = policy(&["inspect", text(&two), "--diff", text(&one)]).await;
+    assert!(bytes.stdout.contains("sha256") && !bytes.stdout.contains("grants"), "{}", bytes.stdout);
+    let grants = policy(&["inspect", text(&counter), "--diff", text(&one)]).await;
+    assert!(grants.stdout.contains("+ counters = true"), "{}", grants.stdout);
+}
+
+#[tokio::test]
+async fn nonsense_is_no_component() {
+    let setup = Gateway::with("").file("text.wasm", "hello").file("empty.wasm", "");
+    for (file, said) in
+        [("text.wasm", "not WebAssembly"), ("empty.wasm", "empty"), ("none.wasm", "could not read")]
+    {
+        let refused = setup.again().finish(&["policy", "inspect", file]).await;
+        assert!(!refused.status.success());
+        assert!(refused.stderr.contains(said), "{file}: {}", refused.stderr);
+    }
+    let unknown = policy(&["new", "x", "--template", "magic"]).await;
+    assert!(unknown.stderr.contains("headers, auth, body, stream"), "{}", unknown.stderr);
+    let name = policy(&["new", "Not-A-Name"]).await;
+    assert!(name.stderr.contains("no name for a policy"), "{}", name.stderr);
+}
+
+#[tokio::test]
+async fn whether_a_gateway_would_take_it_can_be_asked() {
+    let origin = Origin::start();
+    let with = |keys: &str| {
+        let rest = [guest_plugin_with("counter", keys), guest_plugin("rig"), route("/**", r#""counter""#)]
+            .join("\n");
+        Gateway::with(config(&origin, &rest))
+    };
+    let ask = ["policy", "check", text(&guest("counter"))].map(str::to_owned);
+    let ask: Vec<_> = ask.iter().map(String::as_str).collect();
+    let granted = with("grants = { counters = true }").finish(&ask).await;
+    assert!(granted.stdout.contains("as `counter`"), "{} {}", granted.stdout, granted.stderr);
+
+    let other = with("grants = { counters = true }");
+    let unsaid = other.again().finish(&["policy", "check", text(&guest("traps"))]).await;
+    assert!(unsaid.stderr.contains("Say it with --plugin"), "{}", unsaid.stderr);
+    let said = other.again().finish(&["policy", "check", text(&guest("ungranted")), "--plugin", "rig"]).await;
+    assert!(!said.status.success() && said.stderr.contains("not granted"), "{}", said.stderr);
+    let unknown = other.again().finish(&["policy", "check", text(&guest("rig")), "--plugin", "nobody"]).await;
+    assert!(unknown.stderr.contains("no plugin `nobody`"), "{}", unknown.stderr);
+}
