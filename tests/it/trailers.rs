@@ -37,6 +37,7 @@ async fn trailers_of_a_request_are_shown_where_there_are_any() {
         // They may still decide: nothing was answered yet.
         let answer = wire::exchange(gateway.addr("plain"), chunked(path, "wrong")).await;
         assert!(answer.starts_with("HTTP/1.1 422") && answer.ends_with("wrong sum\n"), "{answer}");
+        gateway.wait_for_log_containing(&format!("request trailers of {path}: wrong")).await;
     }
     gateway.forget_log();
     let without = Client::http1().post(gateway.url("/trailers")).body("hello").send().await;
