@@ -104,6 +104,11 @@ pub fn on_log<P: Policy>(policy: &mut P) {
     }
 }
 
+/// The tick hook has no exchange, and its failure is for the log.
+pub fn on_tick<P: Policy>(policy: &mut P) -> std::result::Result<(), String> {
+    policy.on_tick().map_err(|error| error.to_string())
+}
+
 /// How a hook's result ends the call, once it has been made known to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {

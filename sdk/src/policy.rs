@@ -72,6 +72,11 @@ pub trait Policy: Sized + 'static {
     }
 
     #[doc(hidden)]
+    fn on_tick(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    #[doc(hidden)]
     fn on_log(&mut self, _: &Request, _: &Response) -> Result<()> {
         Ok(())
     }
@@ -100,6 +105,8 @@ pub enum Phase {
     ResponseTrailers,
     /// `on_log`: the exchange has ended.
     Log,
+    /// `on_tick`: beside all exchanges, now and then.
+    Tick,
 }
 
 /// Who a policy is.

@@ -1,6 +1,6 @@
 //! The reference plugins do what their READMEs say, in whatever way a client speaks to the gateway.
 
-use crate::common::{PATIENT, config, plugin, route};
+use crate::common::{PATIENT, assert_problem, config, plugin, route};
 use http::Version;
 use limen_tests::{Certs, Client, Gateway, Origin};
 use std::path::Path;
@@ -166,4 +166,46 @@ async fn curl(flags: &[&str], ca: &Path, header: &str, url: String) -> String {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "curl {flags:?} {url}: {error}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The service says yes, no, or nothing that makes sense; when it is slow or gone, nobody passes.
+#[tokio::test]
+async fn external_auth_asks_a_service() {
+    let (origin, authz) = (Origin::start(), Origin::start());
+    let asks = |path: &str, asked: &str| {
+        let with =
+            format!("upstream = \"authz\", path = {asked:?}, take = [\"content-type\"], timeout_ms = 2000");
+        route(path, &format!("{{ use = \"external-auth\", with = {{ {with} }} }}"))
+    };
+    let rest = [
+        format!("[upstream.authz]\nendpoints = [\"{authz}\"]"),
+        plugin(
+            "external-auth",
+            limen_tests::plugin("external-auth"),
+            &format!("{PATIENT}\ngrants = {{ fetch = [\"authz\"] }}"),
+        ),
+        asks("/yes/**", "/json"),
+        asks("/no/**", "/status/403"),
+        asks("/broken/**", "/status/500"),
+        asks("/slow/**", "/slow?ms=60000"),
+    ];
+    let gateway = Gateway::start(config(&origin, &rest.join("\n"))).await;
+    let get = async |path: &str| Client::http1().get(gateway.url(path)).send().await;
+
+    let yes = get("/yes/1").await;
+    assert_eq!(
+        (yes.status.as_u16(), &yes.json()["headers"]["content-type"]),
+        (200, &"application/json".into())
+    );
+    let no = get("/no/1").await;
+    assert_eq!((no.status.as_u16(), &*no.text()), (403, "status 403\n"));
+    assert_problem(&get("/broken/1").await, 500);
+    gateway.wait_for_log_containing("authz answered 500").await;
+    assert_problem(&get("/slow/1").await, 500);
+    assert_eq!((origin.requests(), authz.requests()), (1, 4));
+
+    drop(authz);
+    assert_problem(&get("/yes/2").await, 500);
+    gateway.wait_for_log_containing("asking authz: no connection could be made").await;
+    assert_eq!(origin.requests(), 1);
 }

@@ -44,6 +44,7 @@ async fn the_configuration_at_a_glance_is_a_good_one() {
         .file("secrets/webhook", "s3cr3t")
         .file("keys/idp.pem", rcgen::KeyPair::generate().unwrap().public_key_pem())
         .copy("plugins/region.wasm", plugin("region"))
+        .copy("plugins/flags.wasm", guest("ticks"))
         .copy("certs/api.pem", &certs.local().cert)
         .copy("certs/api.key", &certs.local().key)
         .check()

@@ -29,6 +29,12 @@ section! {
         /// false.
         pub counters: bool = section.or("counters", boolean, false),
 
+        /// `fetch`: the upstreams that it may call itself, like `["authz"]`. Default: none.
+        pub fetch: Vec<String> = section.or("fetch", list(|value| may.upstream(value)), Vec::new()),
+
+        /// `kv`: the stores (`[store.NAME]`) that it may read and write. Default: none.
+        pub kv: Vec<String> = section.or("kv", list(|value| may.store(value)), Vec::new()),
+
         /// `cache`: true, or `{ size = "16MiB" }`: may keep values that all isolates of the plugin share,
         /// over reloads. Default false.
         pub cache: Option<CacheGrant> = section.or("cache", CacheGrant::read_or_bool, None),

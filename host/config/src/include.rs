@@ -21,7 +21,7 @@ section! {
 
         /// `may`: the sections that these files may contain, so that a team's file can't grant
         /// itself a plugin. Of "route", "policy", "upstream" (these three are the default),
-        /// "listener", "plugin", "secret" and "key_set".
+        /// "listener", "plugin", "secret", "key_set" and "store".
         may: Vec<&'static str> = section.or("may", list(choice(SECTIONS)), vec!["route", "policy", "upstream"]),
 
         /// Where it stands in the file.
@@ -37,6 +37,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("plugin", "plugin"),
     ("secret", "secret"),
     ("key_set", "key_set"),
+    ("store", "store"),
 ];
 
 /// What one of `files` means.

@@ -26,6 +26,7 @@ mod trace;
 mod listener;
 mod plugin;
 mod signature;
+mod store;
 
 mod grants;
 mod key_set;
@@ -105,6 +106,7 @@ pub use resolver::Resolver;
 pub use route::Route;
 pub use secret::{Secret, SecretSource};
 pub use settings::Settings;
+pub use store::Store;
 pub use suggest::did_you_mean;
 pub use target::{DotSegments, EmptySegments, EncodedSlashes, PathRules};
 pub use tls_version::TlsVersion;
@@ -156,6 +158,8 @@ pub struct Config {
     pub plugins: BTreeMap<String, Plugin>,
     /// `[upstream.NAME]`, by name.
     pub upstreams: BTreeMap<String, Upstream>,
+    /// `[store.NAME]`, by name.
+    pub stores: BTreeMap<String, Store>,
     /// `[[route]]`, in the order of the files; at least one. `[policy.NAME]` and `[defaults]` are
     /// already resolved into their [`Attachment`]s.
     pub routes: Vec<Route>,

@@ -28,6 +28,10 @@ section! {
         /// `body`: the largest body that is buffered for the plugin. 0 to 1GiB; default 1MiB.
         pub body: u64 = section.or("body", size(0..=GIB), MIB),
 
+        /// `fetches`: calls to upstreams that the plugin may have under way at the same time, in the
+        /// whole gateway. 1 to 65536; default 256.
+        pub fetches: usize = section.or("fetches", integer(1..=65_536), 256),
+
         /// `isolates`: how many isolates of the plugin may be in use at a time, 1 to 4096; each worker
         /// has its part of them. An exchange has one from its first hook to its last. Default 1024; all
         /// plugins together have 4096.

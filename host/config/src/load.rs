@@ -16,7 +16,7 @@ use crate::trace::Trace;
 use crate::twice::Asked;
 use crate::value::table;
 use crate::{
-    Admin, Config, ConfigError, Errors, Gateway, KeySet, Log, Natives, Place, Plugin, Route, Secret,
+    Admin, Config, ConfigError, Errors, Gateway, KeySet, Log, Natives, Place, Plugin, Route, Secret, Store,
     Upstream, check,
 };
 
@@ -100,13 +100,19 @@ fn read(
         files.list("listener", |section| Listener::read(section, &listener_names, &addresses));
     check::name_listeners(listeners.iter_mut().flatten(), &listener_names);
     let complete = Complete { names: complete.names && !files.is_lossy(), ..complete };
+    let upstreams = files.named("upstream", Upstream::read);
+    let stores = files.named("store", Store::read);
     let secrets = files.named("secret", Secret::read);
     let key_sets = files
         .named("key_set", |section, name| KeySet::read(section, name, &secrets.declared, complete.names));
-    let grantable =
-        Grantable { secrets: &secrets.declared, key_sets: &key_sets.declared, complete: complete.names };
+    let grantable = Grantable {
+        upstreams: &upstreams.declared,
+        stores: &stores.declared,
+        secrets: &secrets.declared,
+        key_sets: &key_sets.declared,
+        complete: complete.names,
+    };
     let plugins = files.named("plugin", |section, name| Plugin::read(section, name, &grantable));
-    let upstreams = files.named("upstream", Upstream::read);
 
     let routes = Unique::new("route");
     let asked = Asked::default();
@@ -167,6 +173,7 @@ fn read(
         key_sets: key_sets.items,
         plugins: plugins.items,
         upstreams: upstreams.items,
+        stores: stores.items,
         routes: routes_read,
     })
 }

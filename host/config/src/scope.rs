@@ -193,6 +193,8 @@ impl Scope<'_> {
 
 /// What a plugin can be granted by its name.
 pub(crate) struct Grantable<'a> {
+    pub(crate) upstreams: &'a Unique,
+    pub(crate) stores: &'a Unique,
     pub(crate) secrets: &'a Unique,
     pub(crate) key_sets: &'a Unique,
     /// As in [`Scope`].
@@ -200,6 +202,14 @@ pub(crate) struct Grantable<'a> {
 }
 
 impl Grantable<'_> {
+    pub(crate) fn upstream(&self, value: &Value<'_>) -> Option<String> {
+        self.upstreams.refer(value, "the name of an upstream", self.complete)
+    }
+
+    pub(crate) fn store(&self, value: &Value<'_>) -> Option<String> {
+        self.stores.refer(value, "the name of a store", self.complete)
+    }
+
     /// A secret, by the name of a key.
     pub(crate) fn secret(&self, name: &str, value: &Value<'_>) -> Option<String> {
         self.secrets.known(name.to_owned(), value, self.complete)

@@ -45,6 +45,9 @@ pub async fn handle(
         let arrived = Arrived { listener, client: &client, head: &head, upload: body.upload() };
         Watch::begin(observers, arrived)
     });
+    if let (Some(watch), Some(observers), true) = (&watch, &world.observers, world.calls_out()) {
+        watch.introduce(observers, head.headers_mut());
+    }
     let settled = settle(&world.snapshot, &connection, listener, &mut head, &traits, &mut client);
     let found = settled.and_then(|()| find(&world, &client, listener, &head));
     let route = found.as_ref().ok().copied().flatten();

@@ -14,10 +14,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_policy::{RequestId, RouteFacts};
+use limen_policy::{Fetch, RequestId, RouteFacts};
 use tokio::sync::{mpsc, watch};
 
 use crate::edition::{Edition, Stage};
+use crate::fetch;
 use crate::listener;
 use crate::listener::door::{Door, Phase, Queue};
 use crate::listener::socket::Sockets;
@@ -51,6 +52,8 @@ pub struct World {
     /// Made at a route's first request here: every exchange counts references to its own copy, and
     /// not to one that all workers share.
     facts: Vec<OnceCell<Arc<RouteFacts>>>,
+    /// By whom its policies call upstreams; none if none of them may.
+    fetch: Option<Arc<dyn Fetch>>,
 }
 
 /// What a worker is started with.
@@ -132,15 +135,9 @@ impl Worker {
     /// that it still names are kept, and so are those that came in by a listener that it still has.
     fn enter(self: &Rc<Self>, edition: &Edition, alive: &Alive) -> io::Result<()> {
         let snapshot = edition.snapshot.clone();
-        let upstreams = snapshot
-            .upstreams
-            .iter()
-            .map(|shared| Upstream::new(shared.clone(), self.pools.clone(), self.number));
-        let upstreams = upstreams.collect();
-        let facts = snapshot.routes.iter().map(|_| OnceCell::new()).collect();
         let observers = Observers::new(&snapshot, &self.meters);
-        let world = World { snapshot, observers, upstreams, facts };
-        let before = self.world.replace(Rc::new(world));
+        let world = World::new(snapshot, observers, &self.pools, self.number);
+        let before = self.world.replace(world);
         self.pools.tend();
         self.open_doors(edition, &before, alive)
     }
@@ -203,7 +200,39 @@ impl Worker {
 
 impl World {
     fn blank(snapshot: Arc<Snapshot>) -> Self {
-        World { snapshot, observers: None, upstreams: Vec::new(), facts: Vec::new() }
+        World { snapshot, observers: None, upstreams: Vec::new(), facts: Vec::new(), fetch: None }
+    }
+
+    fn new(
+        snapshot: Arc<Snapshot>,
+        observers: Option<Observers>,
+        pools: &Rc<Pools>,
+        worker: usize,
+    ) -> Rc<Self> {
+        let upstreams = snapshot.upstreams.iter();
+        let upstreams = upstreams.map(|shared| Upstream::new(shared.clone(), pools.clone(), worker));
+        let upstreams = upstreams.collect();
+        let facts = snapshot.routes.iter().map(|_| OnceCell::new()).collect();
+        let calls_out = snapshot.plugins.values().any(|plugin| plugin.calls_out);
+        Rc::new_cyclic(|this| {
+            let fetch = calls_out.then(|| fetch::open(this.clone()));
+            World { snapshot, observers, upstreams, facts, fetch }
+        })
+    }
+
+    /// One without exchanges.
+    pub fn beside(snapshot: Arc<Snapshot>, pools: &Rc<Pools>, worker: usize) -> Rc<Self> {
+        World::new(snapshot, None, pools, worker)
+    }
+
+    /// Whether any policy may call upstreams.
+    pub fn calls_out(&self) -> bool {
+        self.fetch.is_some()
+    }
+
+    /// By whom policies call upstreams; none if none of them may.
+    pub fn fetch(&self) -> Option<Arc<dyn Fetch>> {
+        self.fetch.clone()
     }
 
     /// The upstream of this number.
@@ -219,7 +248,10 @@ impl World {
     /// What policies may know of the route of this number.
     pub fn facts(&self, number: usize) -> Arc<RouteFacts> {
         match (self.facts.get(number), self.snapshot.routes.get(number)) {
-            (Some(cell), Some(route)) => cell.get_or_init(|| Arc::new(route.facts.clone())).clone(),
+            (Some(cell), Some(route)) => {
+                let facts = || RouteFacts { fetch: self.fetch.clone(), ..route.facts.clone() };
+                cell.get_or_init(|| Arc::new(facts())).clone()
+            }
             _ => Arc::default(),
         }
     }

@@ -403,12 +403,12 @@ impl Exchange {
     }
 }
 
-fn header_name(name: &str) -> Result<HeaderName, EditError> {
+pub(crate) fn header_name(name: &str) -> Result<HeaderName, EditError> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::Invalid)?;
     if belongs_to_the_gateway(&name) { Err(EditError::Forbidden) } else { Ok(name) }
 }
 
-fn header_value(value: &str) -> Result<HeaderValue, EditError> {
+pub(crate) fn header_value(value: &str) -> Result<HeaderValue, EditError> {
     if value.len() > MAX_VALUE {
         return Err(EditError::TooLarge);
     }

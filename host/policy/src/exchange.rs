@@ -13,7 +13,7 @@ use regex::bytes::Regex;
 
 use crate::edit::Journal;
 use crate::hooks::Hooks;
-use crate::{Bag, Consumer, Phase, Subject, Timing};
+use crate::{Bag, Consumer, Fetch, Phase, Subject, Timing};
 
 /// Heads, buffered bodies, property bag and plain facts. The gateway's own state around it (seats,
 /// connections, streams) stays in the gateway.
@@ -132,6 +132,8 @@ pub struct RouteFacts {
     pub target: TargetMemory,
     /// Whether some policy wants to know when things happened.
     pub is_timed: bool,
+    /// By whom policies call upstreams; none if none of them may.
+    pub fetch: Option<Arc<dyn Fetch>>,
 }
 
 /// Where a route's parameters stand in a path.

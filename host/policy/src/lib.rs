@@ -11,6 +11,7 @@ mod bag;
 mod consumer;
 mod edit;
 mod exchange;
+mod fetch;
 mod hooks;
 pub mod native;
 mod phase;
@@ -26,6 +27,7 @@ pub use exchange::{
     Client, ClientCertificate, Exchange, Parameter, Parameters, Refusal, Reply, RequestId, RouteFacts, Side,
     TargetMemory, TlsFacts, cookie,
 };
+pub use fetch::{Call, Fetch, FetchError, Fetched, FetchedBody, Later, add_call_header, call_head};
 pub use hooks::{Hook, Hooks, Outcome};
 pub use phase::{Phase, Phases};
 pub use policy::{Answer, Failure, FailureKind, Policy, Seat, Verdict};

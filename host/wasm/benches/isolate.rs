@@ -44,8 +44,10 @@ fn main() {
                 breaker: PluginBreaker { errors: 50, calls: 20, open: Duration::from_secs(1) },
                 log_lines: 100,
                 log_bytes: 64 << 10,
+                fetches: 1,
             },
             on_error: OnError::Refuse,
+            tick: None,
             place: Place::file("bench"),
         };
         let policy =

@@ -14,6 +14,7 @@ use crate::capability;
 use crate::capability::cache::Caches;
 use crate::capability::counters::Counters;
 use crate::code_cache::CodeCache;
+use crate::fetches::Everybodys;
 use crate::meters::AllMeters;
 use crate::rewind::Kernel;
 use crate::state::State;
@@ -48,6 +49,8 @@ pub struct Engine {
     compiler: ThreadPool,
     code_cache: Option<CodeCache>,
     pub(crate) counters: Arc<Counters>,
+    /// What plugins do of their own accord.
+    pub(crate) counted: Everybodys,
     pub(crate) caches: Caches,
     pub(crate) meters: AllMeters,
     reset: MemoryReset,
@@ -112,6 +115,7 @@ impl Engine {
             compiler,
             code_cache,
             counters: Arc::default(),
+            counted: Everybodys::default(),
             caches: Caches::default(),
             meters: AllMeters::default(),
             reset,

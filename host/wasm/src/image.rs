@@ -175,7 +175,7 @@ fn try_take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Resul
             Ok(Err(reason)) => return Err(NoImage::Refused(refusal(reason))),
             Err(failure) => return Err(NoImage::Refused(failure)),
         }
-        if isolate.store.data().wasi.as_ref().is_some_and(|wasi| wasi.holds_handles()) {
+        if isolate.store.data().holds_handles() {
             return Err(NoImage::Impossible("its configure leaves handles of the host open".to_owned()));
         }
         isolate.store.data_mut().arm(crate::isolate::LOAD_LIMIT);

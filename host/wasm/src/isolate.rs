@@ -138,6 +138,38 @@ impl Isolate {
         Failure::new(kind, format!("{} hook: {reason}", phase.name()))
     }
 
+    /// Calls the hook beside all exchanges; the inner error is the guest's own.
+    pub(crate) async fn tick(
+        &mut self,
+        hook: ComponentExportIndex,
+        exchange: &mut Box<Exchange>,
+        limits: &PluginLimits,
+    ) -> Result<Result<(), String>, Failure> {
+        self.dead = true;
+        let result = {
+            let Lent { isolate, .. } = &mut Lent::lend(self, exchange);
+            isolate.store.data_mut().arm(limits.cpu);
+            isolate.store.set_epoch_deadline(1);
+            let called = async {
+                type Answer = (Result<(), String>,);
+                let hook = isolate.instance.get_typed_func::<(), Answer>(&mut isolate.store, hook)?;
+                hook.call_async(&mut isolate.store, ()).await
+            };
+            metered(limits.wall, called).await.0
+        };
+        match result {
+            None => Err(Failure::new(
+                FailureKind::WallLimit,
+                format!("the tick hook took longer than {:?}", limits.wall),
+            )),
+            Some(Err(error)) => Err(failure(&self.store, &error)),
+            Some(Ok((answer,))) => {
+                self.dead = false;
+                Ok(answer)
+            }
+        }
+    }
+
     /// Calls `describe`.
     pub(crate) async fn describe(&mut self, exports: &Exports) -> Result<String, Failure> {
         Ok(self.load_call::<_, (String,)>("describe", exports.describe, ()).await?.0)
@@ -211,7 +243,7 @@ pub(crate) fn bounded_store(engine: &Engine, state: State, body: u64) -> Store<S
     store.set_hostcall_fuel(
         COPY_LIMIT.max(usize::try_from(body).unwrap_or(usize::MAX).saturating_add(64 << 10)),
     );
-    store.set_max_component_handles(1024);
+    store.set_max_component_handles(4096);
     store
 }
 

@@ -14,6 +14,7 @@ mod breaker;
 mod capability;
 mod code_cache;
 mod engine;
+mod fetches;
 mod hook;
 mod image;
 mod isolate;
@@ -27,15 +28,18 @@ mod pool;
 mod registry;
 mod rewind;
 mod state;
+mod tick;
 mod wasi;
 
 pub use account::{Account, Totals};
+pub use fetches::Counted;
 pub use image::{Reset, Start};
 pub use keeper::{Keeper, Standing};
 pub use manifest::Manifest;
 pub use plugin::{CONTRACT, LoadError, Plugin};
 pub use policy::WasmPolicy;
 pub use registry::{Refused, Registry};
+pub use tick::Ticker;
 
 /// The number of the worker that the current thread is, so that isolates are kept per worker; and what a
 /// worker does now and then.

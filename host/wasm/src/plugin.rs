@@ -141,6 +141,11 @@ impl Plugin {
         self.interfaces.iter().any(|it| it.verb == "imports" && interface_of(&it.name) == Some(interface))
     }
 
+    /// Whether it wants to be called beside all exchanges.
+    pub fn ticks(&self) -> bool {
+        self.exports.tick.is_some()
+    }
+
     /// Whether everything it imports and exports is granted.
     pub fn check_grants(&self, grants: &Grants) -> Result<(), LoadError> {
         // In the order of the list, where a stronger grant stands before a weaker one of its key.
@@ -175,6 +180,7 @@ pub(crate) struct Exports {
     firsts: [Option<ComponentExportIndex>; Phase::ALL.len()],
     /// What shows the memory, where isolates are rewound.
     pub(crate) memory: Option<ComponentExportIndex>,
+    pub(crate) tick: Option<ComponentExportIndex>,
 }
 
 impl Exports {
@@ -197,8 +203,9 @@ impl Exports {
         let firsts = Phase::ALL.map(|phase| component.get_export_index(None, rewind::first(phase).as_str()));
         let memory = component.get_export_index(None, rewind::MEMORY);
         let [describe, configure] = [plugin("describe")?, plugin("configure")?];
-        let exports = Exports { describe, configure, hooks, firsts, memory };
-        if exports.phases().is_empty() {
+        let tick = function("hook-tick", "on-tick");
+        let exports = Exports { describe, configure, hooks, firsts, memory, tick };
+        if exports.phases().is_empty() && exports.tick.is_none() {
             return Err(LoadError::new("the component exports no hook: it would never be asked")
                 .hint("give the policy an `on_request` or another hook"));
         }
@@ -269,6 +276,7 @@ pub(crate) fn loading_limits() -> PluginLimits {
         wall: LOAD_LIMIT,
         memory: 1 << 30,
         body: 256 << 20,
+        fetches: 0,
         isolates: 1,
         share: 100,
         breaker: PluginBreaker { errors: 100, calls: 64, open: LOAD_LIMIT },

@@ -10,6 +10,7 @@ use crate::image::{Reset, Start};
 use crate::isolate::Isolate;
 use crate::keeper::{Keeper, Permit};
 use crate::pool::IsolatePool;
+use crate::tick::Ticker;
 
 /// A configured component: one entry of a route's `policies`.
 pub struct WasmPolicy {
@@ -34,6 +35,11 @@ impl WasmPolicy {
     /// How its isolates get the memory that `configure` left.
     pub fn start(&self) -> &Start {
         &self.pool.image.start
+    }
+
+    /// What is called beside all exchanges; none if the component has no such hook.
+    pub fn ticker(&self) -> Option<Ticker> {
+        self.pool.image.exports.tick.map(|_| Ticker::new(self.pool.clone()))
     }
 
     /// How its isolates become fresh again.

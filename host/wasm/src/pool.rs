@@ -140,6 +140,10 @@ impl IsolatePool {
     /// Gives an isolate back after the last hook of its exchange. A fresh one serves again only as if it
     /// were new.
     pub(crate) fn give_back(self: &Arc<Self>, mut isolate: Isolate) {
+        // What it has left open would be there for another exchange.
+        if isolate.store.data().holds_calls() {
+            return;
+        }
         let Some((worker, shelf)) = self.shelf() else { return };
         let as_new = match (self.mode, &self.image.rewind) {
             (IsolateMode::Reused, _) => isolate.is_usable(),

@@ -15,6 +15,9 @@ use crate::account::Account;
 use crate::capability::secrets::GrantedSecret;
 use crate::code_cache::CodeCache;
 use crate::engine::{Engine, EngineError};
+use limen_store::{Memory, Store};
+
+use crate::fetches::{Counted, Fetches};
 use crate::image::{Image, Settings};
 use crate::keeper::Keeper;
 use crate::meters::Meters;
@@ -39,6 +42,7 @@ pub struct Registry {
     plugins: Shelf<Digest, Plugin>,
     images: Shelf<(Digest, String), Image>,
     pools: Shelf<PoolKey, IsolatePool>,
+    stores: Shelf<String, Memory>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -46,10 +50,10 @@ struct PoolKey {
     plugin: String,
     digest: Digest,
     settings: String,
-    grants: Grants,
     /// Where the secrets and key sets are that it holds: other values are other ones.
     vault: Vec<usize>,
     limits: PluginLimits,
+    grants: Grants,
     mode: IsolateMode,
 }
 
@@ -74,6 +78,7 @@ impl Registry {
             plugins: Shelf::default(),
             images: Shelf::default(),
             pools: Shelf::default(),
+            stores: Shelf::default(),
         }
     }
 
@@ -115,13 +120,13 @@ impl Registry {
             plugin: config.name.clone(),
             digest: plugin.digest,
             settings: settings.to_string(),
-            grants: config.grants.clone(),
             vault: secrets
                 .iter()
                 .map(|granted| address(&granted.secret))
                 .chain(key_sets.iter().map(address))
                 .collect(),
             limits: config.limits,
+            grants: config.grants.clone(),
             mode: config.isolate,
         };
         if let Some(pool) = self.pools.get(&key) {
@@ -138,6 +143,8 @@ impl Registry {
             secrets,
             key_sets,
             is_timed: plugin.imports("timing"),
+            fetches: Fetches::new(&engine.counted.of(&config.name), &config.grants.fetch),
+            stores: config.grants.kv.iter().filter_map(|name| self.granted(name)).collect(),
             meters: config.grants.metrics.then(|| engine.meters.of(&config.name, plugin.metrics())),
         };
         let pool = IsolatePool::new(
@@ -154,6 +161,21 @@ impl Registry {
             .and_then(|isolate| isolate)
             .map_err(Refused::ByLimits)?;
         Ok(WasmPolicy::new(self.pools.put(key, pool), keeper, account))
+    }
+
+    /// The store of this name; with these terms, if there is none yet.
+    pub fn store(&self, terms: &limen_config::Store) -> Arc<Memory> {
+        let known = self.stores.get(&terms.name);
+        known.unwrap_or_else(|| self.stores.put(terms.name.clone(), Memory::new(terms)))
+    }
+
+    fn granted(&self, name: &String) -> Option<(String, Arc<dyn Store>)> {
+        Some((name.clone(), self.stores.get(name)?))
+    }
+
+    /// What a plugin of this name has done of its own accord, over all its versions.
+    pub fn counted(&self, plugin: &str) -> Arc<Counted> {
+        self.engine.get().map(|engine| engine.counted.of(plugin)).unwrap_or_default()
     }
 
     /// What a plugin counts of its own, if it is granted that and has any.

@@ -6,12 +6,15 @@ use std::time::Duration;
 use limen_config::PluginLimits;
 use limen_policy::Exchange;
 use limen_policy::vault::KeySet;
+use limen_store::Store;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
 use crate::capability::cache::Cache;
 use crate::capability::counters::Shelf;
+use crate::capability::fetch::Calls;
 use crate::capability::log::LogBudget;
 use crate::capability::secrets::GrantedSecret;
+use crate::fetches::Fetches;
 use crate::image::Settings;
 use crate::keeper::Keeper;
 use crate::meter;
@@ -26,6 +29,8 @@ pub(crate) struct State {
     pub(crate) grounds: Arc<Grounds>,
     /// Made when the guest first asks for something of WASI: most never do.
     pub(crate) wasi: Option<Box<Wasi>>,
+    /// The same for calls to upstreams.
+    pub(crate) calls: Option<Box<Calls>>,
     pub(crate) log: LogBudget,
     /// What the guest gave as its reason for a `fail` verdict.
     pub(crate) failure: Option<String>,
@@ -45,6 +50,9 @@ pub(crate) struct Grounds {
     pub(crate) key_sets: Vec<Arc<KeySet>>,
     /// None: not granted.
     pub(crate) meters: Option<Arc<Meters>>,
+    pub(crate) fetches: Fetches,
+    /// By the names that it is granted them under.
+    pub(crate) stores: Vec<(String, Arc<dyn Store>)>,
     /// Whether the component imports `timing`.
     pub(crate) is_timed: bool,
 }
@@ -61,6 +69,8 @@ impl Grounds {
             secrets: Vec::new(),
             key_sets: Vec::new(),
             meters: None,
+            fetches: Fetches::default(),
+            stores: Vec::new(),
             is_timed: false,
         })
     }
@@ -79,6 +89,8 @@ impl Grounds {
 pub(crate) struct Limits {
     /// The longest body that the guest may make, in bytes.
     pub(crate) body: u64,
+    /// Calls of the plugin that may be under way at the same time.
+    pub(crate) fetches: usize,
     memory: u64,
     pub(crate) memory_hit: bool,
     /// Whether a memory or table is larger than at the start. Nothing makes it smaller again.
@@ -96,10 +108,12 @@ impl State {
             exchange: Box::default(),
             grounds,
             wasi: None,
+            calls: None,
             log: LogBudget::default(),
             failure: None,
             limits: Limits {
                 body: limits.body,
+                fetches: limits.fetches,
                 memory: limits.memory,
                 memory_hit: false,
                 grown: false,
@@ -126,6 +140,19 @@ impl State {
         if let Some(wasi) = &mut self.wasi {
             wasi.arm();
         }
+    }
+}
+
+impl State {
+    /// Whether the guest holds handles of the host, which can't be in an image of its memory, nor in an
+    /// isolate for another exchange.
+    pub(crate) fn holds_handles(&self) -> bool {
+        self.wasi.as_ref().is_some_and(|wasi| wasi.holds_handles()) || self.holds_calls()
+    }
+
+    /// Whether it holds calls or answers to them.
+    pub(crate) fn holds_calls(&self) -> bool {
+        self.calls.as_ref().is_some_and(|calls| !calls.is_empty())
     }
 }
 

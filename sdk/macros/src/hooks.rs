@@ -7,7 +7,7 @@ use syn::{Error, FnArg, Ident, ImplItemFn, Path, Result, ReturnType, Signature, 
 
 /// In the order of an exchange. A new hook is one more line here, its trait method in `Policy` and
 /// its function in `__private`.
-pub(crate) static HOOKS: [Hook; 10] = [
+pub(crate) static HOOKS: [Hook; 11] = [
     Hook {
         name: "on_request",
         phase: "Request",
@@ -106,6 +106,7 @@ pub(crate) static HOOKS: [Hook; 10] = [
         ],
         answer: Answer::Nothing,
     },
+    Hook { name: "on_tick", phase: "Tick", interface: "hook_tick", parameters: &[], answer: Answer::Outcome },
 ];
 
 pub(crate) struct Hook {
@@ -125,6 +126,8 @@ enum Answer {
     Flow,
     /// It is given a chunk, and says what becomes of it.
     ChunkFlow,
+    /// That it went well, or why not.
+    Outcome,
 }
 
 struct Parameter {
@@ -182,7 +185,8 @@ impl Hook {
                 return Err(Error::new(given.span(), problem));
             }
         }
-        if self.answer != Answer::Nothing && matches!(signature.output, ReturnType::Default) {
+        let decides = matches!(self.answer, Answer::Flow | Answer::ChunkFlow);
+        if decides && matches!(signature.output, ReturnType::Default) {
             return Err(Error::new(
                 signature.ident.span(),
                 format!("`{}` has to say how to go on\n{shape}", self.name),
@@ -223,7 +227,9 @@ impl Hook {
         let (returns, body) = match self.answer {
             Answer::Flow => (quote!(#limen::__private::Flow), call),
             Answer::ChunkFlow => (quote!(#limen::__private::ChunkFlow), call),
-            Answer::Nothing => (quote!(()), quote!(#limen::__private::LogResult::into_result(#call))),
+            Answer::Nothing | Answer::Outcome => {
+                (quote!(()), quote!(#limen::__private::LogResult::into_result(#call)))
+            }
         };
         quote! {
             fn #hook(&mut self, #(#declared),*) -> #limen::__private::Result<#returns> {
@@ -245,6 +251,11 @@ impl Hook {
         let method = match self.answer {
             Answer::Nothing => quote! {
                 fn #hook() {
+                    POLICY.with(|policy| policy.with(#glue))
+                }
+            },
+            Answer::Outcome => quote! {
+                fn #hook() -> ::core::result::Result<(), ::std::string::String> {
                     POLICY.with(|policy| policy.with(#glue))
                 }
             },
@@ -283,6 +294,7 @@ impl Hook {
             Answer::Nothing => "",
             Answer::Flow => " -> Result<Flow>",
             Answer::ChunkFlow => " -> Result<ChunkFlow>",
+            Answer::Outcome => " -> Result<()>",
         };
         format!("hint: `fn {}(&mut self{parameters}){answer}`", self.name)
     }

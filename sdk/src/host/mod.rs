@@ -13,7 +13,7 @@ use wasm as side;
 
 pub(crate) use side::{
     attempt, bag, cache, chunks, client, client_certificate, clock, config, consumer, consumer_edit,
-    counters, crypto, jwt, log, metrics, random, reply, request, request_body, request_body_edit,
+    counters, crypto, fetch, jwt, kv, log, metrics, random, reply, request, request_body, request_body_edit,
     request_edit, response, response_body, response_body_edit, response_edit, route, secrets, secrets_reveal,
     timing, trailers, trailers_edit,
 };

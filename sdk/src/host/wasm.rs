@@ -161,6 +161,98 @@ pub(crate) mod metrics {
     }
 }
 
+pub(crate) mod fetch {
+    use super::wit;
+    use crate::EditError;
+    use crate::fetch::FetchError;
+    pub(crate) use wit::fetch::{Incoming, Outgoing};
+
+    pub(crate) fn outgoing(upstream: &str, method: &str, path: &str) -> Outgoing {
+        Outgoing::new(upstream, method, path)
+    }
+
+    pub(crate) fn header(call: &Outgoing, name: &str, value: &str) -> Result<(), EditError> {
+        call.header(name, value).map_err(Into::into)
+    }
+
+    pub(crate) fn body(call: &Outgoing, data: &[u8]) -> Result<(), EditError> {
+        call.body(data).map_err(Into::into)
+    }
+
+    pub(crate) fn timeout_ms(call: &Outgoing, value: u32) {
+        call.timeout_ms(value);
+    }
+
+    pub(crate) fn send(call: &Outgoing) -> Result<Incoming, FetchError> {
+        call.send().map_err(Into::into)
+    }
+
+    pub(crate) fn send_all(calls: &[&Outgoing]) -> Vec<Result<Incoming, FetchError>> {
+        wit::fetch::send_all(calls).into_iter().map(|answer| answer.map_err(Into::into)).collect()
+    }
+
+    pub(crate) fn status(answer: &Incoming) -> u16 {
+        answer.status()
+    }
+
+    pub(crate) fn answer_header(answer: &Incoming, name: &str) -> Option<String> {
+        answer.header(name)
+    }
+
+    pub(crate) fn header_values(answer: &Incoming, name: &str) -> Vec<Vec<u8>> {
+        answer.header_values(name)
+    }
+
+    pub(crate) fn read(answer: &Incoming, max: u32) -> Result<Vec<u8>, FetchError> {
+        answer.read(max).map_err(Into::into)
+    }
+
+    pub(crate) fn answer_body(answer: &Incoming) -> Result<Vec<u8>, FetchError> {
+        answer.body().map_err(Into::into)
+    }
+}
+
+pub(crate) mod kv {
+    use super::wit;
+    use crate::kv::KvError;
+
+    pub(crate) fn get(store: &str, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        wit::kv::get(store, key).map_err(error)
+    }
+
+    pub(crate) fn set(store: &str, key: &str, value: &[u8], ttl_ms: Option<u64>) -> Result<(), KvError> {
+        wit::kv::set(store, key, value, ttl_ms).map_err(error)
+    }
+
+    pub(crate) fn remove(store: &str, key: &str) -> Result<(), KvError> {
+        wit::kv::remove(store, key).map_err(error)
+    }
+
+    pub(crate) fn incr(store: &str, key: &str, delta: i64, ttl_ms: Option<u64>) -> Result<i64, KvError> {
+        wit::kv::incr(store, key, delta, ttl_ms).map_err(error)
+    }
+
+    pub(crate) fn swap(
+        store: &str,
+        key: &str,
+        expected: Option<&[u8]>,
+        value: &[u8],
+        ttl_ms: Option<u64>,
+    ) -> Result<bool, KvError> {
+        wit::kv::swap(store, key, expected, value, ttl_ms).map_err(error)
+    }
+
+    fn error(error: wit::kv::KvError) -> KvError {
+        match error {
+            wit::kv::KvError::Denied => KvError::Denied,
+            wit::kv::KvError::TooLarge => KvError::TooLarge,
+            wit::kv::KvError::WrongType => KvError::WrongType,
+            wit::kv::KvError::TimedOut => KvError::TimedOut,
+            wit::kv::KvError::Other(reason) => KvError::Other(reason),
+        }
+    }
+}
+
 /// The same enum on both sides, case by case.
 macro_rules! same {
     ($from:ty => $to:ty: $($case:ident)+) => {
@@ -178,3 +270,5 @@ same! { wit::types::EditError => EditError: Invalid Forbidden TooLarge TooLate }
 same! { Level => wit::types::Level: Trace Debug Info Warn Error }
 same! { wit::secrets::SecretError => SecretError: Denied NotText }
 same! { wit::jwt::JwtError => JwtError: Denied Malformed UnknownKey BadSignature Expired NotYetValid WrongIssuer WrongAudience }
+same! { wit::fetch::FetchError => crate::fetch::FetchError:
+Denied Invalid TooMany TooLarge Unreachable Overloaded TimedOut Broken }

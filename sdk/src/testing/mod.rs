@@ -43,6 +43,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::fetch::FetchError;
 use crate::host::mock::{self, Process};
 use crate::jwt::JwtError;
 use crate::{__private as glue, Level, Policy, Result};
@@ -110,6 +111,61 @@ impl<P: Policy> Tested<P> {
         let now = &mut self.process.counters.now_ms;
         *now = now.saturating_add(millis);
         self
+    }
+
+    /// The policy is granted this upstream, which answers so.
+    ///
+    /// ```
+    /// # use limen::{fetch, prelude::*, testing};
+    /// # struct Asks;
+    /// # #[limen::policy]
+    /// # impl Asks {
+    /// #     fn configure() -> Result<Self> { Ok(Asks) }
+    /// #     fn on_request(&mut self, request: &mut Request) -> Result<Flow> {
+    /// #         let answer = fetch::get("authz", "/check").header("x-path", request.path()).send()?;
+    /// #         if answer.status() == 204 { Ok(Flow::Next) } else { Ok(Reply::from(403).into()) }
+    /// #     }
+    /// # }
+    /// let mut asks = testing::policy::<Asks>(json!({})).unwrap();
+    /// asks.upstream("authz", |call| {
+    ///     Ok(testing::response(if call.value("x-path") == Some("/open") { 204 } else { 403 }))
+    /// });
+    /// asks.request(testing::get("/open")).next();
+    /// assert_eq!(asks.request(testing::get("/closed")).reply().status, 403);
+    /// assert_eq!(asks.calls().len(), 2);
+    /// ```
+    pub fn upstream(
+        &mut self,
+        name: &str,
+        answer: impl FnMut(&Request) -> Result<Response, FetchError> + 'static,
+    ) -> &mut Self {
+        self.process.calls.upstreams.insert(name.into(), Box::new(answer));
+        self
+    }
+
+    /// The calls that were made so far, each with the name of its upstream as its authority.
+    pub fn calls(&self) -> &[Request] {
+        &self.process.calls.made
+    }
+
+    /// The policy is granted this store.
+    pub fn store(&mut self, name: &str) -> &mut Self {
+        self.process.stores.0.entry(name.into()).or_default();
+        self
+    }
+
+    /// What a store that it is granted has for a key.
+    pub fn stored(&self, store: &str, key: &str) -> Option<&[u8]> {
+        let (value, ends) = self.process.stores.0.get(store)?.get(key)?;
+        ends.is_none_or(|ends| self.process.counters.now_ms < ends).then_some(value)
+    }
+
+    /// Run `on_tick` in an isolate of its own. Answers the lines it wrote. Errors: its own.
+    pub fn tick(&mut self) -> Result<Vec<Line>> {
+        let mut policy = self.isolate()?;
+        let mut outside = mock::Exchange::new();
+        let ended = mock::enter(&mut self.process, &mut outside, || glue::on_tick(&mut policy));
+        ended.map(|()| outside.log).map_err(crate::Error::msg)
     }
 
     /// The value of a counter.

@@ -3,7 +3,10 @@
 mod cache;
 mod chance;
 mod consumer;
+mod fetch;
 mod grants;
 mod jwt;
+mod kv;
 mod metrics;
 mod secrets;
+mod tick;

@@ -79,10 +79,15 @@ impl Forwarding {
 
     /// Says on a response from an upstream that it came by here.
     pub fn answer(&self, head: &mut Response<()>) {
-        if self.made.contains(&Forwarded::Via) {
+        if self.says_via() {
             let via = via(head.version());
             head.headers_mut().append(header::VIA, via);
         }
+    }
+
+    /// Whether requests say that they came by here.
+    pub fn says_via(&self) -> bool {
+        self.made.contains(&Forwarded::Via)
     }
 
     pub fn trusts(&self, address: IpAddr) -> bool {

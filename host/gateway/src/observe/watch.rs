@@ -149,6 +149,13 @@ impl Watch {
         self.wants_hooks
     }
 
+    /// Names the exchange as the parent of what its policies ask for themselves.
+    pub fn introduce(&self, observers: &Observers, headers: &mut HeaderMap) {
+        if let (Some(tracer), Some(traced)) = (&observers.tracer, &self.traced) {
+            tracer.introduce(traced, headers);
+        }
+    }
+
     /// The answer is there, as the client gets it.
     pub fn answered(&self, observers: &Observers, head: &Response<()>) {
         self.status.set(Some(head.status()));

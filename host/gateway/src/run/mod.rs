@@ -18,7 +18,7 @@ use crate::observe::metrics::Metrics;
 use crate::reload::{self, Reloader};
 use crate::takeover::{self, Heirs, Predecessor};
 use crate::thread::{log_panics, spawn};
-use crate::{StartError, build, observe, systemd, worker};
+use crate::{StartError, build, observe, systemd, ticks, worker};
 use signals::Signals;
 use successor::Successor;
 pub use watchdog::Pulse;
@@ -74,6 +74,8 @@ pub fn run(file: &Path) -> Result<(), StartError> {
         spawn(&format!("limen-worker-{number}"), move || ended.send(worker::run(start)))?;
     }
     drop((ready, ended));
+    let ticking = editions.subscribe();
+    spawn("limen-ticks", move || ticks::run(ticking, workers))?;
     // Fewer where one could not start; that it did not is what it ends with.
     if readies.iter().count() == workers {
         let heirs = heirs.map(|heirs| Arc::new(heirs.take_place()));

@@ -10,6 +10,7 @@ use limen_config::{
 };
 use limen_policy::vault::Vault;
 use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
+use limen_store::Memory;
 use limen_wasm::Registry;
 
 use crate::head::forwarded::Forwarding;
@@ -38,6 +39,8 @@ pub struct Snapshot {
     pub metrics: bool,
     /// Kept for the next build, should a plugin's file be broken then.
     pub plugins: BTreeMap<String, LivePlugin>,
+    /// Kept as long as a configuration names them.
+    pub stores: Vec<(limen_config::Store, Arc<Memory>)>,
     /// What policies hold of it.
     vault: Vault,
     /// Who looks after the upstreams, and whom they ask for names.
@@ -89,11 +92,14 @@ impl Snapshot {
             key_sets: _,
             plugins,
             upstreams,
+            stores,
             routes,
         } = config;
 
         let mut errors = Vec::new();
         let vault = vault::open(config, previous.map(|previous| &previous.vault), &mut errors);
+        // Before the plugins, which look for them.
+        let stores = stores.values().map(|terms| (terms.clone(), registry.store(terms))).collect();
         let last_good = previous.map(|previous| &previous.plugins);
         let mut policies =
             Policies::load(plugins, &gateway.trust, routes, last_good, registry, &vault, &mut errors);
@@ -191,6 +197,7 @@ impl Snapshot {
             tracer,
             metrics: admin.is_some(),
             plugins: live,
+            stores,
             vault,
             upkeep: previous.map(|previous| previous.upkeep.clone()).unwrap_or_default(),
             resolver: gateway.resolver.clone(),
@@ -198,10 +205,13 @@ impl Snapshot {
         Ok((snapshot, kept_back))
     }
 
-    /// To be called before it goes live: from now on its upstreams are looked after, and no others. Waits
-    /// until that has begun, though for no longer than some seconds.
+    /// To be called before it goes live: from now on its upstreams are looked after, and no others, and its
+    /// stores are as it has them. Waits until that has begun, though for no longer than some seconds.
     pub fn prepare(&self) {
         self.upkeep.tend(&self.upstreams, &self.resolver);
+        for (terms, store) in &self.stores {
+            store.adopt(terms);
+        }
     }
 
     fn listener(&self, name: &str) -> Option<&Listener> {
@@ -246,5 +256,6 @@ fn facts(route: &limen_config::Route, action: &Action) -> RouteFacts {
         parameters,
         target,
         is_timed: false,
+        fetch: None, // each worker's own
     }
 }

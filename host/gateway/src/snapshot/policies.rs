@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use limen_config::{Attachment, ConfigError, PublicKey, Target};
 use limen_policy::vault::Vault;
 use limen_policy::{FailureKind, Policy, native};
 use limen_wasm::meters::Meters;
-use limen_wasm::{Account, Keeper, Plugin, Refused, Registry, Reset, WasmPolicy};
+use limen_wasm::{Account, Counted, Keeper, Plugin, Refused, Registry, Reset, Ticker, WasmPolicy};
 
 use crate::{component, settings};
 
@@ -32,6 +33,13 @@ pub struct LivePlugin {
     pub keeper: Option<Arc<Keeper>>,
     /// What it counts of its own.
     pub meters: Option<Arc<Meters>>,
+    /// What is called beside all exchanges, one for all attachments with the same settings, and how often.
+    pub tickers: Vec<Ticker>,
+    pub tick: Duration,
+    /// Whether it may call upstreams.
+    pub calls_out: bool,
+    /// What it did of its own accord, over all its versions.
+    pub counted: Arc<Counted>,
 }
 
 /// A plugin whose new version can't be used, and that stays on its last good one.
@@ -44,6 +52,9 @@ pub struct KeptBack {
 /// Where an attachment stands: its route, and its place there.
 type Seat = (usize, usize);
 type Seated = Vec<(Seat, Box<dyn Policy>)>;
+
+/// How often a plugin ticks that says nothing else.
+const TICK: Duration = Duration::from_secs(30);
 
 impl Policies {
     /// `last_good` are the plugins of the running snapshot, which stand in for versions that can't be used.
@@ -96,6 +107,10 @@ impl LivePlugin {
             self.reset = Some(policy.reset());
         }
         self.keeper = Some(policy.keeper().clone());
+        let is_known = |ticker: &Ticker| self.tickers.iter().any(|known| known.is_same(ticker));
+        if let Some(ticker) = policy.ticker().filter(|ticker| !is_known(ticker)) {
+            self.tickers.push(ticker);
+        }
     }
 }
 
@@ -154,6 +169,12 @@ fn open(
         version.check_grants(&plugin.grants)?;
         Ok(version)
     });
+    if let (Ok(version), Some(_)) = (&loaded, plugin.tick)
+        && !version.ticks()
+    {
+        let fault = at_fault(format!("it has a `tick`, and the component has no hook for it ({file})"));
+        return Err(vec![fault.hint("give the policy an `on_tick`, or leave `tick` out")]);
+    }
     loaded.map_err(|error| {
         let fault = at_fault(format!("{} ({file})", error.message));
         vec![match error.hint {
@@ -179,6 +200,10 @@ fn attach(
         accounts: Vec::new(),
         keeper: None,
         meters: registry.meters(version, plugin),
+        tickers: Vec::new(),
+        tick: plugin.tick.unwrap_or(TICK),
+        calls_out: !plugin.grants.fetch.is_empty(),
+        counted: registry.counted(&plugin.name),
     };
     let mut errors = Vec::new();
     let checker = settings::Checker::new(version.schema(), &plugin.name).map_err(|what| {

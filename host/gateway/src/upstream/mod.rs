@@ -105,6 +105,16 @@ impl Upstream {
         self.shared.resilience.as_ref().is_none_or(|on| on.may_repeat(self.counts()))
     }
 
+    /// What the configuration says of it.
+    pub fn terms(&self) -> &limen_config::Upstream {
+        &self.shared.terms
+    }
+
+    /// Host and port of one of its endpoints.
+    pub fn an_address(&self) -> Option<String> {
+        self.here().set.endpoints.first().map(|endpoint| endpoint.address.authority())
+    }
+
     /// What happened that operators should see.
     fn counts(&self) -> &Counts {
         &self.shared.counts

@@ -33,6 +33,12 @@ pub(crate) static GRANTS: &[Grant] = &[
         is_given: |grants| grants.consumer.is_some(),
     },
     Grant { written: "counters = true", interfaces: &["counters"], is_given: |grants| grants.counters },
+    Grant {
+        written: "fetch = [\"UPSTREAM\"]",
+        interfaces: &["fetch"],
+        is_given: |grants| !grants.fetch.is_empty(),
+    },
+    Grant { written: "kv = [\"STORE\"]", interfaces: &["kv"], is_given: |grants| !grants.kv.is_empty() },
     Grant { written: "cache = true", interfaces: &["cache"], is_given: |grants| grants.cache.is_some() },
     Grant {
         written: "secrets = { NAME = \"reveal\" }",

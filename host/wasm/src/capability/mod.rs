@@ -6,7 +6,31 @@ pub(crate) mod bindings {
     wasmtime::component::bindgen!({
         path: "../../wit",
         world: "imports",
-        imports: { "limen:policy/request.header-many": trappable },
+        imports: {
+            "limen:policy/request.header-many": trappable,
+            // What may wait; and what looks into a table of handles.
+            "limen:policy/fetch.[constructor]outgoing": trappable,
+            "limen:policy/fetch.[method]outgoing.header": trappable,
+            "limen:policy/fetch.[method]outgoing.body": trappable,
+            "limen:policy/fetch.[method]outgoing.timeout-ms": trappable,
+            "limen:policy/fetch.[method]outgoing.send": async | trappable,
+            "limen:policy/fetch.[method]incoming.status": trappable,
+            "limen:policy/fetch.[method]incoming.header": trappable,
+            "limen:policy/fetch.[method]incoming.header-values": trappable,
+            "limen:policy/fetch.[method]incoming.packed": trappable,
+            "limen:policy/fetch.[method]incoming.read": async | trappable,
+            "limen:policy/fetch.[method]incoming.body": async | trappable,
+            "limen:policy/fetch.send-all": async | trappable,
+            "limen:policy/kv.get": async,
+            "limen:policy/kv.set": async,
+            "limen:policy/kv.remove": async,
+            "limen:policy/kv.incr": async,
+            "limen:policy/kv.swap": async,
+        },
+        with: {
+            "limen:policy/fetch.outgoing": super::fetch::Outgoing,
+            "limen:policy/fetch.incoming": super::fetch::Incoming,
+        },
     });
 }
 
@@ -20,8 +44,10 @@ mod config;
 mod consumer;
 pub(crate) mod counters;
 mod crypto;
+pub(crate) mod fetch;
 pub(crate) mod grants;
 mod jwt;
+mod kv;
 pub(crate) mod log;
 mod metrics;
 mod reply;

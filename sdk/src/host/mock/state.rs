@@ -9,6 +9,7 @@ use super::head::{Head, RequestHead, ResponseHead};
 use super::metrics::Counted;
 use super::rate::Counters;
 use super::secrets::Secret;
+use super::{Calls, Stores};
 use crate::jwt::JwtError;
 use crate::metrics::Metric;
 use crate::testing::{ClientCertificate, Consumer, Line};
@@ -34,6 +35,8 @@ pub(crate) struct Process {
     pub(crate) secrets: BTreeMap<String, Secret>,
     /// Key sets by their names; what each makes of which token.
     pub(crate) tokens: BTreeMap<String, Tokens>,
+    pub(crate) calls: Calls,
+    pub(crate) stores: Stores,
     pub(crate) settings: serde_json::Value,
     pub(crate) log_level: Level,
     pub(crate) body_limit: usize,
@@ -106,6 +109,8 @@ impl Process {
             counted: Vec::new(),
             secrets: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            calls: Calls::new(),
+            stores: Stores::new(),
             settings: serde_json::Value::Null,
             log_level: Level::Trace,
             body_limit: 1024 * 1024,

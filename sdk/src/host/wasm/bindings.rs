@@ -34,3 +34,4 @@ world!(
     "limen:policy/types@0.1.0"
 );
 world!(on_log, "on-log", "export_on_log");
+world!(on_tick, "on-tick", "export_on_tick");

@@ -2,7 +2,7 @@
 
 pub use super::bindings::{
     base, on_log, on_request, on_request_body, on_request_chunk, on_request_trailers, on_response,
-    on_response_body, on_response_chunk, on_response_trailers, on_upstream,
+    on_response_body, on_response_chunk, on_response_trailers, on_tick, on_upstream,
 };
 pub use base::limen::policy::types::{ChunkVerdict, Verdict};
 

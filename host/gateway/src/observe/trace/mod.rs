@@ -83,16 +83,14 @@ impl Tracer {
     /// An attempt begins: `headers` are those of the request as it goes to this endpoint.
     pub fn attempt(&self, traced: &Traced, endpoint: &Endpoint, headers: &mut HeaderMap) -> TracedAttempt {
         let span = SpanId::random();
-        let parent = Parent { trace: traced.trace, span, sampled: traced.sampled };
-        if traced.parent.is_none() {
-            // It belongs to a trace that this one is not part of.
-            headers.remove(TRACESTATE);
-        }
-        if let Some(value) = parent.header() {
-            headers.insert(TRACEPARENT, value);
-        }
+        put_parent(traced, span, headers);
         let peer = if traced.sampled { endpoint.address.to_string() } else { String::new() };
         TracedAttempt { span, peer }
+    }
+
+    /// Names the exchange itself as the parent of what comes of these headers.
+    pub fn introduce(&self, traced: &Traced, headers: &mut HeaderMap) {
+        put_parent(traced, traced.span, headers);
     }
 
     /// An attempt has ended; `error` is empty if it was answered.
@@ -223,6 +221,17 @@ impl Tracer {
                 is_error: hook.outcome == Outcome::Failed,
             });
         }
+    }
+}
+
+fn put_parent(traced: &Traced, span: SpanId, headers: &mut HeaderMap) {
+    if traced.parent.is_none() {
+        // It belongs to a trace that this one is not part of.
+        headers.remove(TRACESTATE);
+    }
+    let parent = Parent { trace: traced.trace, span, sampled: traced.sampled };
+    if let Some(value) = parent.header() {
+        headers.insert(TRACEPARENT, value);
     }
 }
 
