@@ -1,8 +1,8 @@
 //! The engine: one for the process, with its pool of isolates, linker and ticker.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -46,7 +46,8 @@ const STACK: usize = 512 << 10;
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     linker: Linker<State>,
-    compiler: ThreadPool,
+    /// Who compiles while the workers serve. Before that nobody has to be left a core.
+    compiler: OnceLock<ThreadPool>,
     code_cache: Option<CodeCache>,
     pub(crate) counters: Arc<Counters>,
     /// What plugins do of their own accord.
@@ -108,11 +109,10 @@ impl Engine {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         capability::bindings::Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         start_ticker(&wasmtime)?;
-        let compiler = compiler()?;
         Ok(Engine {
             wasmtime,
             linker,
-            compiler,
+            compiler: OnceLock::new(),
             code_cache,
             counters: Arc::default(),
             counted: Everybodys::default(),
@@ -132,9 +132,19 @@ impl Engine {
         }
     }
 
-    /// Compiles on threads that leave the workers their cores. Takes a second or so.
+    /// Takes a second or so.
     pub(crate) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
-        self.compiler.install(|| Component::new(&self.wasmtime, bytes))
+        match self.compiler.get() {
+            Some(compiler) => compiler.install(|| Component::new(&self.wasmtime, bytes)),
+            None => Component::new(&self.wasmtime, bytes),
+        }
+    }
+
+    /// From now on compiling leaves the workers their cores.
+    pub(crate) fn step_back(&self) -> wasmtime::Result<()> {
+        let compiler = compiler()?;
+        self.compiler.get_or_init(|| compiler);
+        Ok(())
     }
 
     pub(crate) fn code_cache(&self) -> Option<&CodeCache> {

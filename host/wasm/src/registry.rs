@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use limen_config::{Grants, IsolateMode, PluginLimits};
@@ -36,6 +37,7 @@ pub struct Registry {
     engine: OnceLock<Arc<Engine>>,
     workers: usize,
     code_cache: limen_config::CodeCache,
+    serves: AtomicBool,
     idle: Arc<IdleCounts>,
     keepers: Shelf<(String, Digest), Keeper>,
     accounts: Shelf<(String, String), Account>,
@@ -72,6 +74,7 @@ impl Registry {
             engine: OnceLock::new(),
             workers,
             code_cache,
+            serves: AtomicBool::new(false),
             idle: IdleCounts::new(workers),
             keepers: Shelf::default(),
             accounts: Shelf::default(),
@@ -79,6 +82,14 @@ impl Registry {
             images: Shelf::default(),
             pools: Shelf::default(),
             stores: Shelf::default(),
+        }
+    }
+
+    /// From now on workers serve, and what is compiled leaves them their cores.
+    pub fn step_back(&self) {
+        self.serves.store(true, Ordering::Relaxed);
+        if let Some(engine) = self.engine.get() {
+            step_back(engine);
         }
     }
 
@@ -190,6 +201,9 @@ impl Registry {
         }
         let engine = Engine::new(CodeCache::open(&self.code_cache))?;
         tracing::debug!("isolates that can't be rewound are reset by: {}", engine.memory_reset());
+        if self.serves.load(Ordering::Relaxed) {
+            step_back(&engine);
+        }
         Ok(self.engine.get_or_init(|| engine))
     }
 
@@ -208,6 +222,12 @@ impl Registry {
 /// What a pool holds stays where it is as long as the pool is there.
 fn address<T>(value: &Arc<T>) -> usize {
     Arc::as_ptr(value) as usize
+}
+
+fn step_back(engine: &Engine) {
+    if let Err(error) = engine.step_back() {
+        tracing::warn!("compiling takes cores from the workers: {error:#}");
+    }
 }
 
 fn no_engine(error: EngineError) -> Failure {

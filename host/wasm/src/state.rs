@@ -128,6 +128,7 @@ impl State {
     pub(crate) fn renew(&mut self) {
         // The exchange went back to who lent it. Budgets and the reason of a failure each call renews.
         self.wasi = None;
+        self.calls = None;
     }
 
     /// Gives the next call its full budget.

@@ -93,6 +93,7 @@ impl Reloader {
         let watcher = watcher
             .inspect_err(|error| tracing::warn!("can't watch files, they are looked at instead: {error}"))
             .ok();
+        registry.step_back();
         let file = editions.current().config.file.clone();
         let (folders, record) = (BTreeSet::new(), admin.reloads());
         let mut reloader =
