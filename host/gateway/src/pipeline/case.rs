@@ -57,7 +57,8 @@ pub struct Turn {
 
 impl Case {
     pub fn new(exchange: Exchange) -> Self {
-        Case { exchange: Box::new(exchange), ..Case::default() }
+        // Each field by name: what `..Case::default()` would give up again is an exchange.
+        Case { exchange: Box::new(exchange), seats: Vec::new(), desk: None, is_away: false }
     }
 
     /// Where it can be laid down.
