@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How long anything may take. Generous, since two cores may be compiling something meanwhile: a test
 /// that passes never waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks again and again until there is an answer; panics when [`PATIENCE`] ends, naming what was awaited.
 ///

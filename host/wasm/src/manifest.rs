@@ -32,13 +32,13 @@ pub struct Manifest {
 
 impl Plugin {
     pub fn manifest(&self) -> Manifest {
-        let contract = |name: &str| interface_of(name).map(str::to_owned);
         let mut imports: Vec<_> = self
             .interfaces
             .iter()
             .filter(|interface| interface.verb == "imports")
-            .filter_map(|interface| contract(&interface.name))
-            .filter(|interface| interface != "types") // words, and nothing to call
+            .filter_map(|interface| interface_of(&interface.name))
+            .filter(|interface| *interface != "types") // words, and nothing to call
+            .map(str::to_owned)
             .collect();
         imports.sort_unstable();
         let touched: Vec<_> =

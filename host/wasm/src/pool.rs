@@ -182,9 +182,11 @@ impl IsolatePool {
         let mut isolate =
             Isolate::start(&self.engine, &image.pre, self.grounds.clone(), &self.limits).await?;
         if image.start.in_each_isolate() {
+            isolate.store.data_mut().grounds = self.grounds.configuring();
             isolate.configure(&image.exports, &image.settings.json).await?.map_err(|reason| {
                 Failure::new(FailureKind::Failed, format!("configure refused its settings: {reason}"))
             })?;
+            isolate.store.data_mut().grounds = self.grounds.clone();
         }
         if let (IsolateMode::Fresh, Ok(start)) = (self.mode, &image.rewind) {
             isolate.watch_memory(&image.exports, start).await?;

@@ -60,9 +60,18 @@ pub(crate) struct Grounds {
 impl Grounds {
     /// Those of a component that is being loaded: it has settings, and no name or counters yet.
     pub(crate) fn of(settings: Arc<Settings>) -> Arc<Self> {
+        Self::ungranted(Arc::new(Keeper::new("(loading)", 0)), loading_limits(), settings)
+    }
+
+    /// Those of the same plugin while `configure` runs: then nothing is granted.
+    pub(crate) fn configuring(&self) -> Arc<Self> {
+        Self::ungranted(self.keeper.clone(), self.limits, self.settings.clone())
+    }
+
+    fn ungranted(keeper: Arc<Keeper>, limits: PluginLimits, settings: Arc<Settings>) -> Arc<Self> {
         Arc::new(Grounds {
-            keeper: Arc::new(Keeper::new("(loading)", 0)),
-            limits: loading_limits(),
+            keeper,
+            limits,
             settings,
             counters: Arc::default(),
             cache: None,

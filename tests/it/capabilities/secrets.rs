@@ -26,6 +26,7 @@ fn config_with(origin: &Origin, secrets: &str, signs: &str, reveals: &str) -> St
         &guest_plugin_with("hashes", &format!("{signs}\n{PATIENT}")),
         &guest_plugin_with("reveals", &format!("{reveals}\n{PATIENT}")),
         &route("/hashes", r#""hashes""#),
+        &route("/anew", r#"{ use = "hashes", with = { holds_handle = true } }"#),
         &route("/echo", r#""reveals""#),
     ];
     config(origin, &rest.join("\n"))
@@ -65,6 +66,14 @@ async fn a_policy_signs_and_verifies_without_seeing_the_secret() {
         assert_eq!(denied.header("x-signed"), Some("Denied"));
         assert_eq!(denied.header("x-verified"), Some("Err(Denied)"));
     }
+
+    // Where there is no image, `configure` runs in each isolate, and there is none for it either.
+    gateway.wait_for_log_containing("handles of the host open").await;
+    let anew =
+        Client::http1().get(gateway.url("/anew")).header("x-data", "hello").header("x-secret", "webhook");
+    let anew = anew.send().await;
+    assert_eq!(anew.header("x-configured"), Some("Err(Denied)"));
+    assert_eq!(anew.header("x-signed"), Some(&*first), "the hooks have it");
 
     // What the library next door says of `hello`, with the key `key`.
     assert_eq!(signed.header("x-sha256").map(|hex| &hex[..16]), Some("2cf24dba5fb0a30e"));

@@ -54,9 +54,8 @@ impl Default for Shelf {
 
 impl Shelf {
     fn incr(&self, key: &str, delta: i64, ttl: u64) -> i64 {
-        let now = self.now();
-        let ends = (ttl > 0).then(|| now.saturating_add(millis(ttl)));
-        self.update(key, now, |value| {
+        self.update(key, |value, now| {
+            let ends = (ttl > 0).then(|| now.saturating_add(millis(ttl)));
             let (count, ends) = match value {
                 Some((Value::Count(count), ends)) => (count.saturating_add(delta), ends),
                 _ => (delta, ends),
@@ -78,10 +77,9 @@ impl Shelf {
     fn take(&self, key: &str, cost: u64, rate: Rate, force: bool) -> TakeResult {
         let refused = TakeResult { allowed: false, remaining: 0, retry_after_ms: u64::MAX };
         let Some(interval) = rate.interval() else { return refused };
-        let now = self.now();
         let tolerance = interval.saturating_mul(rate.burst.saturating_add(1));
         let charge = interval.saturating_mul(cost);
-        self.update(key, now, |value| {
+        self.update(key, |value, now| {
             let arrival = match value {
                 Some((Value::Arrival(arrival), _)) => arrival.max(now),
                 _ => now,
@@ -104,30 +102,32 @@ impl Shelf {
     }
 
     /// Replaces the value of a key by what `change` makes of it, under the key's own lock. `change`
-    /// is given none for a key that is absent or has ended.
+    /// is given none for a key that is absent or has ended, and the time that it is once the lock is
+    /// held: what another worker wrote meanwhile must not lie in the future.
     fn update<R>(
         &self,
         key: &str,
-        now: u64,
-        change: impl FnOnce(Option<(Value, Option<u64>)>) -> (Value, Option<u64>, R),
+        change: impl FnOnce(Option<(Value, Option<u64>)>, u64) -> (Value, Option<u64>, R),
     ) -> R {
         let key = key.get(..key.floor_char_boundary(MAX_KEY)).unwrap_or_default();
         if let Some(mut entry) = self.entries.get_mut(key) {
+            let now = self.now();
             let old = (!entry.ended(now)).then_some((entry.value, entry.ends));
-            let (value, ends, result) = change(old);
+            let (value, ends, result) = change(old, now);
             *entry = Entry { value, ends };
             return result;
         }
         if self.count.load(Ordering::Relaxed) >= MAX_KEYS {
-            self.make_room(now);
+            self.make_room();
         }
         let mut new = false;
         let mut entry = self.entries.entry(key.into()).or_insert_with(|| {
             new = true;
             Entry { value: Value::Count(0), ends: Some(0) }
         });
+        let now = self.now();
         let old = (!new && !entry.ended(now)).then_some((entry.value, entry.ends));
-        let (value, ends, result) = change(old);
+        let (value, ends, result) = change(old, now);
         *entry = Entry { value, ends };
         drop(entry);
         if new {
@@ -137,7 +137,8 @@ impl Shelf {
     }
 
     /// Drops what has ended, and a tenth of the rest if that is too little.
-    fn make_room(&self, now: u64) {
+    fn make_room(&self) {
+        let now = self.now();
         self.entries.retain(|_, entry| !entry.ended(now));
         let mut surplus = self.entries.len().saturating_sub(MAX_KEYS - MAX_KEYS / 10);
         self.entries.retain(|_, _| {
