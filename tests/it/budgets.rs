@@ -1,7 +1,7 @@
 //! What all isolates of a plugin together may use, and what is told of it.
 
 use crate::common::{BODIES, assert_problem, config_of_one_worker, guest_plugin_with, route};
-use limen_tests::{Client, Gateway, Origin, eventually};
+use limen_tests::{Client, Gateway, Load, Origin, body, eventually};
 use std::time::{Duration, Instant};
 
 const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"";
@@ -96,6 +96,112 @@ async fn a_share_of_the_worker_is_all_that_a_plugin_gets() {
     gateway.wait_for_log_containing("limits.share").await;
 }
 
+/// The guest `burns`: it computes for 20 ms and goes on.
+const BURNS: &str = r#"{ use = "burns", with = { ms = 20 } }"#;
+
+/// As much as a worker can do, and nobody is refused: that it is a lot does not make it naughty.
+#[tokio::test]
+async fn a_policy_may_have_all_of_a_worker_that_it_alone_keeps_busy() {
+    let limits = format!("limits = {{ cpu = \"2s\", cpu_total = \"10s\", wall = \"10s\" }}\n{BODIES}");
+    let (_origin, gateway) = start(&[guest_plugin_with("burns", &limits), route("/**", BURNS)]).await;
+    let load = Load::start(&Client::http1(), &gateway.url("/json"), 4);
+    // Two seconds of computing at least.
+    load.wait_for_more(50).await;
+    load.stop().assert_no_failures();
+}
+
+#[tokio::test]
+async fn a_share_holds_what_is_not_naughty_as_well() {
+    let limits = format!("limits = {{ cpu = \"2s\", wall = \"10s\", share = 30 }}\n{BODIES}");
+    let (_origin, gateway) = start(&[guest_plugin_with("burns", &limits), route("/**", BURNS)]).await;
+    let load = Load::start(&Client::http1(), &gateway.url("/json"), 2);
+    let report = load.wait_for(|it| it.failed > 0 && it.succeeded > 20).await;
+    assert_eq!(report.statuses.keys().collect::<Vec<_>>(), [&503]);
+    load.stop();
+    let plugin = plugin(&gateway).await;
+    let failures = plugin["routes"][0]["failures"].as_object().unwrap();
+    assert_eq!(failures.keys().collect::<Vec<_>>(), ["held-back"], "{plugin}");
+}
+
+/// Too few fail to open the breaker by their number, and they cost the worker its time.
+#[tokio::test]
+async fn a_plugin_that_wastes_a_worker_s_time_is_held_back() {
+    let limits = |wasted: u32| {
+        format!(
+            r#"limits = {{ cpu = "60ms", wall = "10s", breaker = {{ wasted = {wasted}, open = "1h" }} }}"#
+        )
+    };
+    for (wasted, held_back) in [(10, 1), (100, 0)] {
+        let (_origin, gateway) =
+            start(&[guest_plugin_with("loops", &limits(wasted)), route("/**", r#""loops""#)]).await;
+        let mut connection = Client::http1().connect(gateway.url("/")).await.unwrap();
+        for number in 0..20 {
+            let naughty = if number % 4 == 3 { "loop" } else { "no" };
+            connection.get("/json").header("x-naughty", naughty).send().await;
+        }
+        assert_eq!(plugin(&gateway).await["held_back_workers"], held_back);
+        if held_back == 1 {
+            gateway.wait_for_log_containing("calls within a second trapped or hit a limit").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_hooks_of_an_exchange_together_have_a_limit() {
+    for (total, status) in [("100ms", 503), ("10s", 200)] {
+        let limits =
+            format!("limits = {{ cpu = \"100ms\", cpu_total = {total:?}, wall = \"10s\" }}\n{BODIES}");
+        let (_origin, gateway) = start(&[guest_plugin_with("burns", &limits), route("/**", BURNS)]).await;
+        let (feed, pieces) = body::fed();
+        let feeding = async {
+            // No hook comes near to its own limit.
+            for _ in 0..20 {
+                feed.send("a piece").await;
+            }
+            drop(feed);
+        };
+        let request = Client::http1().post(gateway.url("/upload")).stream(pieces).send();
+        let (answer, ()) = tokio::join!(request, feeding);
+        assert_eq!(answer.status, status, "{}", answer.text());
+        let plugin = plugin(&gateway).await;
+        let used = &plugin["routes"][0];
+        assert!(used["calls"].as_u64().unwrap() > 1, "{plugin}");
+        if status == 503 {
+            assert_problem(&answer, 503);
+            assert_eq!(used["failures"]["cpu-limit"], 1, "{plugin}");
+            gateway.wait_for_log_containing("`cpu_total` all of an exchange").await;
+        } else {
+            assert_eq!(used["failures"], serde_json::json!({}), "{plugin}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_most_memory_is_told_of_each_route() {
+    let limits = r#"limits = { cpu = "2s", wall = "10s", memory = "32MiB" }"#;
+    let policy = r#""eats-memory""#;
+    let (_origin, gateway) =
+        start(&[guest_plugin_with("eats-memory", limits), route("/small", policy), route("/large", policy)])
+            .await;
+    for path in ["/small", "/large", "/small"] {
+        let wanted = if path == "/large" { "12" } else { "0" };
+        let answer = Client::http1().get(gateway.url(path)).header("x-eat", wanted).send().await;
+        assert_eq!(answer.status, 200);
+    }
+    let plugin = plugin(&gateway).await;
+    let peak = |route: &str| {
+        let routes = plugin["routes"].as_array().unwrap();
+        let of_route = routes.iter().find(|it| it["route"] == route).unwrap();
+        of_route["memory_peak"].as_u64().unwrap() >> 20
+    };
+    assert!(peak("/small") < 8, "{plugin}");
+    assert!((12..=32).contains(&peak("/large")), "{plugin}");
+    let metrics = metrics(&gateway).await;
+    let name = r#"limen_policy_memory_peak_bytes{limen_plugin="eats-memory",limen_route="/large"} "#;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    assert_eq!(line.parse::<u64>().unwrap() >> 20, peak("/large"));
+}
+
 #[tokio::test]
 async fn isolates_in_use_are_counted_and_bounded() {
     let limits = r#"limits = { cpu = "2s", wall = "20s", isolates = 2 }"#;
@@ -173,7 +279,8 @@ async fn computing_is_accounted_for() {
     for wanted in [
         r#"limen_policy_calls_total{limen_plugin="loops",limen_route="/loops"} 1"#,
         r#"limen_policy_failures_total{limen_plugin="loops",limen_route="/loops",kind="cpu-limit"} 1"#,
-        "limen_policy_cpu_seconds{",
+        "# TYPE limen_policy_cpu_seconds_total counter",
+        "limen_policy_cpu_seconds_total{",
         "limen_policy_memory_peak_bytes{",
     ] {
         assert!(metrics.contains(wanted), "{wanted}: {metrics}");

@@ -33,13 +33,14 @@ section! {
         pub fetches: usize = section.or("fetches", integer(1..=65_536), 256),
 
         /// `isolates`: how many isolates of the plugin may be in use at a time, 1 to 4096; each worker
-        /// has its part of them. An exchange has one from its first hook to its last. Default 1024; all
-        /// plugins together have 4096.
+        /// has its part of them, and ticks have one more. An exchange has one from its first hook to its last.
+        /// Default 1024; all plugins together have 4096.
         pub isolates: usize = section.or("isolates", integer(1..=4096), 1024),
 
         /// `share`: how many percent of each second of a worker the plugin may compute, 1 to 100. Beyond
-        /// that it is not asked until the second is over. Default 90.
-        pub share: usize = section.or("share", integer(1..=100), 90),
+        /// that it is not asked until the second is over, also when nobody else wants the time. Default
+        /// 100: what its calls waste the breaker bounds, and others get their turn each millisecond.
+        pub share: usize = section.or("share", integer(1..=100), 100),
 
         /// `breaker`: when it is left alone because it fails too often.
         pub breaker: PluginBreaker = section.table("breaker", PluginBreaker::read),
@@ -56,8 +57,8 @@ section! {
 section! {
     /// `breaker = { errors = 50, calls = 20 }`: a plugin that fails too often is not asked for a while, and
     /// `on_error` says what clients get meanwhile. What counts is traps, limits that were hit and
-    /// answers that break the contract; not that it gives up itself. Each worker judges for itself. Then
-    /// one exchange tries whether it is better.
+    /// answers that break the contract; not that it gives up itself. Each worker judges for itself, and
+    /// so does the thread of ticks. Then one exchange tries whether it is better.
     #[derive(Copy, PartialEq, Eq, Hash)]
     pub struct PluginBreaker(section) {
         /// `errors`: it opens when so many percent of the last `calls` failed, 1 to 100. Default 50.
@@ -65,6 +66,10 @@ section! {
 
         /// `calls`: how many of the last hooks are looked at, 1 to 64. Default 20.
         pub calls: usize = section.or("calls", integer(1..=64), 20),
+
+        /// `wasted`: it opens as well when calls that failed, two or more, have computed for so many
+        /// percent of a second, 1 to 100. Default 10.
+        pub wasted: usize = section.or("wasted", integer(1..=100), 10),
 
         /// `open`: how long it stays open, 10ms to 1h. Default 1s. If it is not better then, twice as
         /// long, and so on up to ten times.

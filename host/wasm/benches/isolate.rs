@@ -41,7 +41,7 @@ fn main() {
                 body: 1 << 20,
                 isolates: 1024,
                 share: 100,
-                breaker: PluginBreaker { errors: 50, calls: 20, open: Duration::from_secs(1) },
+                breaker: PluginBreaker { errors: 50, calls: 20, wasted: 10, open: Duration::from_secs(1) },
                 log_lines: 100,
                 log_bytes: 64 << 10,
                 fetches: 1,

@@ -1,4 +1,4 @@
-//! What a plugin has used on a route: always counted, by each worker for itself.
+//! What a plugin has used on a route, or in its ticks: always counted, by each worker for itself.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +10,9 @@ use crate::pool::worker;
 /// What one plugin has used on one route since the gateway started.
 pub struct Account {
     plugin: String,
-    route: String,
+    /// None: beside all routes, in its ticks.
+    route: Option<String>,
+    /// One per worker, and one for the thread that ticks.
     tallies: Box<[Tally]>,
 }
 
@@ -41,17 +43,18 @@ pub struct Totals {
 }
 
 impl Account {
-    pub(crate) fn new(plugin: &str, route: &str, workers: usize) -> Self {
-        let tallies = (0..workers).map(|_| Tally::default()).collect();
-        Account { plugin: plugin.to_owned(), route: route.to_owned(), tallies }
+    pub(crate) fn new(plugin: &str, route: Option<&str>, workers: usize) -> Self {
+        let tallies = (0..=workers).map(|_| Tally::default()).collect();
+        Account { plugin: plugin.to_owned(), route: route.map(str::to_owned), tallies }
     }
 
     pub fn plugin(&self) -> &str {
         &self.plugin
     }
 
-    pub fn route(&self) -> &str {
-        &self.route
+    /// None: these are its ticks.
+    pub fn route(&self) -> Option<&str> {
+        self.route.as_deref()
     }
 
     /// A hook was asked.

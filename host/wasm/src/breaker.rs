@@ -2,12 +2,15 @@
 //!
 //! Each worker has one for each plugin, so that nobody shares anything for it.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use limen_config::PluginBreaker;
 
 /// It stays open at most so many times as long as the first time.
 const LONGEST: u32 = 10;
+/// What is wasted is measured in this.
+const WINDOW: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
@@ -15,9 +18,18 @@ pub(crate) struct Breaker {
     outcomes: u64,
     /// How many of these there are.
     calls: u32,
+    waste: Waste,
     state: State,
     /// How often in a row it has opened.
     opened: u32,
+}
+
+/// What calls that failed have computed for, in the second that began with the first of them.
+#[derive(Debug, Default)]
+struct Waste {
+    since: Option<Instant>,
+    calls: u32,
+    time: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,8 +53,30 @@ pub(crate) enum Admitted {
 /// What is worth a line in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    Opened { bad: u32, of: u32, pause: Duration },
+    Opened { because: Because, pause: Duration },
     Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Because {
+    /// So many of its last calls failed.
+    Often { bad: u32, of: u32 },
+    /// Within a second, calls that failed have computed for so long.
+    Wasteful { bad: u32, time: Duration },
+    /// One exchange has tried whether it is better, and it isn't.
+    StillBad,
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Because::Often { bad, of } => write!(f, "{bad} of its last {of} calls trapped or hit a limit"),
+            Because::Wasteful { bad, time } => {
+                write!(f, "{bad} calls within a second trapped or hit a limit, after computing for {time:?}")
+            }
+            Because::StillBad => f.write_str("the call that should show whether it is better was not"),
+        }
+    }
 }
 
 impl Breaker {
@@ -58,16 +92,17 @@ impl Breaker {
         }
     }
 
-    /// A call has ended.
+    /// A call has ended, badly or not, after so much computing.
     pub(crate) fn record(
         &mut self,
         bad: bool,
         as_probe: bool,
+        used: Duration,
         now: Instant,
         terms: &PluginBreaker,
     ) -> Option<Change> {
         match self.state {
-            State::Probing if as_probe && bad => Some(self.open(1, 1, now, terms)),
+            State::Probing if as_probe && bad => Some(self.open(Because::StillBad, now, terms)),
             State::Probing if as_probe => {
                 *self = Breaker::default();
                 Some(Change::Closed)
@@ -78,7 +113,13 @@ impl Breaker {
                 self.calls = (self.calls + 1).min(of);
                 let recent = self.outcomes & (u64::MAX >> (64 - of));
                 let too_many = u64::from(recent.count_ones()) * 100 >= terms.errors as u64 * u64::from(of);
-                (self.calls == of && bad && too_many).then(|| self.open(recent.count_ones(), of, now, terms))
+                if !bad {
+                    return None;
+                }
+                let wasteful = self.waste.add(used, now, terms);
+                let often = Because::Often { bad: recent.count_ones(), of };
+                let because = (self.calls == of && too_many).then_some(often).or(wasteful)?;
+                Some(self.open(because, now, terms))
             }
             // Of an exchange that began before it opened.
             State::Open { .. } | State::Probing => None,
@@ -96,7 +137,7 @@ impl Breaker {
         self.state == State::Closed
     }
 
-    fn open(&mut self, bad: u32, of: u32, now: Instant, terms: &PluginBreaker) -> Change {
+    fn open(&mut self, because: Because, now: Instant, terms: &PluginBreaker) -> Change {
         let times = 1_u32.checked_shl(self.opened).unwrap_or(LONGEST).min(LONGEST);
         let pause = terms.open.saturating_mul(times);
         *self = Breaker {
@@ -104,7 +145,20 @@ impl Breaker {
             state: State::Open { until: now + pause },
             ..Breaker::default()
         };
-        Change::Opened { bad, of, pause }
+        Change::Opened { because, pause }
+    }
+}
+
+impl Waste {
+    /// One more; whether it is one too many. One alone is what `limits.cpu` allows.
+    fn add(&mut self, used: Duration, now: Instant, terms: &PluginBreaker) -> Option<Because> {
+        if self.since.is_none_or(|since| now.duration_since(since) >= WINDOW) {
+            *self = Waste { since: Some(now), ..Waste::default() };
+        }
+        self.calls += 1;
+        self.time += used;
+        let too_long = self.time * 100 >= WINDOW * u32::try_from(terms.wasted).unwrap_or(100);
+        (self.calls > 1 && too_long).then_some(Because::Wasteful { bad: self.calls, time: self.time })
     }
 }
 
@@ -112,39 +166,62 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    const TERMS: PluginBreaker = PluginBreaker { errors: 50, calls: 4, open: Duration::from_secs(1) };
+    const TERMS: PluginBreaker =
+        PluginBreaker { errors: 50, calls: 4, wasted: 10, open: Duration::from_secs(1) };
+    const QUICK: Duration = Duration::from_millis(1);
 
     #[test]
     fn it_opens_when_half_of_the_last_calls_are_bad_and_closes_after_a_good_probe() {
         let (mut breaker, now) = (Breaker::default(), Instant::now());
         for bad in [true, false, false] {
             assert_eq!(breaker.admit(now), Some(Admitted::Normally));
-            assert_eq!(breaker.record(bad, false, now, &TERMS), None);
+            assert_eq!(breaker.record(bad, false, QUICK, now, &TERMS), None);
         }
         let pause = Duration::from_secs(1);
-        assert_eq!(breaker.record(true, false, now, &TERMS), Some(Change::Opened { bad: 2, of: 4, pause }));
+        let because = Because::Often { bad: 2, of: 4 };
+        let opened = breaker.record(true, false, QUICK, now, &TERMS);
+        assert_eq!(opened, Some(Change::Opened { because, pause }));
         assert_eq!(breaker.admit(now + pause / 2), None);
-        assert_eq!(breaker.record(true, false, now, &TERMS), None, "began before");
+        assert_eq!(breaker.record(true, false, QUICK, now, &TERMS), None, "began before");
 
         let later = now + pause;
         assert_eq!(breaker.admit(later), Some(Admitted::AsProbe));
         assert_eq!(breaker.admit(later), None, "one at a time");
         let twice = Duration::from_secs(2);
-        assert_eq!(
-            breaker.record(true, true, later, &TERMS),
-            Some(Change::Opened { bad: 1, of: 1, pause: twice })
-        );
+        let opened = breaker.record(true, true, QUICK, later, &TERMS);
+        assert_eq!(opened, Some(Change::Opened { because: Because::StillBad, pause: twice }));
         assert_eq!(breaker.admit(later + pause), None);
         assert_eq!(breaker.admit(later + twice), Some(Admitted::AsProbe));
-        assert_eq!(breaker.record(false, true, later, &TERMS), Some(Change::Closed));
+        assert_eq!(breaker.record(false, true, QUICK, later, &TERMS), Some(Change::Closed));
         assert_eq!(breaker.admit(later), Some(Admitted::Normally));
+    }
+
+    #[test]
+    fn it_opens_when_few_bad_calls_waste_much() {
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        let wasted = Duration::from_millis(60);
+        for _ in 0..3 {
+            assert_eq!(breaker.record(false, false, wasted * 10, now, &TERMS), None, "that is not wasted");
+        }
+        assert_eq!(breaker.record(true, false, wasted * 10, now, &TERMS), None, "one is what a call may use");
+        let later = now + WINDOW;
+        for _ in 0..3 {
+            assert_eq!(breaker.record(false, false, QUICK, later, &TERMS), None);
+        }
+        assert_eq!(breaker.record(true, false, wasted, later, &TERMS), None, "another second");
+        for _ in 0..3 {
+            assert_eq!(breaker.record(false, false, QUICK, later, &TERMS), None);
+        }
+        let because = Because::Wasteful { bad: 2, time: wasted * 2 };
+        let opened = breaker.record(true, false, wasted, later, &TERMS);
+        assert_eq!(opened, Some(Change::Opened { because, pause: TERMS.open }));
     }
 
     #[test]
     fn a_probe_that_is_lost_is_followed_by_another() {
         let (mut breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..4 {
-            breaker.record(true, false, now, &TERMS);
+            breaker.record(true, false, QUICK, now, &TERMS);
         }
         let later = now + Duration::from_secs(1);
         assert_eq!(breaker.admit(later), Some(Admitted::AsProbe));
@@ -156,12 +233,12 @@ mod tests {
     fn the_pause_has_an_end() {
         let (mut breaker, mut now) = (Breaker::default(), Instant::now());
         for _ in 0..4 {
-            breaker.record(true, false, now, &TERMS);
+            breaker.record(true, false, QUICK, now, &TERMS);
         }
         for _ in 0..100 {
             now += Duration::from_secs(10);
             assert_eq!(breaker.admit(now), Some(Admitted::AsProbe));
-            breaker.record(true, true, now, &TERMS);
+            breaker.record(true, true, QUICK, now, &TERMS);
         }
     }
 }

@@ -138,15 +138,15 @@ impl Isolate {
         Failure::new(kind, format!("{} hook: {reason}", phase.name()))
     }
 
-    /// Calls the hook beside all exchanges; the inner error is the guest's own.
+    /// Calls the hook beside all exchanges: what it says, and how long it computed.
     pub(crate) async fn tick(
         &mut self,
         hook: ComponentExportIndex,
         exchange: &mut Box<Exchange>,
         limits: &PluginLimits,
-    ) -> Result<Result<(), String>, Failure> {
+    ) -> (Result<(), Failure>, Duration) {
         self.dead = true;
-        let result = {
+        let (result, used) = {
             let Lent { isolate, .. } = &mut Lent::lend(self, exchange);
             isolate.store.data_mut().arm(limits.cpu);
             isolate.store.set_epoch_deadline(1);
@@ -155,9 +155,9 @@ impl Isolate {
                 let hook = isolate.instance.get_typed_func::<(), Answer>(&mut isolate.store, hook)?;
                 hook.call_async(&mut isolate.store, ()).await
             };
-            metered(limits.wall, called).await.0
+            metered(limits.wall, called).await
         };
-        match result {
+        let answer = match result {
             None => Err(Failure::new(
                 FailureKind::WallLimit,
                 format!("the tick hook took longer than {:?}", limits.wall),
@@ -165,9 +165,10 @@ impl Isolate {
             Some(Err(error)) => Err(failure(&self.store, &error)),
             Some(Ok((answer,))) => {
                 self.dead = false;
-                Ok(answer)
+                answer.map_err(|reason| Failure::new(FailureKind::Failed, reason))
             }
-        }
+        };
+        (answer, used)
     }
 
     /// Calls `describe`.

@@ -19,8 +19,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 pub struct Keeper {
     plugin: Arc<str>,
-    /// One per worker.
+    /// One per worker, and one for the thread that ticks.
     desks: Box<[Arc<Desk>]>,
+    workers: usize,
     log: Mutex<LogWindow>,
     log_dropped: AtomicU64,
 }
@@ -49,7 +50,7 @@ struct Conduct {
 pub struct Standing {
     /// Isolates in use.
     pub in_use: usize,
-    /// Workers whose breaker is not closed.
+    /// Workers whose breaker is not closed; the thread that ticks is one as well.
     pub held_back: usize,
     /// Lines of its log that were dropped.
     pub log_dropped: u64,
@@ -74,7 +75,8 @@ impl Keeper {
     pub(crate) fn new(plugin: &str, workers: usize) -> Self {
         Keeper {
             plugin: plugin.into(),
-            desks: (0..workers).map(|_| Arc::default()).collect(),
+            desks: (0..=workers).map(|_| Arc::default()).collect(),
+            workers,
             log: Mutex::default(),
             log_dropped: AtomicU64::new(0),
         }
@@ -102,7 +104,7 @@ impl Keeper {
             return Ok(Permit { desk: None, as_probe: false });
         };
         let mut conduct = desk.lock();
-        if conduct.in_use >= limits.isolates.div_ceil(self.desks.len()) {
+        if conduct.in_use >= limits.isolates.div_ceil(self.workers.max(1)) {
             drop(conduct);
             let reason = format!("this worker's part of `limits.isolates`, {}, is in use", limits.isolates);
             let failure = Failure::new(FailureKind::NoIsolate, reason);
@@ -139,18 +141,16 @@ impl Keeper {
         let mut conduct = desk.lock();
         conduct.used += used;
         let change = match bad || permit.as_probe || conduct.breaker.is_closed() {
-            true => conduct.breaker.record(bad, permit.as_probe, Instant::now(), &limits.breaker),
+            true => conduct.breaker.record(bad, permit.as_probe, used, Instant::now(), &limits.breaker),
             false => None,
         };
         drop(conduct);
         let (plugin, worker) = (&*self.plugin, worker());
         match change {
             None => {}
-            Some(Change::Opened { bad, of, pause }) => tracing::warn!(
-                plugin,
-                worker,
-                "held back for {pause:?}: {bad} of its last {of} calls trapped or hit a limit"
-            ),
+            Some(Change::Opened { because, pause }) => {
+                tracing::warn!(plugin, worker, "held back for {pause:?}: {because}");
+            }
             Some(Change::Closed) => tracing::info!(plugin, worker, "asked again: it works"),
         }
     }

@@ -279,7 +279,7 @@ pub(crate) fn loading_limits() -> PluginLimits {
         fetches: 0,
         isolates: 1,
         share: 100,
-        breaker: PluginBreaker { errors: 100, calls: 64, open: LOAD_LIMIT },
+        breaker: PluginBreaker { errors: 100, calls: 64, wasted: 100, open: LOAD_LIMIT },
         log_lines: 100,
         log_bytes: 64 << 10,
     }

@@ -10,7 +10,6 @@ use crate::image::{Reset, Start};
 use crate::isolate::Isolate;
 use crate::keeper::{Keeper, Permit};
 use crate::pool::IsolatePool;
-use crate::tick::Ticker;
 
 /// A configured component: one entry of a route's `policies`.
 pub struct WasmPolicy {
@@ -37,9 +36,9 @@ impl WasmPolicy {
         &self.pool.image.start
     }
 
-    /// What is called beside all exchanges; none if the component has no such hook.
-    pub fn ticker(&self) -> Option<Ticker> {
-        self.pool.image.exports.tick.map(|_| Ticker::new(self.pool.clone()))
+    /// Whose isolates it takes.
+    pub(crate) fn pool(&self) -> &Arc<IsolatePool> {
+        &self.pool
     }
 
     /// How its isolates become fresh again.
@@ -106,11 +105,7 @@ impl WasmPolicy {
             Some(isolate) => isolate,
             None => {
                 self.account.made_isolate();
-                self.pool.make().await.inspect_err(|failure| {
-                    if failure.kind == FailureKind::NoIsolate {
-                        self.keeper.note_full(failure);
-                    }
-                })?
+                self.pool.make().await?
             }
         };
         Ok(Seated { isolate, permit, cpu_left: self.pool.limits.cpu_total })

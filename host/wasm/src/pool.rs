@@ -178,6 +178,15 @@ impl IsolatePool {
 
     /// A new isolate, with the memory that `configure` left.
     pub(crate) async fn make(&self) -> Result<Isolate, Failure> {
+        let made = self.make_one().await;
+        made.inspect_err(|failure| {
+            if failure.kind == FailureKind::NoIsolate {
+                self.grounds.keeper.note_full(failure);
+            }
+        })
+    }
+
+    async fn make_one(&self) -> Result<Isolate, Failure> {
         let image = &self.image;
         let mut isolate =
             Isolate::start(&self.engine, &image.pre, self.grounds.clone(), &self.limits).await?;

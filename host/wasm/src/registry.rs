@@ -26,6 +26,7 @@ use crate::plugin::{Digest, LoadError, Plugin, block_on, digest};
 use crate::policy::WasmPolicy;
 use crate::pool::{IdleCounts, IsolatePool};
 use crate::state::Grounds;
+use crate::tick::Ticker;
 
 /// Images of one component at a time. Each is compiled and holds a file descriptor; beyond this
 /// number `configure` runs in each new isolate.
@@ -40,7 +41,8 @@ pub struct Registry {
     serves: AtomicBool,
     idle: Arc<IdleCounts>,
     keepers: Shelf<(String, Digest), Keeper>,
-    accounts: Shelf<(String, String), Account>,
+    /// By the names of plugin and route; without a route, those of ticks.
+    accounts: Shelf<(String, Option<String>), Account>,
     plugins: Shelf<Digest, Plugin>,
     images: Shelf<(Digest, String), Image>,
     pools: Shelf<PoolKey, IsolatePool>,
@@ -117,9 +119,7 @@ impl Registry {
         let name = config.name.as_str();
         let keeper =
             self.keepers.get_or((name.to_owned(), plugin.digest), || Keeper::new(name, self.workers));
-        let account = self
-            .accounts
-            .get_or((name.to_owned(), route.to_owned()), || Account::new(name, route, self.workers));
+        let account = self.account(name, Some(route));
         let granted = config.grants.secrets.iter();
         let secrets = granted.filter_map(|(name, grant)| {
             Some(GrantedSecret { secret: vault.secrets.get(name)?.clone(), grant: *grant })
@@ -172,6 +172,18 @@ impl Registry {
             .and_then(|isolate| isolate)
             .map_err(Refused::ByLimits)?;
         Ok(WasmPolicy::new(self.pools.put(key, pool), keeper, account))
+    }
+
+    /// What is called beside all exchanges; none if the component has no such hook.
+    pub fn ticker(&self, policy: &WasmPolicy) -> Option<Ticker> {
+        let pool = policy.pool();
+        pool.image.exports.tick?;
+        Some(Ticker::new(pool.clone(), self.account(pool.grounds.plugin(), None)))
+    }
+
+    fn account(&self, plugin: &str, route: Option<&str>) -> Arc<Account> {
+        let key = (plugin.to_owned(), route.map(str::to_owned));
+        self.accounts.get_or(key, || Account::new(plugin, route, self.workers))
     }
 
     /// The store of this name; with these terms, if there is none yet.

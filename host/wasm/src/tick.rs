@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use limen_policy::{Exchange, Failure, FailureKind, Fetch, Phase, RouteFacts};
+use limen_policy::{Exchange, Failure, Fetch, Phase, RouteFacts};
 
+use crate::account::Account;
 use crate::pool::IsolatePool;
 
 /// Calls it, for all attachments with the same settings, each time in an isolate of its own.
 #[derive(Clone)]
 pub struct Ticker {
     pool: Arc<IsolatePool>,
+    account: Arc<Account>,
 }
 
 impl Ticker {
-    pub(crate) fn new(pool: Arc<IsolatePool>) -> Self {
-        Ticker { pool }
+    pub(crate) fn new(pool: Arc<IsolatePool>, account: Arc<Account>) -> Self {
+        Ticker { pool, account }
     }
 
     /// Whether it stands for the same component with the same settings, grants and limits.
@@ -22,19 +24,33 @@ impl Ticker {
         Arc::ptr_eq(&self.pool, &other.pool)
     }
 
-    /// One call, within the limits of a hook. `fetch` sends the calls that it makes.
+    /// What all ticks of its plugin have used.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// One call, within the limits of a hook, if its plugin is not held back. `fetch` sends the calls that
+    /// it makes.
     pub async fn tick(&self, fetch: Option<Arc<dyn Fetch>>) -> Result<(), Failure> {
-        let IsolatePool { image, limits, .. } = &*self.pool;
+        let ticked = self.ask(fetch).await;
+        ticked.inspect_err(|failure| self.account.failed(failure.kind))
+    }
+
+    async fn ask(&self, fetch: Option<Arc<dyn Fetch>>) -> Result<(), Failure> {
+        let IsolatePool { image, limits, grounds, .. } = &*self.pool;
         let Some(hook) = image.exports.tick else { return Ok(()) };
+        let permit = grounds.keeper.admit(limits)?;
+        self.account.made_isolate();
         let mut isolate = self.pool.make().await?;
         let route = Arc::new(RouteFacts { fetch, ..RouteFacts::default() });
         let mut exchange = Box::<Exchange>::default();
         exchange.route = route;
         // As at the end of an exchange, there is nothing to be changed.
         exchange.enter(Phase::Log, 0);
-        isolate
-            .tick(hook, &mut exchange, limits)
-            .await?
-            .map_err(|reason| Failure::new(FailureKind::Failed, reason))
+        let (answer, used) = isolate.tick(hook, &mut exchange, limits).await;
+        self.account.called(used, isolate.memory_peak());
+        let bad = answer.as_ref().is_err_and(|failure| failure.kind.is_its_fault());
+        grounds.keeper.record(&permit, bad, used, limits);
+        answer
     }
 }

@@ -53,6 +53,34 @@ async fn it_ticks_before_anybody_asks_and_again_and_again() {
     assert!(line.strip_prefix(counted).unwrap().parse::<f64>().unwrap() >= 4.0, "{line}");
 }
 
+/// What they use is told as of any other hook, beside the routes.
+#[tokio::test]
+async fn it_is_in_the_accounts_of_its_plugin_and_held_to_its_limits() {
+    let origin = Origin::start();
+    let policy = r#"{ use = "ticks", with = { naughty = "loop" } }"#;
+    let limits = r#"limits = { cpu = "20ms", wall = "10s", breaker = { calls = 2, open = "1h" } }"#;
+    let gateway =
+        Gateway::start(with(&origin, &format!("tick = \"100ms\"\n{limits}"), &[("/a", policy)])).await;
+    gateway.wait_for_log_containing("held back for 3600s").await;
+    let used = eventually("ticks that are held back", async || {
+        let plugins = Client::http1().get(gateway.admin_url("/plugins")).send().await.json();
+        let ticks = plugins.as_array().unwrap().iter().find(|it| it["name"] == "ticks").unwrap().clone();
+        (ticks["ticks"]["failures"]["held-back"].as_u64() > Some(2)).then_some(ticks)
+    })
+    .await;
+    let (ticks, failures) = (&used["ticks"], &used["ticks"]["failures"]);
+    assert_eq!(
+        (&ticks["calls"], &failures["cpu-limit"], &ticks["isolates_made"]),
+        (&2.into(), &2.into(), &2.into())
+    );
+    assert!(ticks["cpu_us"].as_u64() >= Some(40_000) && ticks["memory_peak"].as_u64() > Some(0), "{used}");
+    assert_eq!((&used["held_back_workers"], &used["routes"][0]["calls"]), (&1.into(), &0.into()));
+    let metrics = Client::http1().get(gateway.admin_url("/metrics")).send().await.text();
+    assert!(metrics.contains("limen_policy_calls_total{limen_plugin=\"ticks\"} 2\n"), "{metrics}");
+    // Requests are another matter.
+    assert_eq!(Client::http1().get(gateway.url("/a")).send().await.status, 200);
+}
+
 #[tokio::test]
 async fn it_goes_on_over_reloads_and_ends_with_its_plugin() {
     let origin = Origin::start();

@@ -13,6 +13,8 @@ pub fn show(name: &str, plugin: &LivePlugin) -> Value {
         Some(Reset::Rewound) => (Some("rewound"), None),
         Some(Reset::MadeAnew { because }) => (Some("made anew"), Some(because)),
     };
+    let (routes, ticks): (Vec<_>, Vec<_>) =
+        plugin.accounts.iter().partition(|account| account.route().is_some());
     json!({
         "name": name,
         "version": plugin.version.id(),
@@ -23,11 +25,12 @@ pub fn show(name: &str, plugin: &LivePlugin) -> Value {
         "isolates_in_use": standing.in_use,
         "held_back_workers": standing.held_back,
         "log_lines_dropped": standing.log_dropped,
-        "routes": plugin.accounts.iter().map(|account| used(account)).collect::<Value>(),
+        "routes": routes.iter().map(|account| used(account)).collect::<Value>(),
+        "ticks": ticks.first().map(|account| used(account)),
     })
 }
 
-/// What it has used on one route.
+/// What it has used on one route, or in its ticks.
 fn used(account: &Account) -> Value {
     let Totals { calls, cpu, isolates_made, memory_peak, failures } = account.totals();
     let failures = FailureKind::ALL.iter().zip(failures).filter(|(_, count)| *count > 0);

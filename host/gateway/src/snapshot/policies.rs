@@ -27,7 +27,7 @@ pub struct LivePlugin {
     pub no_image: Option<String>,
     /// How its isolates become fresh again, where it is attached.
     pub reset: Option<Reset>,
-    /// What it has used, by route.
+    /// What it has used, by route; and in its ticks.
     pub accounts: Vec<Arc<Account>>,
     /// Who holds it to its limits, where it is attached.
     pub keeper: Option<Arc<Keeper>>,
@@ -98,18 +98,23 @@ impl Policies {
 
 impl LivePlugin {
     /// One more attachment of it.
-    fn note(&mut self, policy: &WasmPolicy) {
-        if !self.accounts.iter().any(|known| Arc::ptr_eq(known, policy.account())) {
-            self.accounts.push(policy.account().clone());
-        }
+    fn note(&mut self, policy: &WasmPolicy, registry: &Registry) {
+        self.account(policy.account());
         // What can't be rewound is what an operator wants to know of.
         if !matches!(self.reset, Some(Reset::MadeAnew { .. })) {
             self.reset = Some(policy.reset());
         }
         self.keeper = Some(policy.keeper().clone());
         let is_known = |ticker: &Ticker| self.tickers.iter().any(|known| known.is_same(ticker));
-        if let Some(ticker) = policy.ticker().filter(|ticker| !is_known(ticker)) {
+        if let Some(ticker) = registry.ticker(policy).filter(|ticker| !is_known(ticker)) {
+            self.account(ticker.account());
             self.tickers.push(ticker);
+        }
+    }
+
+    fn account(&mut self, account: &Arc<Account>) {
+        if !self.accounts.iter().any(|known| Arc::ptr_eq(known, account)) {
+            self.accounts.push(account.clone());
         }
     }
 }
@@ -221,7 +226,7 @@ fn attach(
         let route = routes.get(seat.0).map_or("", |route| &*route.name);
         match registry.policy(version, plugin, attachment.settings.value(), route, vault) {
             Ok(policy) => {
-                live.note(&policy);
+                live.note(&policy, registry);
                 if let limen_wasm::Start::ConfigureInEach { because } = policy.start() {
                     tracing::warn!(
                         plugin = plugin.name,

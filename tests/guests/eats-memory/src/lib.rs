@@ -1,4 +1,4 @@
-//! Takes memory without end for `x-naughty: eat`, and in `configure` as much as its settings say.
+//! Takes memory without end for `x-naughty: eat`, so many mebibytes for `x-eat`, and in `configure` as much as its settings say.
 
 use limen::prelude::*;
 
@@ -21,7 +21,8 @@ impl EatsMemory {
 
     fn on_request(&mut self, request: &mut Request) -> Result<Flow> {
         request.set_header("x-kept", &self.kept.iter().map(Vec::len).sum::<usize>().to_string())?;
-        let mut meals: Vec<Vec<u8>> = Vec::new();
+        let wanted = request.header("x-eat").and_then(|wanted| wanted.parse().ok()).unwrap_or(0);
+        let mut meals: Vec<Vec<u8>> = (0..wanted).map(|_| meal()).collect();
         while request.header_equals("x-naughty", "eat") {
             meals.push(meal());
         }

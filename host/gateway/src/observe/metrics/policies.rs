@@ -3,7 +3,7 @@
 use limen_policy::FailureKind;
 use limen_wasm::{Standing, Totals};
 
-use super::text::{LabelSet, Text};
+use super::text::{LabelSet, Number, Text};
 use crate::snapshot::Snapshot;
 
 pub fn render(snapshot: &Snapshot, text: &mut Text) {
@@ -11,15 +11,19 @@ pub fn render(snapshot: &Snapshot, text: &mut Text) {
     let known: Vec<_> = accounts
         .map(|account| {
             let set = LabelSet::default().with("limen_plugin", account.plugin());
-            (set.with("limen_route", account.route()), account.totals())
+            (set.with("limen_route", account.route().unwrap_or_default()), account.totals())
         })
         .collect();
     let counted = |read: fn(&Totals) -> u64| known.iter().map(move |(set, totals)| (set, read(totals)));
-    text.counters("limen_policy_calls", "Hooks of plugins that were asked.", counted(|it| it.calls));
-    text.gauges(
+    text.counters(
+        "limen_policy_calls",
+        "Hooks of plugins that were asked; without a route: beside all of them, by ticks.",
+        counted(|it| it.calls),
+    );
+    text.counters(
         "limen_policy_cpu_seconds",
-        "Computing time of plugins since the start, that of their host calls included. It only grows.",
-        known.iter().map(|(set, totals)| (set, totals.cpu.as_secs_f64())),
+        "Computing time of plugins, that of their host calls included.",
+        known.iter().map(|(set, totals)| (set, Number(totals.cpu.as_secs_f64()))),
     );
     text.counters(
         "limen_policy_isolates_made",

@@ -53,11 +53,11 @@ impl Text {
     }
 
     /// A family of counters; `name` without `_total`.
-    pub fn counters<'a>(
+    pub fn counters<'a, N: Display>(
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = (&'a LabelSet, u64)>,
+        values: impl IntoIterator<Item = (&'a LabelSet, N)>,
     ) {
         let mut values = values.into_iter().peekable();
         if values.peek().is_none() {
@@ -178,7 +178,7 @@ impl LabelSet {
 }
 
 /// Numbers such as Prometheus and OpenMetrics both write them: `1.0`, not `1`.
-struct Number(f64);
+pub struct Number(pub f64);
 
 impl Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
