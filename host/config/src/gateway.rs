@@ -9,6 +9,7 @@ use crate::PublicKey;
 use crate::code_cache::CodeCache;
 use crate::forwarded::{self, Forwarded};
 use crate::network::network;
+use crate::plugin_folder;
 use crate::request_id::RequestIds;
 use crate::resolver::Resolver;
 use crate::section::section;
@@ -62,6 +63,14 @@ section! {
 
         /// `path`: how the paths of requests are spelt.
         pub path: PathRules = section.table("path", PathRules::read),
+
+        /// `plugin_folder`: the path of a folder in which each `NAME.wasm` is the component of a plugin NAME; it
+        /// needs no `[plugin.NAME]` if the defaults are right for it. The folder is watched: a file that
+        /// is added, replaced or removed is a change of the configuration like any other. A file is taken
+        /// when nobody has written to it for a quarter of a second; links are followed; hidden files are
+        /// passed over. What else is there is left out, and the log says so, as is a component that can't
+        /// be used while nothing in the configuration names it. Default: none.
+        pub plugin_folder: Option<PathBuf> = section.optional("plugin_folder", plugin_folder::path),
 
         /// `trust`: public keys of minisign. With them, no component is used that is not signed by the holder
         /// of one: its signature stands beside it, `region.wasm.minisig` for `region.wasm`

@@ -23,8 +23,10 @@ mod resolver;
 mod target;
 mod trace;
 
+mod component;
 mod listener;
 mod plugin;
+mod plugin_folder;
 mod signature;
 mod store;
 
@@ -81,6 +83,7 @@ pub use action::{
 };
 pub use admin::Admin;
 pub use code_cache::CodeCache;
+pub use component::Component;
 pub use condition::{Condition, Test};
 pub use error::{ConfigError, Errors};
 pub use forwarded::Forwarded;
@@ -99,6 +102,7 @@ pub use path::{PathPattern, PathRegex, RoutePath, Segment};
 pub use pattern::Pattern;
 pub use place::Place;
 pub use plugin::{IsolateMode, Plugin};
+pub use plugin_folder::{LeftOut, PluginFolder};
 pub use policy::{Attachment, OnError, Target};
 pub use request::{RouteLimits, RouteTimeouts};
 pub use request_id::{IdTrust, RequestIds};
@@ -134,9 +138,11 @@ pub struct Config {
     /// Every file that was read: the main one first, then what it includes. A change to any of
     /// them is a change of the configuration.
     pub files: Vec<Seen>,
-    /// The folders that patterns of `include` look into: a file that appears there can be a change
-    /// of the configuration, too.
+    /// The folders that patterns of `include` look into, and the one of plugins: a file that appears
+    /// there can be a change of the configuration, too.
     pub folders: Vec<Seen>,
+    /// What is of no use in the folder of plugins.
+    pub left_out: Vec<LeftOut>,
     /// `[gateway]`
     pub gateway: Gateway,
     /// `[log]`
@@ -154,7 +160,7 @@ pub struct Config {
     pub secrets: BTreeMap<String, Secret>,
     /// `[key_set.NAME]`, by name.
     pub key_sets: BTreeMap<String, KeySet>,
-    /// `[plugin.NAME]`, by name.
+    /// `[plugin.NAME]` and those of `plugin_folder`, by name.
     pub plugins: BTreeMap<String, Plugin>,
     /// `[upstream.NAME]`, by name.
     pub upstreams: BTreeMap<String, Upstream>,

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::files::Files;
 use crate::include::{self, Included, Opened};
 use crate::listener::Listener;
+use crate::plugin_folder::PluginFolder;
 use crate::policy::Policy;
 use crate::request::{RouteLimits, RouteTimeouts};
 use crate::route::Defaults;
@@ -39,7 +40,10 @@ pub(crate) fn load(path: &Path, natives: &Natives<'_>) -> Result<Config, Errors>
     let sources = std::iter::once(&main.source).chain(included.iter().map(|(document, _)| &document.source));
     let errors = sink.into_errors(syntax, sources);
     match config {
-        Some(config) if errors.is_empty() => Ok(Config { folders, ..config }),
+        Some(mut config) if errors.is_empty() => {
+            config.folders.extend(folders);
+            Ok(config)
+        }
         None if errors.is_empty() => {
             Err(Errors::from_iter([ConfigError::new(Place::file(path), "not a valid configuration")]))
         }
@@ -99,7 +103,9 @@ fn read(
     let mut listeners =
         files.list("listener", |section| Listener::read(section, &listener_names, &addresses));
     check::name_listeners(listeners.iter_mut().flatten(), &listener_names);
-    let complete = Complete { names: complete.names && !files.is_lossy(), ..complete };
+    let folder = PluginFolder::of(&files.main);
+    let complete = Complete { names: complete.names && !files.is_lossy() && folder.is_some(), ..complete };
+    let folder = folder.flatten();
     let upstreams = files.named("upstream", Upstream::read);
     let stores = files.named("store", Store::read);
     let secrets = files.named("secret", Secret::read);
@@ -112,7 +118,9 @@ fn read(
         key_sets: &key_sets.declared,
         complete: complete.names,
     };
-    let plugins = files.named("plugin", |section, name| Plugin::read(section, name, &grantable));
+    let folder = folder.as_ref();
+    let mut plugins = files.named("plugin", |section, name| Plugin::read(section, name, &grantable, folder));
+    let left_out = folder.map(|folder| folder.add_to(&mut plugins, &files.main, &grantable));
 
     let routes = Unique::new("route");
     let asked = Asked::default();
@@ -162,7 +170,8 @@ fn read(
     Some(Config {
         file: main.source.path.to_path_buf(),
         files: files.seen(),
-        folders: Vec::new(), // filled in by `load`
+        folders: folder.map(|folder| folder.seen.clone()).into_iter().collect(), // `load` adds those of `include`
+        left_out: left_out.unwrap_or_default(),
         gateway: gateway?,
         log: log?,
         admin: admin?,

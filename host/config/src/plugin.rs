@@ -1,25 +1,27 @@
 //! `[plugin.NAME]`
 
-use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::component::Component;
+use crate::plugin_folder::PluginFolder;
 use crate::policy::on_error;
 use crate::scope::Grantable;
-use crate::section::section;
+use crate::section::{Section, section};
 use crate::signature::sha256;
 use crate::value::{choice, duration, file_to_be_opened};
 use crate::{Grants, OnError, Place, PluginLimits};
 
 section! {
     /// `[plugin.NAME]`: a policy of your own, a WebAssembly component.
-    pub struct Plugin(section, name: &str, may: &Grantable<'_>) {
+    pub struct Plugin(section, name: &str, may: &Grantable<'_>, folder: Option<&PluginFolder>) {
         /// What `use` and `policies` call it.
         pub name: String = Some(name.to_owned()),
 
-        /// `component` (required): the path of the component's file, relative to the file that
-        /// names it. That it can't be read is an error here only beside others: while the gateway
-        /// runs, a plugin whose file is gone stays on its last good version.
-        pub component: PathBuf = section.required("component", file_to_be_opened),
+        /// `component`: the path of the component's file, relative to the file that names it. That it
+        /// can't be read is an error here only beside others: while the gateway runs, a plugin whose file
+        /// is gone stays on its last good version. Default: `NAME.wasm` of [gateway] `plugin_folder`;
+        /// required where there is none.
+        pub component: Component = component(section, name.as_deref().unwrap_or_default(), folder),
 
         /// `sha256`: the component has to be the one with this digest, 64 hexadecimal digits as
         /// `sha256sum` writes them. Another file is refused; while the gateway runs, the plugin then
@@ -45,8 +47,18 @@ section! {
         /// default 30s. The first time is when the configuration goes live; nobody waits for it.
         pub tick: Option<Duration> = section.optional("tick", duration(TICK)),
 
+        /// Whether it has a section: one of `plugin_folder` needs none.
+        pub is_described: bool = Some(true),
+
         /// Where it stands in the file.
         pub place: Place = Some(section.place()),
+    }
+}
+
+fn component(section: &Section<'_>, name: &str, folder: Option<&PluginFolder>) -> Option<Component> {
+    match (section.get("component"), folder) {
+        (None, Some(folder)) => Some(folder.component(name)),
+        _ => section.required("component", file_to_be_opened).map(Component::File),
     }
 }
 

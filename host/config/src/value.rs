@@ -93,6 +93,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// An empty table in its place.
+    pub(crate) fn emptied(&self) -> Option<Section<'a>> {
+        Value { inner: self.sink.empty(), ..self.clone() }.section()
+    }
+
     pub(crate) fn items(&self, expected: &str) -> Option<impl Iterator<Item = Value<'a>>> {
         match self.inner {
             DeValue::Array(array) => Some(self.clone().items_of(array)),
@@ -239,16 +244,22 @@ pub(crate) fn name(value: &Value<'_>) -> Option<String> {
 }
 
 pub(crate) fn check_name(name: &str, value: &Value<'_>) -> Option<()> {
-    const LONGEST: usize = 128;
-    let wrong = match name {
-        "" => "an empty name",
-        name if name.len() > LONGEST => "too long a name",
-        name if name.chars().any(char::is_control) => "a name with a control character",
-        name if name.starts_with("builtin:") => "a name that means a built-in policy",
-        _ => return Some(()),
-    };
-    value.fail(value.error(wrong).expected(format!("1 to {LONGEST} bytes without control characters")))
+    let Some(wrong) = wrong_name(name) else { return Some(()) };
+    value.fail(value.error(wrong).expected(format!("1 to {LONGEST_NAME} bytes without control characters")))
 }
+
+/// What is wrong with a name, if anything is.
+pub(crate) fn wrong_name(name: &str) -> Option<&'static str> {
+    match name {
+        "" => Some("an empty name"),
+        name if name.len() > LONGEST_NAME => Some("too long a name"),
+        name if name.chars().any(char::is_control) => Some("a name with a control character"),
+        name if name.starts_with("builtin:") => Some("a name that means a built-in policy"),
+        _ => None,
+    }
+}
+
+const LONGEST_NAME: usize = 128;
 
 /// A file that exists and can be read, its path relative to the file that names it.
 pub(crate) fn readable_file(value: &Value<'_>) -> Option<PathBuf> {

@@ -76,7 +76,7 @@ fn what_is_written_is_what_it_means() {
         (plugin.name.as_str(), plugin.isolate, plugin.grants.counters),
         ("region", IsolateMode::Reused, true)
     );
-    assert_eq!(plugin.component, Path::new("tests/ui/good/../files/region.wasm"));
+    assert_eq!(plugin.component.file(), Some(Path::new("tests/ui/good/../files/region.wasm")));
     assert_eq!(
         (plugin.limits.cpu, plugin.limits.wall),
         (Duration::from_millis(10), Duration::from_millis(1500))

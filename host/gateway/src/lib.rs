@@ -91,8 +91,11 @@ pub fn check(file: &Path) -> Result<String, StartError> {
         let _ = std::fs::remove_file(file);
     }
     let (_, snapshot) = built?;
+    let left_out =
+        snapshot.left_out.iter().map(|it| format!("left out, {}: {}\n", it.file.display(), it.because));
     Ok(format!(
-        "{}: good. {}, {}, {} ({:.1} s)",
+        "{}{}: good. {}, {}, {} ({:.1} s)",
+        left_out.collect::<String>(),
         file.display(),
         count(snapshot.routes.len(), "route"),
         count(snapshot.upstreams.len(), "upstream"),

@@ -11,7 +11,9 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use limen_config::{CodeCache, Grants, IsolateMode, OnError, Place, Plugin, PluginBreaker, PluginLimits};
+use limen_config::{
+    CodeCache, Component, Grants, IsolateMode, OnError, Place, Plugin, PluginBreaker, PluginLimits,
+};
 use limen_policy::vault::Vault;
 use limen_policy::{Answer, Exchange, Phase, Policy, Seat};
 use limen_wasm::Registry;
@@ -29,7 +31,8 @@ fn main() {
     for isolate in [IsolateMode::Fresh, IsolateMode::Reused] {
         let plugin = Plugin {
             name: "bench".into(),
-            component: component.clone(),
+            component: Component::File(component.clone()),
+            is_described: true,
             sha256: None,
             isolate,
             grants: Grants { counters: true, ..Grants::default() },

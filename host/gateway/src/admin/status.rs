@@ -1,5 +1,6 @@
 //! `/status`: all that matters at a glance.
 
+use limen_config::LeftOut;
 use serde_json::{Value, json};
 
 use super::{Admin, answer, pages, plugins, upstreams};
@@ -30,6 +31,7 @@ pub fn show(admin: &Admin) -> Value {
         "listeners": edition.as_ref().map(listeners).unwrap_or_default(),
         "upstreams": snapshot.map(upstreams).unwrap_or_default(),
         "plugins": snapshot.map(plugins).unwrap_or_default(),
+        "left_out": snapshot.map(left_out).unwrap_or_default(),
         "at": answer::moment(std::time::SystemTime::now()),
     })
 }
@@ -56,4 +58,10 @@ pub fn upstreams(snapshot: &Snapshot) -> Value {
 
 pub fn plugins(snapshot: &Snapshot) -> Value {
     snapshot.plugins.iter().map(|(name, plugin)| plugins::show(name, plugin)).collect()
+}
+
+/// What is of no use in the folder of plugins.
+fn left_out(snapshot: &Snapshot) -> Value {
+    let show = |it: &LeftOut| json!({ "file": it.file.display().to_string(), "because": it.because });
+    snapshot.left_out.iter().map(show).collect()
 }

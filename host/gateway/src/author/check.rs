@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use limen_config::Component;
+
 use crate::{StartError, build, load_config};
 
 /// Loads the configuration with the component in the place of the plugin's own. All else about the
@@ -18,7 +20,7 @@ pub fn check(component: &Path, config: &Path, plugin: Option<&str>) -> Result<St
     let Some(plugin) = config.plugins.get_mut(&name) else {
         return Err(StartError::Machine(format!("{file} has no plugin `{name}`; it has `{known}`")));
     };
-    plugin.component = component.to_owned();
+    plugin.component = Component::File(component.to_owned());
     let (_, snapshot) = build(&config, 1)?;
     let uses = config.routes.iter().flat_map(|route| &route.policies);
     let uses =
@@ -32,7 +34,7 @@ fn the_one(component: &Path, config: &limen_config::Config, names: &[String]) ->
     let namesakes: Vec<_> = config
         .plugins
         .values()
-        .filter(|plugin| plugin.component.file_name() == component.file_name())
+        .filter(|plugin| plugin.component.file().and_then(Path::file_name) == component.file_name())
         .map(|plugin| plugin.name.clone())
         .collect();
     match (&namesakes[..], names) {

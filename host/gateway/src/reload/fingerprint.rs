@@ -27,10 +27,10 @@ impl Fingerprint {
     /// that are yet to be read: components, what TLS is made of, fixed answers, secrets and keys. (A file
     /// that a pattern of `include` will match is seen by its folder's own look.)
     pub fn of(config: &Config) -> Self {
-        let components = config.plugins.values().map(|plugin| &plugin.component);
-        let signatures = config.plugins.values().filter(|_| !config.gateway.trust.is_empty());
-        let signatures: Vec<_> =
-            signatures.map(|plugin| component::signature_of(&plugin.component)).collect();
+        let trust = &config.gateway.trust;
+        let components = config.plugins.values();
+        let components: Vec<_> =
+            components.flat_map(|plugin| component::files(&plugin.component, trust)).collect();
         let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let tls = tls.flat_map(limen_config::Tls::files);
         let answers = config.routes.iter().filter_map(|route| route.action.file());
@@ -43,7 +43,7 @@ impl Fingerprint {
         let secrets = secrets.flatten().filter_map(limen_config::SecretSource::file);
         let secrets = secrets.chain(config.key_sets.values().flat_map(limen_config::KeySet::files));
         let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_ref());
-        let named = components.chain(&signatures).chain(tls).chain(answers).chain(upstreams);
+        let named = components.iter().chain(tls).chain(answers).chain(upstreams);
         let named = named.chain(token).chain(secrets);
         // Those were read already: how they look now may not be what was read.
         let read = config.files.iter().chain(&config.folders);

@@ -186,6 +186,7 @@ impl Reloader {
             }
         };
         snapshot.prepare();
+        snapshot.tell_left_out(Some(&running.snapshot));
         announce(&config, &sockets, &running.sockets);
         if self.editions.publish(config, snapshot, sockets) {
             self.admin.listen(admin);

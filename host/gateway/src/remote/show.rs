@@ -29,6 +29,9 @@ pub fn status(status: &Value) -> String {
     }
     section(&mut text, "upstreams", upstreams);
     section(&mut text, "plugins", list(status, "plugins").iter().map(plugin).collect());
+    let left_out = list(status, "left_out").iter();
+    let left_out = left_out.map(|it| Row::new(1, [word(it, "file"), String::new(), word(it, "because")]));
+    section(&mut text, "left out of the plugins", left_out.collect());
     text.trim_end().to_owned()
 }
 

@@ -44,6 +44,7 @@ pub fn run(file: &Path) -> Result<(), StartError> {
 
     let (registry, snapshot) = build(&config, workers)?;
     snapshot.prepare();
+    snapshot.tell_left_out(None);
     raise_open_files();
     let sockets =
         socket::open(&config.listeners, workers, &[], &mut inherited).map_err(StartError::Config)?;

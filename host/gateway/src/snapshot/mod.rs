@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_config::{
-    Config, ConfigError, Errors, PathRules, RouteLimits, RoutePath, RouteTimeouts, Segment, Target,
+    Config, ConfigError, Errors, LeftOut, PathRules, RouteLimits, RoutePath, RouteTimeouts, Segment, Target,
 };
 use limen_policy::vault::Vault;
 use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub metrics: bool,
     /// Kept for the next build, should a plugin's file be broken then.
     pub plugins: BTreeMap<String, LivePlugin>,
+    /// What is of no use in the folder of plugins.
+    pub left_out: Vec<LeftOut>,
     /// Kept as long as a configuration names them.
     pub stores: Vec<(limen_config::Store, Arc<Memory>)>,
     /// What policies hold of it.
@@ -82,6 +84,7 @@ impl Snapshot {
             file,
             files: _,
             folders: _,
+            left_out,
             gateway,
             log,
             trace,
@@ -185,7 +188,7 @@ impl Snapshot {
             }
         });
         let routes = built_routes.collect();
-        let Policies { live, kept_back, .. } = policies;
+        let Policies { live, kept_back, left_out: unusable, .. } = policies;
         let snapshot = Snapshot {
             routes,
             listeners: built_listeners,
@@ -197,6 +200,7 @@ impl Snapshot {
             tracer,
             metrics: admin.is_some(),
             plugins: live,
+            left_out: left_out.iter().cloned().chain(unusable).collect(),
             stores,
             vault,
             upkeep: previous.map(|previous| previous.upkeep.clone()).unwrap_or_default(),
@@ -211,6 +215,14 @@ impl Snapshot {
         self.upkeep.tend(&self.upstreams, &self.resolver);
         for (terms, store) in &self.stores {
             store.adopt(terms);
+        }
+    }
+
+    /// Tells the log what is left out that was not in the snapshot before.
+    pub fn tell_left_out(&self, previous: Option<&Snapshot>) {
+        let known = previous.map_or(&[][..], |previous| &previous.left_out);
+        for LeftOut { file, because } in self.left_out.iter().filter(|left_out| !known.contains(left_out)) {
+            tracing::warn!("left out of the plugins, {}: {because}", file.display());
         }
     }
 

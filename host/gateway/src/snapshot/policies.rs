@@ -1,10 +1,11 @@
 //! The policies of all attachments: plugins loaded, settings checked, built-in ones made.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_config::{Attachment, ConfigError, PublicKey, Target};
+use limen_config::{Attachment, ConfigError, LeftOut, PublicKey, Target};
 use limen_policy::vault::Vault;
 use limen_policy::{FailureKind, Policy, native};
 use limen_wasm::meters::Meters;
@@ -17,6 +18,8 @@ pub struct Policies {
     /// The plugins that are in force.
     pub live: BTreeMap<String, LivePlugin>,
     pub kept_back: Vec<KeptBack>,
+    /// Those that nothing names and that can't be used.
+    pub left_out: Vec<LeftOut>,
     seated: BTreeMap<Seat, Box<dyn Policy>>,
 }
 
@@ -67,7 +70,12 @@ impl Policies {
         vault: &Vault,
         errors: &mut Vec<ConfigError>,
     ) -> Self {
-        let mut policies = Policies { live: BTreeMap::new(), kept_back: Vec::new(), seated: BTreeMap::new() };
+        let mut policies = Policies {
+            live: BTreeMap::new(),
+            kept_back: Vec::new(),
+            left_out: Vec::new(),
+            seated: BTreeMap::new(),
+        };
         for plugin in plugins.values() {
             let last_good = last_good.and_then(|plugins| plugins.get(&plugin.name));
             match Loaded::load(plugin, trust, routes, last_good.map(|live| &live.version), registry, vault) {
@@ -76,7 +84,11 @@ impl Policies {
                     policies.kept_back.extend(kept_back);
                     policies.live.insert(plugin.name.clone(), live);
                 }
-                Err(of_plugin) => errors.extend(of_plugin),
+                Err(of_plugin) if plugin.is_described || is_used(plugin, routes) => errors.extend(of_plugin),
+                Err(of_plugin) => policies.left_out.push(LeftOut {
+                    file: plugin.component.file().unwrap_or(Path::new("")).to_owned(),
+                    because: reasons(&of_plugin),
+                }),
             }
         }
         for (seat, attachment) in attachments(routes) {
@@ -152,11 +164,15 @@ impl Loaded {
         let Ok((policies, live)) = attach(plugin, version, routes, registry, vault) else {
             return Err(because);
         };
-        let reasons: Vec<_> = because.iter().map(|error| error.message.as_str()).collect();
         let kept_back =
-            KeptBack { plugin: plugin.name.clone(), live: version.id(), because: reasons.join("; ") };
+            KeptBack { plugin: plugin.name.clone(), live: version.id(), because: reasons(&because) };
         Ok(Loaded { plugin: live, policies, kept_back: Some(kept_back) })
     }
+}
+
+fn reasons(errors: &[ConfigError]) -> String {
+    let reasons: Vec<_> = errors.iter().map(|error| error.message.as_str()).collect();
+    reasons.join("; ")
 }
 
 /// The component of a plugin as its file is now.
@@ -168,7 +184,7 @@ fn open(
     let at_fault = |message: String| {
         ConfigError::new(plugin.place.clone(), format!("plugin `{}`: {message}", plugin.name))
     };
-    let file = plugin.component.display();
+    let file = &plugin.component;
     let bytes = component::read(plugin, trust).map_err(|error| vec![error])?;
     let loaded = registry.plugin(bytes).and_then(|version| {
         version.check_grants(&plugin.grants)?;
@@ -215,7 +231,7 @@ fn attach(
         vec![ConfigError::new(plugin.place.clone(), format!("plugin `{}`: {what}", plugin.name))]
     })?;
     for (seat, attachment) in attachments(routes) {
-        if !matches!(&attachment.target, Target::Plugin(name) if *name == plugin.name) {
+        if !is_of(attachment, plugin) {
             continue;
         }
         let wrong = checker.check(&attachment.settings);
@@ -267,6 +283,14 @@ fn build_native(name: &str, attachment: &Attachment) -> Result<Box<dyn Policy>, 
         let place = attachment.settings.place(&error.pointer).clone();
         ConfigError::new(place, format!("policy `{name}`: {}", error.message))
     })
+}
+
+fn is_used(plugin: &limen_config::Plugin, routes: &[limen_config::Route]) -> bool {
+    attachments(routes).any(|(_, attachment)| is_of(attachment, plugin))
+}
+
+fn is_of(attachment: &Attachment, plugin: &limen_config::Plugin) -> bool {
+    matches!(&attachment.target, Target::Plugin(name) if *name == plugin.name)
 }
 
 fn attachments(routes: &[limen_config::Route]) -> impl Iterator<Item = (Seat, &Attachment)> {

@@ -1,5 +1,7 @@
 //! From a file to a plugin: what is compiled is kept, and only what the operator wants is taken.
 
+mod folder;
+
 use crate::common::{PATIENT, config, plugin, route};
 use limen_tests::{Client, Gateway, Origin, Setup, eventually, guest_version};
 use std::fs;
@@ -115,6 +117,15 @@ async fn another_file_than_the_pinned_one_is_refused() {
     serves(&gateway, "1").await;
 }
 
+/// Whether this machine has a program; else says that a test is skipped for want of it.
+fn is_there(program: &str, version: &str) -> bool {
+    let is_there = Command::new(program).arg(version).output().is_ok();
+    if !is_there {
+        eprintln!("skipped: there is no {program} here");
+    }
+    is_there
+}
+
 /// A pair of keys of minisign's, in a folder of its own.
 struct Keys(TempDir);
 
@@ -148,8 +159,7 @@ impl Keys {
 
 #[tokio::test]
 async fn where_keys_are_trusted_only_what_they_signed_is_taken() {
-    if Command::new("minisign").arg("-v").output().is_err() {
-        eprintln!("skipped: there is no minisign here");
+    if !is_there("minisign", "-v") {
         return;
     }
     let origin = Origin::start();
