@@ -34,7 +34,9 @@ pub struct Store<'a> {
 /// Why it was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KvError {
-    /// The store is not in the plugin's grant, or there is none of this name.
+    /// The gateway has no store of this name.
+    NoSuchStore,
+    /// It has, and the store is not in the plugin's grant; or this is `configure`.
     Denied,
     /// The key or the value is too long, or longer than the whole store.
     TooLarge,
@@ -91,6 +93,7 @@ impl Store<'_> {
 impl fmt::Display for KvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            KvError::NoSuchStore => "the gateway has no store of this name: [store.NAME]",
             KvError::Denied => "the plugin is not granted this store: grants = { kv = [...] }",
             KvError::TooLarge => "the key or the value is too long for the store",
             KvError::WrongType => "the value is no integer",

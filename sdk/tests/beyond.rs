@@ -42,6 +42,8 @@ impl Flags {
 fn a_tick_refreshes_what_requests_find() {
     let mut flags = testing::policy::<Flags>(json!({})).unwrap();
     assert!(flags.request(testing::get("/")).failure().contains("not granted this store"));
+    flags.no_store("flags");
+    assert!(flags.request(testing::get("/")).failure().contains("no store of this name"));
     assert!(flags.tick().unwrap_err().to_string().contains("not granted this upstream"));
 
     flags.store("flags").upstream("flags", |call| match (&*call.method, &*call.path) {

@@ -91,13 +91,17 @@ impl Sample {
                 request.set_header("x-monotonic", &format!("{:?}", clock::monotonic()))?;
                 request.set_header("x-id", &random::id())?;
             }
-            Do::Time => {}
+            Do::Time => {
+                ensure!((timing::attempts(), timing::endpoint()) == (0, None), "nobody was asked yet")
+            }
         }
         Ok(Flow::Next)
     }
 
     fn on_response(&mut self, response: &mut Response) -> Result<Flow> {
         response.set_header("x-time", &format!("{:?} {:?}", timing::since_received(), timing::upstream()))?;
+        let way = format!("{:?} {} {:?}", timing::connect(), timing::attempts(), timing::endpoint());
+        response.set_header("x-way", &way)?;
         Ok(Flow::Next)
     }
 }
@@ -216,4 +220,12 @@ fn an_exchange_is_timed_by_the_tests_clock() {
     assert_eq!(response.value("x-time"), Some("20ms Some(250µs)"));
     let response = sample.response(testing::response(200)).next();
     assert_eq!(response.value("x-time"), Some("0ns None"));
+    assert_eq!(response.value("x-way"), Some("None 1 Some(\"192.0.2.2:80\")"));
+
+    let mut exchange = sample.exchange(testing::get("/")).connect_took(Duration::from_micros(90));
+    exchange.request().next();
+    exchange.upstream("192.0.2.7:80").next();
+    exchange.upstream("192.0.2.8:80").next();
+    let response = exchange.response(testing::response(200)).next();
+    assert_eq!(response.value("x-way"), Some("Some(90µs) 2 Some(\"192.0.2.8:80\")"));
 }

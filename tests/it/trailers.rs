@@ -29,7 +29,7 @@ async fn start(origin: &Origin) -> Gateway {
 async fn trailers_of_a_request_are_shown_where_there_are_any() {
     let origin = Origin::start();
     let gateway = start(&origin).await;
-    for (path, body) in [("/trailers", "hello"), ("/streamed", "HELLO")] {
+    for (path, body) in [("/trailers", "hello"), ("/streamed", "HELLO"), ("/buffered", "HELLO")] {
         let answer = wire::exchange(gateway.addr("plain"), chunked(path, "1")).await;
         assert!(answer.contains(&format!("\"body\": \"{body}\"")), "{answer}");
         gateway.wait_for_log_containing(&format!("request trailers of {path}: 1, 2 in all")).await;
@@ -42,9 +42,47 @@ async fn trailers_of_a_request_are_shown_where_there_are_any() {
     gateway.forget_log();
     let without = Client::http1().post(gateway.url("/trailers")).body("hello").send().await;
     assert_eq!(without.json()["body"], "hello");
-    let answer = wire::exchange(gateway.addr("plain"), chunked("/buffered", "wrong")).await;
-    assert!(answer.contains("\"body\": \"HELLO\""), "a buffered body goes on without them: {answer}");
     assert!(!gateway.log().iter().any(|line| line.contains("request trailers of")), "nobody was asked");
+}
+
+/// What a policy waits for goes on with what follows it, whoever else looks at it.
+#[tokio::test]
+async fn a_body_that_was_waited_for_keeps_its_trailers() {
+    let origin = Origin::start();
+    let raw = RawOrigin::start(|_| {
+        let text = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: grpc-status, x-more\r\n\r\n\
+                    5\r\nhello\r\n0\r\ngrpc-status: 11\r\nx-more: 1\r\n\r\n";
+        Reply::Keep(text.into())
+    })
+    .await;
+    let routes = [("/keep", "keep"), ("/upper", "upper")].map(|(path, change)| {
+        let both =
+            format!("{{ use = \"bodies\", with = {{ request = {change:?}, response = {change:?} }} }}");
+        let to = |path: &str, policies: &str| {
+            format!("[[route]]\npath = {path:?}\nupstream = \"raw\"\npolicies = [{policies}]\n")
+        };
+        to(path, &both) + &to(&format!("{path}/read"), &format!("\"trailers\", {both}"))
+    });
+    let rest = format!(
+        "{}{}\n[upstream.raw]\nendpoints = [\"{}\"]\n{}",
+        guest_plugin("trailers"),
+        body_plugin("bodies"),
+        raw.url(),
+        routes.concat()
+    );
+    let gateway = Gateway::start(config(&origin, &rest)).await;
+    for (path, body, status) in [
+        ("/keep", "hello", "11"),
+        ("/upper", "HELLO", "11"),
+        ("/keep/read", "hello", "3"),
+        ("/upper/read", "HELLO", "3"),
+    ] {
+        let request = chunked(path, "1").replace("host: a", "host: a\r\nte: trailers");
+        let answer = wire::exchange(gateway.addr("plain"), request).await;
+        assert!(answer.contains(&format!("\r\n{body}\r\n")), "{path}: {answer}");
+        assert!(answer.contains(&format!("grpc-status: {status}\r\n")), "{path}: {answer}");
+        assert!(answer.contains("x-more: 1\r\n") && !answer.contains("content-length"), "{path}: {answer}");
+    }
 }
 
 #[tokio::test]

@@ -28,6 +28,10 @@ section! {
         /// `body`: the largest body that is buffered for the plugin. 0 to 1GiB; default 1MiB.
         pub body: u64 = section.or("body", size(0..=GIB), MIB),
 
+        /// `host_call_bytes`: what one call of the gateway may copy out of the plugin, all its texts and
+        /// lists together. 64KiB to 1GiB; default 4MiB. A `body` may always be as long as it is allowed to be.
+        pub host_call_bytes: u64 = section.or("host_call_bytes", size(64 * KIB..=GIB), 4 * MIB),
+
         /// `fetches`: calls to upstreams that the plugin may have under way at the same time, in the
         /// whole gateway. 1 to 65536; default 256.
         pub fetches: usize = section.or("fetches", integer(1..=65_536), 256),

@@ -110,7 +110,8 @@ async fn send(world: &World, call: Call) -> Result<Answer, (FetchError, String)>
 /// The request as it goes to the upstream.
 fn prepare(world: &World, upstream: &Upstream, request: Request<Bytes>) -> Request<RequestBody> {
     let is_empty = request.body().is_empty();
-    let mut request = request.map(|body| if is_empty { RequestBody::Empty } else { RequestBody::Full(body) });
+    let mut request =
+        request.map(|body| if is_empty { RequestBody::Empty } else { RequestBody::Full(body.into()) });
     let terms = upstream.terms();
     let headers = request.headers_mut();
     // There is no client whose host could be kept.

@@ -8,7 +8,7 @@ use http::{Request, Response, StatusCode, Version};
 
 use crate::body::{RequestBody, ResponseBody, UploadFailure};
 use crate::head::{self, hop_by_hop};
-use crate::observe::{Attempts, Watch};
+use crate::observe::{Attempts, Notes};
 use crate::pipeline::Case;
 use crate::refusal::Fault;
 use crate::route::Forward;
@@ -50,14 +50,14 @@ pub async fn forward(
     to: &Forward,
     world: &Rc<World>,
     case: &mut Case,
-    watch: Option<&Watch>,
+    notes: Notes<'_>,
     body: RequestBody,
     way: Way,
 ) -> Result<Back, Fault> {
     let Way { time, asked } = way;
-    let Some(time) = time else { return send(route, to, world, case, watch, body, asked).await };
+    let Some(time) = time else { return send(route, to, world, case, notes, body, asked).await };
     let upload = body.upload();
-    let sent = tokio::time::timeout_at(time.end.into(), send(route, to, world, case, watch, body, asked));
+    let sent = tokio::time::timeout_at(time.end.into(), send(route, to, world, case, notes, body, asked));
     Box::pin(sent).await.unwrap_or_else(|_| {
         let uploading = upload.is_some_and(|upload| !upload.is_done() && upload.is_waiting());
         Err(if uploading { Fault::body_too_slow() } else { Fault::request_slow(time.whole) })
@@ -69,7 +69,7 @@ async fn send(
     to: &Forward,
     world: &Rc<World>,
     case: &mut Case,
-    watch: Option<&Watch>,
+    notes: Notes<'_>,
     body: RequestBody,
     asked: Option<Box<Asked>>,
 ) -> Result<Back, Fault> {
@@ -103,8 +103,7 @@ async fn send(
     if let Some(copy) = mirror.and_then(|mirror| mirror.copy(&mut request)) {
         copy.send(world.clone(), exchange.client.clone());
     }
-    let attempts =
-        watch.zip(world.observers.as_ref()).map(|(watch, observers)| Attempts::at(observers, watch, number));
+    let attempts = Attempts::at(world.observers.as_ref(), notes, number);
     if let Some(asked) = &asked {
         asked.put(request.headers_mut());
     }

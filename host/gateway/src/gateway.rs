@@ -12,12 +12,12 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use limen_policy::{Client, Exchange};
 
-use crate::body::{Bounds, RequestBody, ResponseBody, StreamError};
+use crate::body::{Bounds, RequestBody, ResponseBody, StreamError, Whole};
 use crate::forward::{self, Time, Way};
 use crate::grpc;
 use crate::head::{self, Kind, Traits, request_id};
 use crate::listener::Connection;
-use crate::observe::{Arrived, End, Last, Told, Watch};
+use crate::observe::{Arrived, End, Last, Notes, Told, Track, Watch};
 use crate::pipeline::{Case, Decision};
 use crate::refusal::{self, Fault};
 use crate::route::{Action, Ask, Found};
@@ -116,19 +116,24 @@ async fn through(
     }
     let mut answer = match route.pipeline.on_request(case, &mut body).await {
         Decision::Answered => local(&mut case.exchange),
-        Decision::Forward => match act(route, world, case, tunnel, watch.as_ref(), body, way).await {
-            Ok(answer) => answer,
-            Err(fault) => {
-                if case.is_away() {
-                    // It was given up while hooks could be called.
-                    Box::pin(case.take_up()).await;
-                }
+        Decision::Forward => {
+            let track = case.exchange.timing.is_some().then(Box::<Track>::default);
+            let notes = Notes { watch: watch.as_ref(), track: track.as_deref() };
+            let acted = act(route, world, case, tunnel, notes, body, way).await;
+            if case.is_away() {
+                // It was given up while hooks could be called.
+                Box::pin(case.take_up()).await;
+            }
+            if let Some((timing, track)) = case.exchange.timing.as_mut().zip(track) {
+                timing.went(track.end());
+            }
+            acted.unwrap_or_else(|fault| {
                 if !case.exchange.response_is_local {
                     refusal::respond(fault, &mut case.exchange);
                 }
                 local(&mut case.exchange)
-            }
-        },
+            })
+        }
     };
     route.pipeline.on_response(case, &mut answer).await;
     answer
@@ -140,7 +145,7 @@ async fn act(
     world: &Rc<World>,
     case: &mut Case,
     tunnel: &mut Option<Box<Tunnel>>,
-    watch: Option<&Watch>,
+    notes: Notes<'_>,
     body: RequestBody,
     way: Way,
 ) -> Result<ResponseBody, Fault> {
@@ -149,7 +154,7 @@ async fn act(
             if let Some(timing) = &mut case.exchange.timing {
                 timing.forward();
             }
-            let back = forward::forward(route, to, world, case, watch, body, way).await?;
+            let back = forward::forward(route, to, world, case, notes, body, way).await?;
             if let Some(timing) = &mut case.exchange.timing {
                 timing.answer();
             }
@@ -184,7 +189,7 @@ fn way(route: &Route, exchange: &mut Exchange, kind: Kind) -> Result<Way, Fault>
 
 /// The response that the gateway or a policy has put into the exchange.
 fn local(exchange: &mut Exchange) -> ResponseBody {
-    ResponseBody::Full(exchange.response_body.take().unwrap_or_default())
+    ResponseBody::Full(exchange.response_body.take().unwrap_or_default().into())
 }
 
 /// What the gateway can do besides its routes: nothing that has to be told.
@@ -286,11 +291,11 @@ impl Live {
     /// A local answer as a gRPC client reads it.
     fn grpc(&mut self, answer: ResponseBody) -> ResponseBody {
         let body = match answer {
-            ResponseBody::Full(body) => body,
+            ResponseBody::Full(whole) => whole.bytes,
             _ => Bytes::new(),
         };
         grpc::settle(&mut self.case.exchange, &body);
-        ResponseBody::Full(Bytes::new())
+        ResponseBody::Full(Whole::default())
     }
 
     fn policies_want_to_know(&self) -> bool {

@@ -32,4 +32,4 @@ pub use hooks::{Hook, Hooks, Outcome};
 pub use phase::{Phase, Phases};
 pub use policy::{Answer, Failure, FailureKind, Policy, Seat, Verdict};
 pub use subject::{Attempt, Chunk, Subject};
-pub use timing::Timing;
+pub use timing::{Timing, Went};

@@ -88,6 +88,8 @@ pub enum FailureKind {
     WallLimit,
     /// It wanted more memory than `limits.memory`.
     MemoryLimit,
+    /// One of its calls brought more than `limits.host_call_bytes`.
+    HostCallLimit,
     /// No isolate was free.
     NoIsolate,
     /// It was not asked: it failed too often, or has used up its share of the worker's time.
@@ -99,12 +101,13 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    pub const ALL: [FailureKind; 9] = [
+    pub const ALL: [FailureKind; 10] = [
         FailureKind::Failed,
         FailureKind::Trap,
         FailureKind::CpuLimit,
         FailureKind::WallLimit,
         FailureKind::MemoryLimit,
+        FailureKind::HostCallLimit,
         FailureKind::NoIsolate,
         FailureKind::HeldBack,
         FailureKind::Contract,
@@ -118,6 +121,7 @@ impl FailureKind {
             | FailureKind::CpuLimit
             | FailureKind::WallLimit
             | FailureKind::MemoryLimit
+            | FailureKind::HostCallLimit
             | FailureKind::Contract => true,
             FailureKind::Failed | FailureKind::NoIsolate | FailureKind::HeldBack | FailureKind::Body => false,
         }
@@ -130,6 +134,7 @@ impl FailureKind {
             FailureKind::CpuLimit => "cpu-limit",
             FailureKind::WallLimit => "wall-limit",
             FailureKind::MemoryLimit => "memory-limit",
+            FailureKind::HostCallLimit => "host-call-limit",
             FailureKind::NoIsolate => "no-isolate",
             FailureKind::HeldBack => "held-back",
             FailureKind::Contract => "contract",

@@ -47,6 +47,7 @@ fn main() {
                 breaker: PluginBreaker { errors: 50, calls: 20, wasted: 10, open: Duration::from_secs(1) },
                 log_lines: 100,
                 log_bytes: 64 << 10,
+                host_call_bytes: 4 << 20,
                 fetches: 1,
             },
             on_error: OnError::Refuse,

@@ -19,8 +19,10 @@ use crate::state::{Grounds, State, on_tick};
 
 /// How long `describe` and `configure` may run.
 pub(crate) const LOAD_LIMIT: Duration = Duration::from_secs(5);
-/// What one call may make the host copy, in bytes, beside a body.
-const COPY_LIMIT: usize = 4 << 20;
+/// What may stand beside a body in the call that hands it over, in bytes.
+const BESIDE_BODY: u64 = 64 << 10;
+/// What wasmtime says of a call that brings more than it may: its type for this is its own.
+const OUT_OF_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 
 pub(crate) struct Isolate {
     pub(crate) store: Store<State>,
@@ -41,7 +43,7 @@ impl Isolate {
         grounds: Arc<Grounds>,
         limits: &PluginLimits,
     ) -> Result<Self, Failure> {
-        let mut store = bounded_store(engine, State::new(grounds, limits), limits.body);
+        let mut store = bounded_store(engine, State::new(grounds, limits), limits);
         store.data_mut().arm(limits.cpu);
         match metered(limits.wall, pre.instantiate_async(&mut store)).await.0 {
             Some(Ok(instance)) => {
@@ -236,14 +238,13 @@ impl Drop for Lent<'_> {
 }
 
 /// A store with every bound in place; an unset epoch deadline would trap at once.
-pub(crate) fn bounded_store(engine: &Engine, state: State, body: u64) -> Store<State> {
+pub(crate) fn bounded_store(engine: &Engine, state: State, limits: &PluginLimits) -> Store<State> {
     let mut store = Store::new(engine.wasmtime(), state);
     store.limiter(|state| &mut state.limits);
     store.epoch_deadline_callback(on_tick);
     store.set_epoch_deadline(1);
-    store.set_hostcall_fuel(
-        COPY_LIMIT.max(usize::try_from(body).unwrap_or(usize::MAX).saturating_add(64 << 10)),
-    );
+    let bytes = limits.host_call_bytes.max(limits.body.saturating_add(BESIDE_BODY));
+    store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
     store.set_max_component_handles(4096);
     store
 }
@@ -264,6 +265,12 @@ pub(crate) fn failure(store: &Store<State>, error: &wasmtime::Error) -> Failure 
         return Failure::new(
             FailureKind::MemoryLimit,
             format!("it wanted more than `limits.memory`, then: {}", root(error)),
+        );
+    }
+    if root(error).ends_with(OUT_OF_FUEL) {
+        return Failure::new(
+            FailureKind::HostCallLimit,
+            "one of its calls brought more bytes than `limits.host_call_bytes`",
         );
     }
     let kind = if error.is::<Trap>() { FailureKind::Trap } else { FailureKind::Contract };

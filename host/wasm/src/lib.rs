@@ -32,6 +32,7 @@ mod tick;
 mod wasi;
 
 pub use account::{Account, Totals};
+pub use capability::cache::{Cache, CacheReading};
 pub use fetches::Counted;
 pub use image::{Reset, Start};
 pub use keeper::{Keeper, Standing};

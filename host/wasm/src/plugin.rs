@@ -276,6 +276,7 @@ pub(crate) fn loading_limits() -> PluginLimits {
         wall: LOAD_LIMIT,
         memory: 1 << 30,
         body: 256 << 20,
+        host_call_bytes: 4 << 20,
         fetches: 0,
         isolates: 1,
         share: 100,

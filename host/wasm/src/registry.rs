@@ -2,6 +2,7 @@
 //! whatever the number of routes and snapshots that use them. Held weakly: what no snapshot uses any
 //! more is gone.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,8 @@ use limen_policy::vault::Vault;
 use serde_json::Value;
 
 use crate::account::Account;
+use crate::capability::cache::Cache;
+use crate::capability::kv::Stores;
 use crate::capability::secrets::GrantedSecret;
 use crate::code_cache::CodeCache;
 use crate::engine::{Engine, EngineError};
@@ -46,7 +49,7 @@ pub struct Registry {
     plugins: Shelf<Digest, Plugin>,
     images: Shelf<(Digest, String), Image>,
     pools: Shelf<PoolKey, IsolatePool>,
-    stores: Shelf<String, Memory>,
+    stores: Arc<Shelf<String, Memory>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -83,7 +86,7 @@ impl Registry {
             plugins: Shelf::default(),
             images: Shelf::default(),
             pools: Shelf::default(),
-            stores: Shelf::default(),
+            stores: Arc::default(),
         }
     }
 
@@ -150,12 +153,15 @@ impl Registry {
             limits: config.limits,
             settings: image.settings.clone(),
             counters: engine.counters.of(&config.name),
-            cache: config.grants.cache.map(|cache| engine.caches.of(&config.name, cache.size)),
+            cache: self.cache(config),
             secrets,
             key_sets,
             is_timed: plugin.imports("timing"),
             fetches: Fetches::new(&engine.counted.of(&config.name), &config.grants.fetch),
-            stores: config.grants.kv.iter().filter_map(|name| self.granted(name)).collect(),
+            stores: Stores {
+                granted: config.grants.kv.iter().filter_map(|name| self.granted(name)).collect(),
+                all: Some(self.stores.clone()),
+            },
             meters: config.grants.metrics.then(|| engine.meters.of(&config.name, plugin.metrics())),
         };
         let pool = IsolatePool::new(
@@ -207,6 +213,12 @@ impl Registry {
         self.engine.get().filter(|_| granted).map(|engine| engine.meters.of(&config.name, plugin.metrics()))
     }
 
+    /// What a plugin caches, if it is granted that.
+    pub fn cache(&self, config: &limen_config::Plugin) -> Option<Arc<Cache>> {
+        let (engine, granted) = (self.engine.get()?, config.grants.cache?);
+        Some(engine.caches.of(&config.name, granted.size))
+    }
+
     fn engine(&self) -> Result<&Arc<Engine>, EngineError> {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
@@ -247,7 +259,7 @@ fn no_engine(error: EngineError) -> Failure {
 }
 
 /// Values that live as long as somebody else holds them.
-struct Shelf<K, V>(Mutex<HashMap<K, Weak<V>>>);
+pub(crate) struct Shelf<K, V>(Mutex<HashMap<K, Weak<V>>>);
 
 impl<K, V> Default for Shelf<K, V> {
     fn default() -> Self {
@@ -258,6 +270,14 @@ impl<K, V> Default for Shelf<K, V> {
 impl<K: Hash + Eq, V> Shelf<K, V> {
     fn get(&self, key: &K) -> Option<Arc<V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key)?.upgrade()
+    }
+
+    pub(crate) fn has<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        values.get(key).is_some_and(|value| value.strong_count() > 0)
     }
 
     fn get_or(&self, key: K, new: impl FnOnce() -> V) -> Arc<V> {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use limen_config::PluginLimits;
 use limen_policy::Exchange;
 use limen_policy::vault::KeySet;
-use limen_store::Store;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
 use crate::capability::cache::Cache;
 use crate::capability::counters::Shelf;
 use crate::capability::fetch::Calls;
+use crate::capability::kv::Stores;
 use crate::capability::log::LogBudget;
 use crate::capability::secrets::GrantedSecret;
 use crate::fetches::Fetches;
@@ -51,8 +51,7 @@ pub(crate) struct Grounds {
     /// None: not granted.
     pub(crate) meters: Option<Arc<Meters>>,
     pub(crate) fetches: Fetches,
-    /// By the names that it is granted them under.
-    pub(crate) stores: Vec<(String, Arc<dyn Store>)>,
+    pub(crate) stores: Stores,
     /// Whether the component imports `timing`.
     pub(crate) is_timed: bool,
 }
@@ -79,7 +78,7 @@ impl Grounds {
             key_sets: Vec::new(),
             meters: None,
             fetches: Fetches::default(),
-            stores: Vec::new(),
+            stores: Stores::default(),
             is_timed: false,
         })
     }

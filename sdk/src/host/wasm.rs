@@ -244,6 +244,7 @@ pub(crate) mod kv {
 
     fn error(error: wit::kv::KvError) -> KvError {
         match error {
+            wit::kv::KvError::NoSuchStore => KvError::NoSuchStore,
             wit::kv::KvError::Denied => KvError::Denied,
             wit::kv::KvError::TooLarge => KvError::TooLarge,
             wit::kv::KvError::WrongType => KvError::WrongType,

@@ -127,6 +127,12 @@ impl<'a, P: Policy> Exchange<'a, P> {
         self
     }
 
+    /// The upstream was reached over a connection that took so long to be made.
+    pub fn connect_took(mut self, time: std::time::Duration) -> Self {
+        self.state.connect_us = u64::try_from(time.as_micros()).ok();
+        self
+    }
+
     /// What is in the bag.
     pub fn bag_value(&self, key: &str) -> Option<&[u8]> {
         self.state.bag.get(key).map(|(value, _)| value.as_slice())
@@ -139,7 +145,7 @@ impl<'a, P: Policy> Exchange<'a, P> {
         self.phases(&REQUEST, passing, Request::leave)
     }
 
-    /// An attempt at an upstream, `on_upstream`. Answers the request as it goes to that endpoint; the next
+    /// An attempt at an upstream, `on_upstream`; without it a response comes from 192.0.2.2:80. Answers the request as it goes to that endpoint; the next
     /// attempt begins again with what there was before.
     pub fn upstream(&mut self, endpoint: &str) -> Outcome<Request> {
         self.state.attempt = (self.state.attempt.0 + 1, endpoint.into());
@@ -155,6 +161,9 @@ impl<'a, P: Policy> Exchange<'a, P> {
     pub fn response(&mut self, response: Response) -> Outcome<Response> {
         let passing = response.passing();
         response.arrive(&mut self.state);
+        if self.state.attempt.0 == 0 && !self.state.response_is_local {
+            self.state.attempt = (1, "192.0.2.2:80".into());
+        }
         self.phases(&RESPONSE, passing, Response::leave)
     }
 
@@ -178,6 +187,7 @@ impl<'a, P: Policy> Exchange<'a, P> {
         };
         let mut verdict = self.decide(side.message, side.head, head);
         let (buffered, streamed) = (verdict == Ok(Ending::WantBody), verdict == Ok(Ending::WantChunks));
+        self.state.trailers = trailers;
         if buffered {
             let body: fn(&mut P) -> Ending = match side.message {
                 Phase::Request => glue::on_request_body,
@@ -190,25 +200,17 @@ impl<'a, P: Policy> Exchange<'a, P> {
             if let Ok(Ending::WantBody | Ending::WantChunks) = verdict {
                 verdict = Err("the policy asked for a body that it already had".into());
             }
-        } else {
-            self.state.trailers = trailers;
-            if streamed {
-                verdict = self.stream(side, chunks);
-            }
-            if verdict == Ok(Ending::Next) && !self.state.trailers.fields.is_empty() {
-                verdict = match side.message {
-                    Phase::Request => self.decide(
-                        Phase::RequestTrailers,
-                        Moment::RequestTrailers,
-                        glue::on_request_trailers,
-                    ),
-                    _ => self.decide(
-                        Phase::ResponseTrailers,
-                        Moment::ResponseTrailers,
-                        glue::on_response_trailers,
-                    ),
-                };
-            }
+        } else if streamed {
+            verdict = self.stream(side, chunks);
+        }
+        if verdict == Ok(Ending::Next) && !self.state.trailers.fields.is_empty() {
+            let (phase, moment, hook): (_, _, fn(&mut P) -> Ending) = match side.message {
+                Phase::Request => {
+                    (Phase::RequestTrailers, Moment::RequestTrailers, glue::on_request_trailers)
+                }
+                _ => (Phase::ResponseTrailers, Moment::ResponseTrailers, glue::on_response_trailers),
+            };
+            verdict = self.decide(phase, moment, hook);
         }
         let outcome = self.outcome(verdict, buffered, streamed, leave);
         (self.state.is_sent, self.state.trailers) = (false, mock::Head::default());

@@ -150,13 +150,19 @@ impl<P: Policy> Tested<P> {
 
     /// The policy is granted this store.
     pub fn store(&mut self, name: &str) -> &mut Self {
-        self.process.stores.0.entry(name.into()).or_default();
+        self.process.stores.granted.entry(name.into()).or_default();
+        self
+    }
+
+    /// The gateway has no store of this name. (Others it has; those of [`store`](Self::store) are granted.)
+    pub fn no_store(&mut self, name: &str) -> &mut Self {
+        self.process.stores.missing.push(name.into());
         self
     }
 
     /// What a store that it is granted has for a key.
     pub fn stored(&self, store: &str, key: &str) -> Option<&[u8]> {
-        let (value, ends) = self.process.stores.0.get(store)?.get(key)?;
+        let (value, ends) = self.process.stores.granted.get(store)?.get(key)?;
         ends.is_none_or(|ends| self.process.counters.now_ms < ends).then_some(value)
     }
 

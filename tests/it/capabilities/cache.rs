@@ -101,6 +101,42 @@ async fn its_size_is_bounded() {
 }
 
 #[tokio::test]
+async fn what_becomes_of_it_is_counted() {
+    let origin = Origin::start();
+    let config =
+        |grants: &str| format!("[admin]\naddress = \"127.0.0.1:0\"\n{}", config_with(&origin, grants, "1"));
+    let cache = Cache { gateway: Gateway::start(config(GRANTED)).await };
+    for number in 0..20 {
+        assert_eq!(cache.put(&format!("/{number}"), "x", "100000", "0").await, 200);
+    }
+    assert_eq!(cache.put("/short", "x", "1", "1").await, 200);
+    assert_eq!(cache.get("/19").await.map(|text| text.len()), Some(100_000));
+    assert_eq!(cache.get("/missing").await, None);
+    let counts = async || {
+        let text = Client::http1().get(cache.gateway.admin_url("/metrics")).send().await.text();
+        let count = |name: &str| -> f64 {
+            let series = format!("limen_plugin_cache_{name}{{limen_plugin=\"caches\"}} ");
+            let line = text.lines().find_map(|line| line.strip_prefix(&series));
+            line.unwrap_or_else(|| panic!("no {series}: {text}")).parse().unwrap()
+        };
+        ["hits_total", "misses_total", "evictions_total", "entries", "size_bytes"].map(count)
+    };
+    let [hits, misses, evictions, entries, bytes] = counts().await;
+    assert_eq!((hits, misses), (1.0, 1.0));
+    assert!((10.0..=11.0).contains(&evictions), "twenty of which ten fit: {evictions}");
+    assert!(
+        (9.0..=11.0).contains(&entries) && (900_000.0..1_048_577.0).contains(&bytes),
+        "{entries} {bytes}"
+    );
+
+    // Another size is another cache, and the counts go on.
+    cache.gateway.write_config(config("grants = { cache = { size = \"2MiB\" } }"));
+    cache.gateway.wait_for_log_containing("the configuration is live").await;
+    eventually("the new cache", async || (counts().await[3] == 0.0).then_some(())).await;
+    assert!(counts().await[2] >= evictions, "counts never go back");
+}
+
+#[tokio::test]
 async fn without_the_grant_it_is_not_loaded() {
     let origin = Origin::start();
     for grants in ["", "grants = { cache = false }", "grants = { counters = true }"] {

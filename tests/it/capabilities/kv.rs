@@ -26,7 +26,8 @@ async fn told(gateway: &Gateway, path: &str) -> String {
 async fn values_are_kept_for_all_exchanges() {
     let origin = Origin::start();
     let limits = r#"limits = { cpu = "2s", wall = "10s" }"#;
-    let gateway = Gateway::start(with(&origin, STORE, limits)).await;
+    let stores = format!("{STORE}[store.other]\n");
+    let gateway = Gateway::start(with(&origin, &stores, limits)).await;
     for (path, answer) in [
         ("/get/a", "none"),
         ("/set/a/1", "set"),
@@ -48,9 +49,9 @@ async fn values_are_kept_for_all_exchanges() {
     ] {
         assert_eq!(told(&gateway, path).await, answer, "{path}");
     }
-    for name in ["other", ""] {
+    for (name, why) in [("other", "Denied"), ("missing", "NoSuchStore"), ("", "NoSuchStore")] {
         let denied = Client::http1().get(gateway.url("/get/a")).header("x-store", name).send().await;
-        assert_eq!(denied.text(), "Denied");
+        assert_eq!(denied.text(), why, "{name}");
     }
 
     let short = Client::http1().get(gateway.url("/set/short/1")).header("x-ttl", "50").send().await;
@@ -108,6 +109,27 @@ async fn a_store_is_no_way_around_the_cpu_limit() {
     let gateway = Gateway::start(with(&origin, STORE, r#"limits = { cpu = "50ms", wall = "20s" }"#)).await;
     assert_problem(&Client::http1().get(gateway.url("/spin/a")).send().await, 503);
     gateway.wait_for_log_containing("limits.cpu").await;
+}
+
+#[tokio::test]
+async fn what_one_call_may_bring_is_bounded() {
+    let origin = Origin::start();
+    for (bytes, answer) in [("3MiB", Some("TooLarge")), ("1MiB", None)] {
+        let limits =
+            format!(r#"limits = {{ cpu = "2s", wall = "10s", host_call_bytes = "{bytes}", body = "0B" }}"#);
+        let gateway = Gateway::start(with(&origin, STORE, &limits)).await;
+        let long = Client::http1().get(gateway.url("/long/a")).send().await;
+        match answer {
+            Some(answer) => assert_eq!(long.text(), answer, "it has come, and is too long for the store"),
+            None => {
+                assert_problem(&long, 503);
+                gateway.wait_for_log_containing("host-call-limit: one of its calls brought").await;
+                gateway.wait_for_log_containing("`limits.host_call_bytes`").await;
+                let metrics = Client::http1().get(gateway.admin_url("/metrics")).send().await.text();
+                assert!(metrics.contains("kind=\"host-call-limit\""), "{metrics}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

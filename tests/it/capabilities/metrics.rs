@@ -103,6 +103,33 @@ async fn its_series_are_bounded() {
 }
 
 #[tokio::test]
+async fn declarations_of_one_name_that_differ_are_told_with_who_declares_them() {
+    let origin = Origin::start();
+    let misled = plugin("misled", guest("miscounts"), &format!("{GRANTED}\n{PATIENT}"));
+    let both = format!("{misled}\n{}", route("/misled", r#""misled""#));
+    let gateway = Gateway::start(config_with(&origin, GRANTED, &both)).await;
+    for path in ["/", "/misled"] {
+        assert_eq!(Client::http1().get(gateway.url(path)).send().await.status, 200);
+    }
+    let line = gateway.wait_for_log_containing("in different ways").await;
+    for said in ["`counts`", "`misled`", "`plugin_seen`", "kind"] {
+        assert!(line.contains(said), "{line}");
+    }
+    let shown = metrics(&gateway).await;
+    let clash = r#"limen_plugin_metrics_dropped_total{limen_plugin="misled",why="clash",metric="seen"}"#;
+    assert_eq!(value(&shown, clash), Some(1.0), "{shown}");
+
+    // The same of two versions of one plugin.
+    gateway.forget_log();
+    gateway.write_config(config_with(&origin, GRANTED, "").replace(
+        &plugin("other", guest("counts"), &format!("{GRANTED}\n{PATIENT}")),
+        &plugin("other", guest("miscounts"), &format!("{GRANTED}\n{PATIENT}")),
+    ));
+    let line = gateway.wait_for_log_containing("than its version before").await;
+    assert!(line.contains("plugin `other`") && line.contains("`plugin_seen`"), "{line}");
+}
+
+#[tokio::test]
 async fn without_the_grant_it_is_not_loaded() {
     let origin = Origin::start();
     let refused = Gateway::with(config_with(&origin, "", "")).check().await;

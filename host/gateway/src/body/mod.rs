@@ -6,6 +6,7 @@ mod response;
 mod copied;
 mod filtered;
 mod passing;
+mod whole;
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
@@ -21,6 +23,7 @@ use crate::head::hop_by_hop;
 pub use filtered::{Filtered, Outlet, Refused, Rest};
 pub use request::{Bounds, RequestBody, Upload, UploadError, UploadFailure};
 pub use response::{ResponseBody, StreamError};
+pub use whole::Whole;
 
 /// Why a body could not be collected.
 #[derive(Debug)]
@@ -64,13 +67,14 @@ impl Idle {
 }
 
 /// Reads a body to its end, into one buffer: a body in pieces of a byte is to cost no more than its
-/// length. What was read is in it also when it was too much.
+/// length. What was read is in it also when it was too much. Answers the trailers, if there are any.
 async fn collect<B: Body<Data = Bytes, Error: fmt::Display> + Unpin>(
     incoming: &mut B,
     whole: &mut BytesMut,
     idle: &mut Idle,
     limit: u64,
-) -> Result<(), CollectError> {
+) -> Result<Option<Box<HeaderMap>>, CollectError> {
+    let mut trailers = None;
     loop {
         let frame = std::future::poll_fn(|context| match Pin::new(&mut *incoming).poll_frame(context) {
             Poll::Ready(frame) => Poll::Ready(Ok(frame)),
@@ -78,13 +82,14 @@ async fn collect<B: Body<Data = Bytes, Error: fmt::Display> + Unpin>(
         })
         .await?;
         idle.moved();
-        let Some(frame) = frame else { return Ok(()) };
+        let Some(frame) = frame else { return Ok(trailers) };
         let frame = frame.map_err(|error| CollectError::Broken(error.to_string()))?;
-        if let Ok(bytes) = frame.into_data() {
-            whole.extend_from_slice(&bytes);
-            if whole.len() as u64 > limit {
-                return Err(CollectError::TooLong);
-            }
+        match frame.into_data() {
+            Ok(bytes) => whole.extend_from_slice(&bytes),
+            Err(other) => trailers = settle_trailers(other).into_trailers().ok().map(Box::new),
+        }
+        if whole.len() as u64 > limit {
+            return Err(CollectError::TooLong);
         }
     }
 }

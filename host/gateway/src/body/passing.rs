@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::copied::{self, Copied, Tap};
 use super::request::{Bounds, RequestBody, Upload, UploadError, UploadFailure};
-use super::{CollectError, Filtered, Idle, collect};
+use super::{CollectError, Filtered, Idle, Whole, collect};
 
 /// A body that goes through policies.
 pub struct Passing {
@@ -43,7 +43,7 @@ impl Passing {
     }
 
     /// All of it, if it is not longer than this.
-    pub async fn collect(&mut self, limit: u64) -> Result<Bytes, CollectError> {
+    pub async fn collect(&mut self, limit: u64) -> Result<Whole, CollectError> {
         collect_within(&mut self.body, self.upload.as_deref(), self.whole, limit).await
     }
 
@@ -78,7 +78,7 @@ pub async fn collect_within<B>(
     upload: Option<&Upload>,
     whole: Duration,
     limit: u64,
-) -> Result<Bytes, CollectError>
+) -> Result<Whole, CollectError>
 where
     B: Body<Data = Bytes, Error = UploadError> + Unpin,
 {
@@ -86,7 +86,7 @@ where
     let mut idle = Idle::new(Bounds::NONE.idle);
     let collected = collect(body, &mut bytes, &mut idle, limit);
     match tokio::time::timeout(whole, collected).await {
-        Ok(Ok(())) => Ok(bytes.freeze()),
+        Ok(Ok(trailers)) => Ok(Whole { bytes: bytes.freeze(), trailers }),
         Ok(Err(error)) => Err(match upload.and_then(Upload::failed) {
             Some(UploadFailure::TooLong(_)) => CollectError::TooLong,
             Some(UploadFailure::TooSlow(_)) => CollectError::TooSlow,

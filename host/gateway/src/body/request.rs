@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 
 use super::copied::{self, Copied, Tap};
 use super::passing::{Passing, collect_within};
-use super::{CollectError, Filtered, Idle, Refused, settle_trailers};
+use super::{CollectError, Filtered, Idle, Refused, Whole, settle_trailers};
 use crate::refusal::Fault;
 use crate::upstream::Reader;
 
@@ -25,7 +25,7 @@ const DISCARDING: Duration = Duration::from_secs(5);
 /// What goes to the upstream.
 pub enum RequestBody {
     Empty,
-    Full(Bytes),
+    Full(Whole),
     Stream(Arriving),
     /// Kept as it goes by, so that it can go again.
     Replayed(Reader),
@@ -137,6 +137,15 @@ impl RequestBody {
         *self = RequestBody::Filtered(Box::new(Passing::new(body, upload, whole)));
     }
 
+    /// Whether trailers may follow it.
+    pub fn may_have_trailers(&self) -> bool {
+        match self {
+            RequestBody::Stream(_) | RequestBody::Filtered(_) => true,
+            RequestBody::Full(whole) => whole.trailers.is_some(),
+            RequestBody::Empty | RequestBody::Replayed(_) | RequestBody::Copied(_) => false,
+        }
+    }
+
     /// Waits for the first that goes on of a body that is known to be empty.
     pub async fn begin(&mut self) {
         if let RequestBody::Filtered(passing) = self
@@ -147,11 +156,11 @@ impl RequestBody {
     }
 
     /// All of it, if it is not longer than this. It is empty until it is [replaced](Self::replace).
-    pub async fn collect(&mut self, limit: u64) -> Result<Bytes, CollectError> {
+    pub async fn collect(&mut self, limit: u64) -> Result<Whole, CollectError> {
         match std::mem::replace(self, RequestBody::Empty) {
-            RequestBody::Empty => Ok(Bytes::new()),
-            RequestBody::Full(bytes) if bytes.len() as u64 > limit => Err(CollectError::TooLong),
-            RequestBody::Full(bytes) => Ok(bytes),
+            RequestBody::Empty => Ok(Whole::default()),
+            RequestBody::Full(whole) if whole.bytes.len() as u64 > limit => Err(CollectError::TooLong),
+            RequestBody::Full(whole) => Ok(whole),
             RequestBody::Stream(arriving) if arriving.size_hint().lower() > limit => {
                 Err(CollectError::TooLong)
             }
@@ -172,7 +181,7 @@ impl RequestBody {
     /// kept up to a bound; beyond it the copy breaks off, and this one does not wait.
     pub fn copy(&mut self, bound: u64) -> RequestBody {
         match self {
-            RequestBody::Full(bytes) => RequestBody::Full(bytes.clone()),
+            RequestBody::Full(whole) => RequestBody::Full(whole.clone()),
             RequestBody::Stream(arriving) => {
                 let (tap, copied) = copied::pair(bound, arriving.upload.clone(), arriving.size_hint());
                 arriving.tap = Some(tap);
@@ -183,8 +192,8 @@ impl RequestBody {
         }
     }
 
-    pub fn replace(&mut self, bytes: Bytes) {
-        *self = RequestBody::Full(bytes);
+    pub fn replace(&mut self, whole: impl Into<Whole>) {
+        *self = RequestBody::Full(whole.into());
     }
 }
 
@@ -281,8 +290,7 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         match self.get_mut() {
             RequestBody::Empty => Poll::Ready(None),
-            RequestBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            RequestBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            RequestBody::Full(whole) => whole.poll_frame(),
             RequestBody::Stream(arriving) => Pin::new(arriving).poll_frame(context),
             RequestBody::Replayed(reader) => Pin::new(reader).poll_frame(context),
             RequestBody::Copied(copied) => Pin::new(copied).poll_frame(context),
@@ -293,7 +301,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             RequestBody::Empty => true,
-            RequestBody::Full(bytes) => bytes.is_empty(),
+            RequestBody::Full(whole) => whole.is_end_stream(),
             RequestBody::Stream(arriving) => arriving.is_end_stream(),
             RequestBody::Replayed(reader) => reader.is_end_stream(),
             RequestBody::Copied(copied) => copied.is_end_stream(),
@@ -304,7 +312,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             RequestBody::Empty => SizeHint::with_exact(0),
-            RequestBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            RequestBody::Full(whole) => whole.size_hint(),
             RequestBody::Stream(arriving) => arriving.size_hint(),
             RequestBody::Replayed(reader) => reader.size_hint(),
             RequestBody::Copied(copied) => copied.size_hint(),

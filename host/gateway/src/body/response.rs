@@ -10,7 +10,7 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{CollectError, Filtered, Idle, Refused, collect, settle_trailers};
+use super::{CollectError, Filtered, Idle, Refused, Whole, collect, settle_trailers};
 use crate::upstream::{Lease, Permit};
 
 /// How long an answer may be that nobody wants and that is read all the same, and how long that takes.
@@ -22,7 +22,7 @@ const UNBOUNDED: Duration = Duration::from_secs(24 * 3600);
 /// What comes back, on its way to the client.
 #[allow(clippy::large_enum_variant, reason = "the large one is the usual one")]
 pub enum ResponseBody {
-    Full(Bytes),
+    Full(Whole),
     Stream(Download),
     /// None at all: the connection goes on in another protocol, and is held until that ends.
     Switched(Lease),
@@ -82,7 +82,7 @@ impl ResponseBody {
         }
         if incoming.is_end_stream() {
             lease.release();
-            return ResponseBody::Full(Bytes::new());
+            return ResponseBody::Full(Whole::default());
         }
         let download = Download {
             ahead: BytesMut::new(),
@@ -95,17 +95,17 @@ impl ResponseBody {
     }
 
     /// All of it, if it is not longer than this. A body that is too long is as it was.
-    pub async fn collect(&mut self, limit: u64) -> Result<Bytes, CollectError> {
+    pub async fn collect(&mut self, limit: u64) -> Result<Whole, CollectError> {
         match self {
-            ResponseBody::Full(bytes) if bytes.len() as u64 > limit => Err(CollectError::TooLong),
-            ResponseBody::Full(bytes) => Ok(std::mem::take(bytes)),
-            ResponseBody::Switched(_) => Ok(Bytes::new()),
+            ResponseBody::Full(whole) if whole.bytes.len() as u64 > limit => Err(CollectError::TooLong),
+            ResponseBody::Full(whole) => Ok(std::mem::take(whole)),
+            ResponseBody::Switched(_) => Ok(Whole::default()),
             ResponseBody::Filtered(filtered) => {
                 let (mut whole, mut idle) = (BytesMut::new(), Idle::new(UNBOUNDED));
                 let collected = Box::pin(collect(&mut **filtered, &mut whole, &mut idle, limit)).await;
-                let whole = whole.freeze();
-                collected.inspect_err(|_| filtered.put_back(whole.clone()))?;
-                Ok(whole)
+                let bytes = whole.freeze();
+                let trailers = collected.inspect_err(|_| filtered.put_back(bytes.clone()))?;
+                Ok(Whole { bytes, trailers })
             }
             ResponseBody::Stream(download) => {
                 if download.size_hint().lower() > limit {
@@ -116,17 +116,26 @@ impl ResponseBody {
                 if let Err(CollectError::Broken(reason)) = &collected {
                     *broken = Some(reason.clone());
                 }
-                collected?;
+                let trailers = collected?;
                 download.release();
-                Ok(std::mem::take(&mut download.ahead).freeze())
+                Ok(Whole { bytes: std::mem::take(&mut download.ahead).freeze(), trailers })
             }
         }
     }
 
     /// Puts something in its way that looks at it, and may change it.
     pub fn filter(&mut self, through: impl FnOnce(ResponseBody) -> Filtered<ResponseBody>) {
-        let body = through(std::mem::replace(self, ResponseBody::Full(Bytes::new())));
+        let body = through(std::mem::replace(self, ResponseBody::Full(Whole::default())));
         *self = ResponseBody::Filtered(Box::new(body));
+    }
+
+    /// Whether trailers may follow it.
+    pub fn may_have_trailers(&self) -> bool {
+        match self {
+            ResponseBody::Stream(_) | ResponseBody::Filtered(_) => true,
+            ResponseBody::Full(whole) => whole.trailers.is_some(),
+            ResponseBody::Switched(_) => false,
+        }
     }
 
     /// Waits for the first that goes on, where something looks at it. False if there is an answer instead.
@@ -134,14 +143,14 @@ impl ResponseBody {
         let ResponseBody::Filtered(filtered) = self else { return true };
         let goes_on = filtered.begin().await;
         if filtered.has_ended() {
-            *self = ResponseBody::Full(Bytes::new());
+            *self = ResponseBody::Full(Whole::default());
         }
         goes_on
     }
 
     /// What is held of an upstream that has switched protocols; from here on the caller holds it.
     pub fn take_lease(&mut self) -> Option<Lease> {
-        match std::mem::replace(self, ResponseBody::Full(Bytes::new())) {
+        match std::mem::replace(self, ResponseBody::Full(Whole::default())) {
             ResponseBody::Switched(lease) => Some(lease),
             other => {
                 *self = other;
@@ -150,8 +159,8 @@ impl ResponseBody {
         }
     }
 
-    pub fn replace(&mut self, bytes: Bytes) {
-        *self = ResponseBody::Full(bytes);
+    pub fn replace(&mut self, whole: impl Into<Whole>) {
+        *self = ResponseBody::Full(whole.into());
     }
 
     /// Holds the right to be under way at the upstream until it has ended.
@@ -188,8 +197,7 @@ impl ResponseBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         match self {
-            ResponseBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            ResponseBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            ResponseBody::Full(whole) => whole.poll_frame(),
             ResponseBody::Stream(download) => download.poll_frame(context),
             ResponseBody::Switched(_) => Poll::Ready(None),
             ResponseBody::Filtered(filtered) => Pin::new(&mut **filtered).poll_frame(context),
@@ -198,7 +206,7 @@ impl ResponseBody {
 
     pub fn is_end_stream(&self) -> bool {
         match self {
-            ResponseBody::Full(bytes) => bytes.is_empty(),
+            ResponseBody::Full(whole) => whole.is_end_stream(),
             ResponseBody::Switched(_) => true,
             ResponseBody::Filtered(filtered) => filtered.is_end_stream(),
             ResponseBody::Stream(download) => {
@@ -209,7 +217,7 @@ impl ResponseBody {
 
     pub fn size_hint(&self) -> SizeHint {
         match self {
-            ResponseBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            ResponseBody::Full(whole) => whole.size_hint(),
             ResponseBody::Switched(_) => SizeHint::with_exact(0),
             ResponseBody::Filtered(_) => SizeHint::default(),
             ResponseBody::Stream(download) => download.size_hint(),

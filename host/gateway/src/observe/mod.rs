@@ -1,6 +1,7 @@
 //! What operators see: the log, a line for each exchange, metrics, traces.
 
 mod access_log;
+mod attempt;
 mod detail;
 pub mod log;
 pub mod metrics;
@@ -14,9 +15,10 @@ use crate::snapshot::Snapshot;
 
 pub use access_log::AccessLog;
 use access_log::Recorder;
+pub use attempt::{Attempt, Attempts, Notes, Track};
 use metrics::{Meters, WorkerMeters};
 pub use trace::Tracer;
-pub use watch::{Arrived, Attempt, Attempts, End, Last, Told, Watch};
+pub use watch::{Arrived, End, Last, Told, Watch};
 
 /// Who watches the exchanges of one worker.
 pub struct Observers {

@@ -1,7 +1,6 @@
 //! What is noted of an exchange while it is under way. Nothing, where nobody wants to know.
 
 use std::cell::Cell;
-use std::fmt::Write;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -11,21 +10,20 @@ use limen_policy::{Client, Exchange, Hook};
 use super::Observers;
 use super::access_log::AccessLog;
 use super::detail::Detail;
-use super::metrics::{KnownMethod, Labels, Scheme, UpstreamMeters};
+use super::metrics::{KnownMethod, Labels, Scheme};
+use super::trace::Traced;
 use super::trace::context::TraceId;
-use super::trace::{Traced, TracedAttempt, Tracer};
 use crate::body::Upload;
 use crate::pipeline::Pipeline;
 use crate::snapshot::Snapshot;
-use crate::upstream::Endpoint;
 
 /// An exchange with somebody who watches it.
 pub struct Watch {
-    started: Instant,
+    pub(super) started: Instant,
     /// The number of its listener.
     listener: usize,
-    method: KnownMethod,
-    scheme: Scheme,
+    pub(super) method: KnownMethod,
+    pub(super) scheme: Scheme,
     /// How much of the request's body has come; none if it has none.
     upload: Option<Rc<Upload>>,
     /// What the client has sent in another protocol.
@@ -33,14 +31,14 @@ pub struct Watch {
     /// None if there was no answer yet.
     status: Cell<Option<StatusCode>>,
     /// How often an upstream was asked, and which one at last.
-    attempts: Cell<u32>,
-    upstream: Cell<Option<usize>>,
+    pub(super) attempts: Cell<u32>,
+    pub(super) upstream: Cell<Option<usize>>,
     /// Somebody asks what policies did.
     wants_hooks: bool,
     /// None if only metrics want to know.
-    detail: Option<Box<Detail>>,
+    pub(super) detail: Option<Box<Detail>>,
     /// None without `[trace]`.
-    traced: Option<Box<Traced>>,
+    pub(super) traced: Option<Box<Traced>>,
 }
 
 /// A request that has just arrived.
@@ -228,106 +226,6 @@ impl End {
             End::Client => "client_closed",
             End::Upstream => "upstream_broken",
             End::Policy => "policy_failed",
-        }
-    }
-}
-
-/// Where the attempts of an exchange at one upstream are noted.
-#[derive(Clone, Copy)]
-pub struct Attempts<'a> {
-    observers: &'a Observers,
-    watch: &'a Watch,
-    /// The number of the upstream.
-    upstream: usize,
-    meters: Option<&'a UpstreamMeters>,
-}
-
-/// One request on its way to one endpoint. Dropped without a word, it was given up.
-pub struct Attempt<'a> {
-    at: Attempts<'a>,
-    started: Instant,
-    /// Which of the exchange's attempts it is, counted from 1.
-    number: u32,
-    /// In a box: it is part of the future of every request, and rare.
-    traced: Option<Box<TracedAttempt>>,
-    outcome: Outcome,
-}
-
-enum Outcome {
-    Open,
-    Answered(StatusCode),
-    /// What `error.type` calls it.
-    Failed(&'static str),
-}
-
-impl<'a> Attempts<'a> {
-    /// Those at the upstream of this number.
-    pub fn at(observers: &'a Observers, watch: &'a Watch, upstream: usize) -> Self {
-        let meters = observers.meters.as_ref().and_then(|meters| meters.upstream(upstream));
-        Attempts { observers, watch, upstream, meters: meters.map(|meters| &**meters) }
-    }
-
-    /// Those of the same exchange at another upstream, which stands in.
-    pub fn elsewhere(self, upstream: usize) -> Self {
-        Self::at(self.observers, self.watch, upstream)
-    }
-
-    /// One begins. `headers` are those of the request as it goes to this endpoint.
-    pub fn begin(self, endpoint: &Endpoint, headers: &mut HeaderMap) -> Attempt<'a> {
-        let watch = self.watch;
-        watch.attempts.set(watch.attempts.get() + 1);
-        watch.upstream.set(Some(self.upstream));
-        if let Some(detail) = &watch.detail {
-            let mut text = detail.endpoint.borrow_mut();
-            text.clear();
-            // Writing into memory does not fail.
-            let _ = write!(text, "{}", endpoint.address);
-        }
-        let traced =
-            self.tracing().map(|(tracer, traced)| Box::new(tracer.attempt(traced, endpoint, headers)));
-        let number = watch.attempts.get();
-        Attempt { at: self, started: Instant::now(), number, traced, outcome: Outcome::Open }
-    }
-
-    fn tracing(self) -> Option<(&'a Tracer, &'a Traced)> {
-        self.observers.tracer.as_deref().zip(self.watch.traced.as_deref())
-    }
-}
-
-impl Attempt<'_> {
-    /// The head of the response is there.
-    pub fn answer(attempt: Option<Self>, status: StatusCode) {
-        if let Some(mut attempt) = attempt {
-            attempt.outcome = Outcome::Answered(status);
-            let watch = attempt.at.watch;
-            if let Some(detail) = &watch.detail {
-                detail.upstream_time.set(Some(watch.started.elapsed()));
-            }
-        }
-    }
-
-    /// It came to nothing; `error` is one word of a short list, such as `connect` or `reset`.
-    pub fn fail(attempt: Option<Self>, error: &'static str) {
-        if let Some(mut attempt) = attempt {
-            attempt.outcome = Outcome::Failed(error);
-        }
-    }
-}
-
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        let (status, error) = match self.outcome {
-            Outcome::Open => (None, "given_up"),
-            Outcome::Answered(status) => (Some(status), ""),
-            Outcome::Failed(error) => (None, error),
-        };
-        let Watch { method, scheme, .. } = *self.at.watch;
-        if let (Some(attempt), Some((tracer, traced))) = (self.traced.take(), self.at.tracing()) {
-            tracer.attempted(traced, *attempt, method, (status, error), self.number, self.started);
-        }
-        if let Some(meters) = self.at.meters {
-            let labels = Labels { method, status, scheme, error, reason: "", overflow: false };
-            meters.get(labels).duration.record_time(self.started.elapsed());
         }
     }
 }

@@ -18,12 +18,11 @@ mod tries;
 
 use std::rc::Rc;
 
-use bytes::Bytes;
 use http::header;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use limen_policy::{Exchange, Failure, FailureKind, Phase, Phases, SPEAKS_OF_THE_BODY, Side, Verdict};
 
-use crate::body::{CollectError, RequestBody, ResponseBody};
+use crate::body::{CollectError, RequestBody, ResponseBody, Whole};
 use crate::head;
 use crate::refusal::{self, Fault};
 
@@ -99,26 +98,30 @@ impl Pipeline {
                         None => Some(body.collect(limit).await),
                         Some(_) => Box::pin(case.aside(body.collect(limit))).await,
                     };
-                    match collected {
-                        Some(Ok(bytes)) => case.exchange.request_body = Some(bytes),
+                    let trailers = match collected {
+                        Some(Ok(whole)) => {
+                            case.exchange.request_body = Some(whole.bytes);
+                            whole.trailers
+                        }
                         Some(Err(error)) => {
                             refusal::respond(request_body_fault(error, limit), &mut case.exchange);
                             return Decision::Answered;
                         }
                         None => return Decision::Answered,
-                    }
+                    };
                     let verdict = self.policies.ask(number, Phase::RequestBody, case).await;
                     if let Some(bytes) = case.exchange.request_body.take() {
-                        body.replace(bytes);
+                        if trailers.is_some() {
+                            unframe(case.exchange.request.headers_mut());
+                        }
+                        body.replace(Whole { bytes, trailers });
                     }
+                    self.ask_about_trailers(number, case, body);
                     verdict
                 }
                 Some(Verdict::WantChunks) => Box::pin(self.stream_request(number, case, body)).await,
                 verdict => {
-                    if attached.policy.phases().has(Phase::RequestTrailers) && streams(body) {
-                        let stream = Stream::new(&self.policies, number, case, Side::Request);
-                        body.filter(|body| stream.through(body));
-                    }
+                    self.ask_about_trailers(number, case, body);
                     verdict
                 }
             };
@@ -128,6 +131,15 @@ impl Pipeline {
             }
         }
         Decision::Forward
+    }
+
+    /// Puts a policy that has the hook where the request's trailers come by, if any may.
+    fn ask_about_trailers(&self, number: usize, case: &mut Case, body: &mut RequestBody) {
+        let has_hook = |attached: &Attached| attached.policy.phases().has(Phase::RequestTrailers);
+        if self.policies.get(number).is_some_and(has_hook) && body.may_have_trailers() {
+            let stream = Stream::new(&self.policies, number, case, Side::Request);
+            body.filter(|body| stream.through(body));
+        }
     }
 
     /// Puts a policy in the way of the request's body.
@@ -159,6 +171,7 @@ impl Pipeline {
         }
         for number in (0..case.seats.len()).rev() {
             let Some(attached) = self.policies.get(number) else { continue };
+            let mut trailers = None;
             let verdict = self.policies.ask(number, Phase::Response, case).await;
             let wants_more = verdict.is_some_and(Verdict::wants_more);
             if wants_more && has_no_body(&case.exchange, body) {
@@ -172,9 +185,11 @@ impl Pipeline {
                     (Ok(()), Some(_)) => Box::pin(collect_beside(case, body, limit)).await,
                 };
                 match collected {
-                    Ok(bytes) => {
-                        case.exchange.response_body = Some(bytes);
-                        self.policies.ask(number, Phase::ResponseBody, case).await;
+                    Ok(whole) => {
+                        case.exchange.response_body = Some(whole.bytes);
+                        let verdict = self.policies.ask(number, Phase::ResponseBody, case).await;
+                        // What is answered instead has none.
+                        trailers = whole.trailers.filter(|_| verdict != Some(Verdict::Reply));
                     }
                     Err(failure) => {
                         self.policies.failed(number, case, failure);
@@ -182,15 +197,20 @@ impl Pipeline {
                 }
             } else if verdict == Some(Verdict::WantChunks) {
                 Box::pin(self.stream_response(number, case, body)).await;
-            } else if attached.policy.phases().has(Phase::ResponseTrailers)
-                && matches!(body, ResponseBody::Stream(_) | ResponseBody::Filtered(_))
-            {
-                let stream = Stream::new(&self.policies, number, case, Side::Response).with_its_head_sent();
-                body.filter(|body| stream.through(body));
             }
             // What was buffered, replaced or answered instead is the body from here on.
             if let Some(bytes) = case.exchange.response_body.take() {
-                body.replace(bytes);
+                if trailers.is_some() {
+                    unframe(case.exchange.response.headers_mut());
+                }
+                body.replace(Whole { bytes, trailers });
+            }
+            if verdict != Some(Verdict::WantChunks)
+                && attached.policy.phases().has(Phase::ResponseTrailers)
+                && body.may_have_trailers()
+            {
+                let stream = Stream::new(&self.policies, number, case, Side::Response).with_its_head_sent();
+                body.filter(|body| stream.through(body));
             }
             self.policies.release(number, Phase::ResponseTrailers, case);
         }
@@ -234,8 +254,10 @@ impl Pipeline {
     }
 }
 
-fn streams(body: &RequestBody) -> bool {
-    matches!(body, RequestBody::Stream(_) | RequestBody::Filtered(_))
+/// Where trailers follow a body that a policy waited for, its length is not said: HTTP/1.1 has trailers only
+/// behind chunks.
+fn unframe(headers: &mut HeaderMap) {
+    headers.remove(header::CONTENT_LENGTH);
 }
 
 fn request_body_fault(error: CollectError, limit: u64) -> Fault {
@@ -254,7 +276,7 @@ fn has_no_body(exchange: &Exchange, body: &ResponseBody) -> bool {
 }
 
 /// The whole response body for a policy that asked.
-async fn collect_response(body: &mut ResponseBody, limit: u64) -> Result<Bytes, Failure> {
+async fn collect_response(body: &mut ResponseBody, limit: u64) -> Result<Whole, Failure> {
     body.collect(limit).await.map_err(|error| match error {
         CollectError::TooLong => {
             unreadable(format!("the response body it wants is longer than limits.body, {limit} bytes"))
@@ -265,7 +287,7 @@ async fn collect_response(body: &mut ResponseBody, limit: u64) -> Result<Bytes, 
 }
 
 /// The same, where hooks may be called meanwhile.
-async fn collect_beside(case: &mut Case, body: &mut ResponseBody, limit: u64) -> Result<Bytes, Failure> {
+async fn collect_beside(case: &mut Case, body: &mut ResponseBody, limit: u64) -> Result<Whole, Failure> {
     let collected = case.aside(collect_response(body, limit)).await;
     collected.unwrap_or_else(|| Err(unreadable("the response body it wants is not there".to_owned())))
 }

@@ -9,7 +9,7 @@ use limen_config::{Attachment, ConfigError, LeftOut, PublicKey, Target};
 use limen_policy::vault::Vault;
 use limen_policy::{FailureKind, Policy, native};
 use limen_wasm::meters::Meters;
-use limen_wasm::{Account, Counted, Keeper, Plugin, Refused, Registry, Reset, Ticker, WasmPolicy};
+use limen_wasm::{Account, Cache, Counted, Keeper, Plugin, Refused, Registry, Reset, Ticker, WasmPolicy};
 
 use crate::{component, settings};
 
@@ -36,6 +36,8 @@ pub struct LivePlugin {
     pub keeper: Option<Arc<Keeper>>,
     /// What it counts of its own.
     pub meters: Option<Arc<Meters>>,
+    /// What its isolates keep for one another, if it is granted that.
+    pub cache: Option<Arc<Cache>>,
     /// What is called beside all exchanges, one for all attachments with the same settings, and how often.
     pub tickers: Vec<Ticker>,
     pub tick: Duration,
@@ -221,6 +223,7 @@ fn attach(
         accounts: Vec::new(),
         keeper: None,
         meters: registry.meters(version, plugin),
+        cache: registry.cache(plugin),
         tickers: Vec::new(),
         tick: plugin.tick.unwrap_or(TICK),
         calls_out: !plugin.grants.fetch.is_empty(),

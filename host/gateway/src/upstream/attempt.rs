@@ -144,15 +144,18 @@ impl Upstream {
         let mut age = Age::Kept;
         host::settle(&self.shared.terms.host, &picked.endpoint().address, &mut request);
         loop {
-            let attempt = attempts.map(|at| at.begin(picked.endpoint(), request.headers_mut()));
+            let mut attempt = attempts.map(|at| at.begin(picked.endpoint(), request.headers_mut()));
             let mut failure = match picked.pool().connection(&request, age, limit).await {
                 Ok(connection) => {
+                    if connection.is_new() {
+                        Attempt::connected(&mut attempt);
+                    }
                     let upload = request.body().upload();
                     let sent = std::pin::pin!(connection.send(request));
                     match self.head(sent, upload.as_deref(), picked.endpoint()).await {
                         Ok((mut head, incoming, connection)) => {
                             picked.mark(head.headers_mut());
-                            Attempt::answer(attempt, head.status());
+                            Attempt::answer(attempt, picked.endpoint(), head.status());
                             picked.report(Outcome::Answered(head.status()));
                             let lease = Lease::new(connection, picked);
                             let idle = self.shared.terms.timeout.idle;

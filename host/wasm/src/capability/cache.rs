@@ -1,11 +1,13 @@
 //! `cache`: values that all isolates of a plugin keep for one another, within a bound.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use moka::Expiry;
+use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 
 use super::bindings::limen::policy::cache;
@@ -23,9 +25,30 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub(crate) struct Caches(Mutex<HashMap<String, Weak<Cache>>>);
 
 /// The cache of one plugin.
-pub(crate) struct Cache {
+pub struct Cache {
     size: u64,
     entries: moka::sync::Cache<String, Entry>,
+    counts: Arc<Counts>,
+}
+
+/// What has become of what was looked for and kept.
+#[derive(Debug, Default)]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    evictions: AtomicU64,
+}
+
+/// What a cache has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheReading {
+    pub hits: u64,
+    pub misses: u64,
+    /// What had to go to make room.
+    pub evictions: u64,
+    /// About so many, and what they take of the cache's size.
+    pub entries: u64,
+    pub bytes: u64,
 }
 
 #[derive(Clone)]
@@ -39,10 +62,13 @@ impl Caches {
     /// That of a plugin: it outlives versions and snapshots, though not a change of its size.
     pub(crate) fn of(&self, plugin: &str, size: u64) -> Arc<Cache> {
         let mut caches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cache) = caches.get(plugin).and_then(Weak::upgrade).filter(|cache| cache.size == size) {
-            return cache;
+        let known = caches.get(plugin).and_then(Weak::upgrade);
+        if let Some(cache) = known.as_ref().filter(|cache| cache.size == size) {
+            return cache.clone();
         }
-        let cache = Arc::new(Cache::new(size));
+        // The counts never go back.
+        let counts = known.map(|known| known.counts.clone()).unwrap_or_default();
+        let cache = Arc::new(Cache::new(size, counts));
         caches.retain(|_, cache| cache.strong_count() > 0);
         caches.insert(plugin.to_owned(), Arc::downgrade(&cache));
         cache
@@ -50,19 +76,42 @@ impl Caches {
 }
 
 impl Cache {
-    fn new(size: u64) -> Self {
+    fn new(size: u64, counts: Arc<Counts>) -> Self {
         let weigh = |key: &String, entry: &Entry| weight(key, &entry.value).try_into().unwrap_or(u32::MAX);
+        let evicted = counts.clone();
         let entries = moka::sync::Cache::builder()
             .max_capacity(size)
             .weigher(weigh)
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(OwnTtl)
+            .eviction_listener(move |_, _, why| {
+                if why == RemovalCause::Size {
+                    evicted.evictions.fetch_add(1, Relaxed);
+                }
+            })
             .build();
-        Cache { size, entries }
+        Cache { size, entries, counts }
+    }
+
+    /// What it has come to.
+    pub fn read(&self) -> CacheReading {
+        // What is settled a moment later otherwise.
+        self.entries.run_pending_tasks();
+        let Counts { hits, misses, evictions } = &*self.counts;
+        CacheReading {
+            hits: hits.load(Relaxed),
+            misses: misses.load(Relaxed),
+            evictions: evictions.load(Relaxed),
+            entries: self.entries.entry_count(),
+            bytes: self.entries.weighted_size(),
+        }
     }
 
     fn get(&self, key: &str) -> Option<Bytes> {
-        Some(self.entries.get(key)?.value)
+        let found = self.entries.get(key);
+        let count = if found.is_some() { &self.counts.hits } else { &self.counts.misses };
+        count.fetch_add(1, Relaxed);
+        Some(found?.value)
     }
 
     fn put(&self, key: String, value: Vec<u8>, ttl_ms: u64) -> bool {
@@ -142,7 +191,7 @@ mod tests {
 
     #[test]
     fn entries_end_and_are_replaced() {
-        let cache = Cache::new(1 << 20);
+        let cache = Cache::new(1 << 20, Arc::default());
         assert!(put(&cache, "a", b"1", 0) && put(&cache, "b", b"2", 1) && put(&cache, "c", b"3", u64::MAX));
         std::thread::sleep(Duration::from_millis(5));
         assert_eq!(cache.get("a").as_deref(), Some(&b"1"[..]));
@@ -158,7 +207,7 @@ mod tests {
     #[test]
     fn its_size_is_bounded_in_bytes() {
         const SIZE: u64 = 100_000;
-        let cache = Cache::new(SIZE);
+        let cache = Cache::new(SIZE, Arc::default());
         assert!(!put(&cache, "whole", &[0; SIZE as usize], 0));
         assert!(!put(&cache, &"k".repeat(MAX_KEY + 1), b"", 0));
         for number in 0..1000 {
@@ -169,11 +218,14 @@ mod tests {
         assert!(cache.entries.weighted_size() <= SIZE, "{}", cache.entries.weighted_size());
         assert!(cache.entries.entry_count() > 50, "{}", cache.entries.entry_count());
         assert!(cache.get("999").is_some(), "what was put last is there");
+        let read = cache.read();
+        assert_eq!(read.evictions + read.entries, 1000, "{read:?}");
+        assert!(read.hits > 0 && read.misses > 0 && read.bytes <= SIZE, "{read:?}");
     }
 
     #[test]
     fn one_of_many_adds() {
-        let cache = Cache::new(1 << 20);
+        let cache = Cache::new(1 << 20, Arc::default());
         let added: usize = std::thread::scope(|scope| {
             let threads: Vec<_> =
                 (0..8).map(|_| scope.spawn(|| cache.add("lock".to_owned(), vec![1], 60_000))).collect();

@@ -47,7 +47,7 @@ mod crypto;
 pub(crate) mod fetch;
 pub(crate) mod grants;
 mod jwt;
-mod kv;
+pub(crate) mod kv;
 pub(crate) mod log;
 mod metrics;
 mod reply;

@@ -13,6 +13,18 @@ impl timing::Host for State {
     fn upstream_us(&mut self) -> Option<u64> {
         self.exchange.timing.as_ref()?.upstream().map(micros)
     }
+
+    fn connect_us(&mut self) -> Option<u64> {
+        self.exchange.timing.as_ref()?.way().connect.map(micros)
+    }
+
+    fn attempts(&mut self) -> u32 {
+        self.exchange.timing.as_ref().map_or(0, |timing| timing.way().attempts)
+    }
+
+    fn endpoint(&mut self) -> Option<String> {
+        self.exchange.timing.as_ref()?.way().endpoint.clone()
+    }
 }
 
 fn micros(duration: Duration) -> u64 {

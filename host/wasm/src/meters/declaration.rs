@@ -37,6 +37,16 @@ pub enum Kind {
     Histogram,
 }
 
+impl Declaration {
+    /// `plugin_wait_seconds`; counters get their `_total` when they are written.
+    pub fn shown(&self) -> String {
+        match self.unit.as_str() {
+            "" => format!("plugin_{}", self.name),
+            unit => format!("plugin_{}_{unit}", self.name),
+        }
+    }
+}
+
 /// What is wrong with them; what is left out is filled in.
 pub(crate) fn check(declarations: &mut [Declaration]) -> Result<(), String> {
     if declarations.len() > MAX_METRICS {

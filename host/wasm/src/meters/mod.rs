@@ -3,6 +3,7 @@
 //! Shared by all workers, isolates and versions of a plugin. What is not declared, and what there are too
 //! many of, does not grow.
 
+mod clash;
 mod declaration;
 
 use std::collections::HashMap;
@@ -88,6 +89,7 @@ impl AllMeters {
             if let Some(family) = known.iter().find(|family| family.declaration == *declaration) {
                 return family.clone();
             }
+            clash::warn(plugin, declaration, &all);
             let family =
                 Arc::new(Family { declaration: declaration.clone(), series: DashMap::with_shard_amount(8) });
             let (old, others) = std::mem::take(&mut *known)
@@ -96,6 +98,9 @@ impl AllMeters {
             *known = others;
             known.push(family.clone());
             let gone: Vec<Arc<Family>> = old;
+            if let Some(before) = gone.first() {
+                clash::warn_of_version(plugin, declaration, &before.declaration);
+            }
             shared.series.fetch_sub(gone.iter().map(|family| family.series.len()).sum(), Relaxed);
             family
         };

@@ -68,6 +68,8 @@ pub(crate) struct Exchange {
     pub(crate) received_ms: u64,
     /// None: no upstream has answered.
     pub(crate) upstream_us: Option<u64>,
+    /// None: over a connection that was there.
+    pub(crate) connect_us: Option<u64>,
     pub(crate) reply: Option<(ResponseHead, Vec<u8>)>,
     /// Something of the response is on its way.
     pub(crate) is_sent: bool,
@@ -142,6 +144,7 @@ impl Exchange {
             consumer: None,
             received_ms: 0,
             upstream_us: None,
+            connect_us: None,
             reply: None,
             is_sent: false,
             emitted: Vec::new(),

@@ -10,19 +10,27 @@ const VALUE: usize = 1024 * 1024;
 
 /// By name. Time is that of the counters.
 #[derive(Debug)]
-pub(crate) struct Stores(pub(crate) BTreeMap<String, Entries>);
+pub(crate) struct Stores {
+    pub(crate) granted: BTreeMap<String, Entries>,
+    /// Names that the gateway has no store of; others it has, and has not granted.
+    pub(crate) missing: Vec<String>,
+}
 
 /// Each value with its end; none: never.
 pub(crate) type Entries = BTreeMap<String, (Vec<u8>, Option<u64>)>;
 
 impl Stores {
     pub(crate) const fn new() -> Self {
-        Stores(BTreeMap::new())
+        Stores { granted: BTreeMap::new(), missing: Vec::new() }
     }
 
     /// The entries of a store, without those that have ended.
     fn entries(&mut self, store: &str, now: u64) -> Result<&mut Entries, KvError> {
-        let entries = self.0.get_mut(store).ok_or(KvError::Denied)?;
+        let refused = match self.missing.iter().any(|missing| missing == store) {
+            true => KvError::NoSuchStore,
+            false => KvError::Denied,
+        };
+        let entries = self.granted.get_mut(store).ok_or(refused)?;
         entries.retain(|_, (_, ends)| ends.is_none_or(|ends| now < ends));
         Ok(entries)
     }

@@ -26,6 +26,11 @@ impl Chance {
         let upstream =
             timing::upstream().map_or_else(|| "none".to_owned(), |took| took.as_micros().to_string());
         response.set_header("x-upstream-us", &upstream)?;
+        let connect =
+            timing::connect().map_or_else(|| "none".to_owned(), |took| took.as_micros().to_string());
+        response.set_header("x-connect-us", &connect)?;
+        response.set_header("x-attempts", &timing::attempts().to_string())?;
+        response.set_header("x-endpoint", &timing::endpoint().unwrap_or_default())?;
         response.set_header("x-id", &random::id())?;
         Ok(Flow::Next)
     }

@@ -1,7 +1,8 @@
-//! What plugins count of their own.
+//! What plugins count of their own, and what their caches come to.
 
 use std::collections::BTreeMap;
 
+use limen_wasm::CacheReading;
 use limen_wasm::meters::{Declaration, Kind, SeriesReading};
 
 use super::text::{Bucketed, LabelSet, Text};
@@ -14,6 +15,7 @@ struct Family<'a> {
 }
 
 pub fn render(snapshot: &Snapshot, text: &mut Text) {
+    caches(snapshot, text);
     let mut families = BTreeMap::<String, Family<'_>>::new();
     let mut dropped = Vec::new();
     for (plugin, live) in &snapshot.plugins {
@@ -22,7 +24,7 @@ pub fn render(snapshot: &Snapshot, text: &mut Text) {
         dropped.extend(meters.dropped().map(|(why, count)| (set().with("why", why.name()), count)));
         for reading in meters.read() {
             let declaration = reading.declaration;
-            let family = families.entry(name(declaration));
+            let family = families.entry(declaration.shown());
             let family = family.or_insert_with(|| Family { declaration, series: Vec::new() });
             // A name has one kind: that of the plugin whose name comes first.
             if family.declaration.kind != declaration.kind
@@ -62,13 +64,25 @@ pub fn render(snapshot: &Snapshot, text: &mut Text) {
     );
 }
 
-/// `plugin_wait_seconds`; counters get their `_total` when they are written.
-fn name(declaration: &Declaration) -> String {
-    let Declaration { name, unit, .. } = declaration;
-    match unit.as_str() {
-        "" => format!("plugin_{name}"),
-        unit => format!("plugin_{name}_{unit}"),
-    }
+fn caches(snapshot: &Snapshot, text: &mut Text) {
+    let plugins = snapshot.plugins.iter();
+    let readings = plugins.filter_map(|(plugin, live)| Some((plugin, live.cache.as_ref()?.read())));
+    let readings: Vec<_> = readings
+        .map(|(plugin, reading)| (LabelSet::default().with("limen_plugin", plugin), reading))
+        .collect();
+    let mut counters = |name, help, count: fn(&CacheReading) -> u64| {
+        text.counters(name, help, readings.iter().map(|(set, cache)| (set, count(cache))));
+    };
+    let found = "What plugins looked for in their caches and found.";
+    counters("limen_plugin_cache_hits", found, |cache| cache.hits);
+    counters("limen_plugin_cache_misses", "What they did not find.", |cache| cache.misses);
+    let gone = "What had to go because the cache was full; not what had ended.";
+    counters("limen_plugin_cache_evictions", gone, |cache| cache.evictions);
+    let mut gauges = |name, help, value: fn(&CacheReading) -> u64| {
+        text.gauges(name, help, readings.iter().map(|(set, cache)| (set, value(cache) as f64)));
+    };
+    gauges("limen_plugin_cache_entries", "Entries of a plugin's cache, about.", |cache| cache.entries);
+    gauges("limen_plugin_cache_size_bytes", "What they take of its `size`, about.", |cache| cache.bytes);
 }
 
 fn labels(set: LabelSet, declaration: &Declaration, series: &SeriesReading) -> LabelSet {

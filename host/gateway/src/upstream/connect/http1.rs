@@ -113,7 +113,7 @@ fn again(written: &[u8]) -> Option<Request<RequestBody>> {
     };
     let body = written.get(length..)?;
     if !body.is_empty() {
-        *request.body_mut() = RequestBody::Full(Bytes::copy_from_slice(body));
+        *request.body_mut() = RequestBody::Full(Bytes::copy_from_slice(body).into());
     }
     (body.len() == announced).then_some(request)
 }
@@ -235,7 +235,7 @@ mod tests {
         let values: Vec<_> =
             request.headers().get_all("x-a").iter().map(|value| value.to_str().unwrap()).collect();
         assert_eq!((request.headers().len(), values[0], values[1]), (4, "1", ""));
-        assert!(matches!(request.body(), RequestBody::Full(bytes) if bytes == "hello"));
+        assert!(matches!(request.body(), RequestBody::Full(whole) if whole.bytes == "hello"));
         let bare = again(b"OPTIONS * HTTP/1.1\r\n\r\n").unwrap();
         assert!(matches!(bare.body(), RequestBody::Empty) && bare.uri() == "*");
         for cut in ["", "hell", "hello!"] {

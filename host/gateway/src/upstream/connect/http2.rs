@@ -170,7 +170,7 @@ impl Http2 {
 pub fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     let body = match request.body() {
         RequestBody::Empty => RequestBody::Empty,
-        RequestBody::Full(bytes) => RequestBody::Full(bytes.clone()),
+        RequestBody::Full(whole) => RequestBody::Full(whole.clone()),
         RequestBody::Stream(_)
         | RequestBody::Replayed(_)
         | RequestBody::Copied(_)

@@ -47,7 +47,7 @@ pub async fn probe(
                     .header(header::HOST, authority(address, host.as_ref())?)
                     .header(header::CONTENT_TYPE, "application/grpc")
                     .header(header::TE, "trailers");
-                let request = finish(request, RequestBody::Full(check_request(service)))?;
+                let request = finish(request, RequestBody::Full(check_request(service).into()))?;
                 serves(send(&mut link, address, request).await?).await
             }
             Probe::Tcp => {

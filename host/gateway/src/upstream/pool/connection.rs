@@ -51,6 +51,11 @@ impl Connection {
         Connection { pool: pool.clone(), way: Way::Http2 { kept, _place: place }, age }
     }
 
+    /// Whether it was made for this request.
+    pub fn is_new(&self) -> bool {
+        self.age == Age::New
+    }
+
     /// Sends a request and waits for the head of its response.
     pub async fn send(
         mut self,

@@ -68,7 +68,7 @@ impl Fallback {
                 let mut head = Response::new(());
                 *head.status_mut() = *status;
                 *head.headers_mut() = headers.clone();
-                return Ok(Answer { head, body: ResponseBody::Full(body.clone()) });
+                return Ok(Answer { head, body: ResponseBody::Full(body.clone().into()) });
             }
             By::Upstream(name) => {
                 others.iter().enumerate().find(|(_, other)| other.shared.terms.name == *name)

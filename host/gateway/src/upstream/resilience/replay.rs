@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::body::{RequestBody, Upload, UploadError, UploadFailure};
+use crate::body::{RequestBody, Upload, UploadError, UploadFailure, Whole};
 
 /// So many pieces are kept at most: a body in pieces of a byte must not take many times its length.
 const PIECES: usize = 1024;
@@ -18,7 +18,7 @@ const PIECES: usize = 1024;
 /// Where the body of each try comes from.
 pub enum Replay {
     Empty,
-    Full(Bytes),
+    Full(Whole),
     Stream(Rc<RefCell<Source>>),
 }
 
@@ -54,7 +54,7 @@ impl Replay {
     pub fn new(body: RequestBody, buffer: u64) -> Self {
         match body {
             RequestBody::Empty => Replay::Empty,
-            RequestBody::Full(bytes) => Replay::Full(bytes),
+            RequestBody::Full(whole) => Replay::Full(whole),
             // What is longer by its own account need not be begun with.
             body if body.size_hint().lower() > buffer => Self::stream(body, Room::Lost),
             body => Self::stream(body, Room::Left(buffer)),
@@ -70,7 +70,7 @@ impl Replay {
     pub fn body(&self) -> Option<RequestBody> {
         match self {
             Replay::Empty => Some(RequestBody::Empty),
-            Replay::Full(bytes) => Some(RequestBody::Full(bytes.clone())),
+            Replay::Full(whole) => Some(RequestBody::Full(whole.clone())),
             Replay::Stream(source) => {
                 let mut inner = source.borrow_mut();
                 if inner.room == Room::Lost && inner.reader > 0 {
