@@ -3,7 +3,8 @@
 //!
 //! Calls wait, and hold up nobody but this exchange; the hook's wall limit holds, and the CPU limit is not
 //! used up by waiting. When the client leaves, they are cancelled. From any hook and from `on_tick`, not
-//! from `configure`. What a failing hook has sent is not undone.
+//! from `configure`. What a failing hook has sent is not undone. No policy sees a call on its way, also not
+//! with `on_upstream`: sign it where it is made.
 //!
 //! ```no_run
 //! # use limen::{fetch, prelude::*};

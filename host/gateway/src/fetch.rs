@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::body::{RequestBody, ResponseBody, StreamError};
 use crate::head::hop_by_hop;
+use crate::observe::{Attempts, Notes, Watch};
 use crate::refusal::Fault;
 use crate::upstream::{Answer, Outgoing, Upstream};
 use crate::worker::World;
@@ -77,13 +78,19 @@ async fn serve(world: Rc<World>, call: Call, mut answer: oneshot::Sender<Result<
 }
 
 async fn send(world: &World, call: Call) -> Result<Answer, (FetchError, String)> {
-    let Call { upstream, request, client, timeout } = call;
-    let upstream = world.upstreams().iter().find(|known| known.terms().name == upstream);
-    let upstream = upstream.ok_or((FetchError::Unreachable, "there is no such upstream".to_owned()))?;
+    let number = world.upstreams().iter().position(|known| known.terms().name == call.upstream);
+    let upstream = number.and_then(|number| Some((number, world.upstream(number)?)));
+    let (number, upstream) =
+        upstream.ok_or((FetchError::Unreachable, "there is no such upstream".to_owned()))?;
+    let observers = world.observers.as_ref();
+    let watch = observers.map(|observers| Watch::of_call(observers, &call));
+    let notes = Notes { watch: watch.as_ref(), track: None };
+    let Call { request, client, timeout, .. } = call;
     let outgoing = Outgoing {
         request: prepare(world, upstream, request),
         client: &client,
-        attempts: None,
+        attempts: Attempts::at(observers, notes, number),
+        // Policies of the route have no say in what one of them asks: who signs its calls does so itself.
         tries: None,
         others: world.upstreams(),
     };

@@ -39,6 +39,8 @@ pub struct Call {
     pub request: Request<Bytes>,
     /// Whom the exchange is for: some upstreams choose endpoints by it.
     pub client: Client,
+    /// The hook that makes it, by its name in the trace; none where nobody wants to know.
+    pub hook: Option<u64>,
     /// Until the end of the answer's body; none: what the upstream has.
     pub timeout: Option<Duration>,
 }
@@ -106,7 +108,8 @@ impl Call {
                 request.headers_mut().append(name.clone(), HeaderValue::clone(value));
             }
         }
-        Call { upstream: upstream.to_owned(), request, client: exchange.client.clone(), timeout }
+        let hook = exchange.hooks.as_ref().and_then(|hooks| hooks.called());
+        Call { upstream: upstream.to_owned(), request, client: exchange.client.clone(), hook, timeout }
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Hooks {
 /// One hook of one policy.
 #[derive(Debug)]
 pub struct Hook {
+    /// Names it in a trace: by chance, and not 0.
+    pub id: u64,
     /// The policy's place on its route.
     pub policy: usize,
     pub phase: Phase,
@@ -57,13 +59,19 @@ impl Hooks {
         self.all.iter()
     }
 
+    /// The name of the one that is being called.
+    pub(crate) fn called(&self) -> Option<u64> {
+        let (place, _) = self.called?;
+        self.all.get(place).map(|hook| hook.id)
+    }
+
     pub(crate) fn enter(&mut self, phase: Phase, policy: usize) {
         let now = Instant::now();
         let known = self.all.iter().position(|hook| hook.policy == policy && hook.phase == phase);
         let place = known.unwrap_or(self.all.len());
         if known.is_none() {
-            let (took, outcome) = (Duration::ZERO, Outcome::GivenUp);
-            self.all.push(Hook { policy, phase, began: now, ended: now, took, calls: 0, outcome });
+            let (id, took, outcome) = (fastrand::u64(1..), Duration::ZERO, Outcome::GivenUp);
+            self.all.push(Hook { id, policy, phase, began: now, ended: now, took, calls: 0, outcome });
         }
         self.called = Some((place, now));
     }

@@ -2,32 +2,32 @@
 
 use crate::common::{assert_problem, config, config_of_one_worker, guest_plugin_with, listener, route};
 use limen_tests::client::Request;
-use limen_tests::{Client, Collector, Gateway, Origin, eventually};
+use limen_tests::{Client, Gateway, Origin, eventually};
 use std::time::{Duration, Instant};
 
-const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"\n";
+pub(super) const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"\n";
 const GRANTED: &str = r#"grants = { fetch = ["origin"] }"#;
-const PATIENT: &str = r#"cpu = "2s", wall = "20s""#;
+pub(super) const PATIENT: &str = r#"cpu = "2s", wall = "20s""#;
 
 /// A gateway with the guest on all paths, these of its limits, and more.
-async fn start(origin: &Origin, limits: &str, rest: &str) -> Gateway {
+pub(super) async fn start(origin: &Origin, limits: &str, rest: &str) -> Gateway {
     let keys = format!("{GRANTED}\nlimits = {{ {limits} }}");
     let rest = [ADMIN, &guest_plugin_with("fetches", &keys), rest, &route("/**", "\"fetches\"")].join("\n");
     Gateway::start(config(origin, &rest)).await
 }
 
-fn ask(gateway: &Gateway, what: &str) -> Request<'static> {
+pub(super) fn ask(gateway: &Gateway, what: &str) -> Request<'static> {
     Client::http1().get(gateway.url("/")).header("x-do", what)
 }
 
-async fn told(gateway: &Gateway, what: &str, path: &str) -> String {
+pub(super) async fn told(gateway: &Gateway, what: &str, path: &str) -> String {
     let answer = ask(gateway, what).header("x-path", path).send().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.text()
 }
 
 /// The value of a sample of `/metrics`, by the beginning of its line.
-async fn metric(gateway: &Gateway, name: &str) -> Option<f64> {
+pub(super) async fn metric(gateway: &Gateway, name: &str) -> Option<f64> {
     let text = Client::http1().get(gateway.admin_url("/metrics")).send().await.text();
     let line = text.lines().find(|line| line.starts_with(name))?;
     line.rsplit_once(' ')?.1.parse().ok()
@@ -257,28 +257,6 @@ async fn a_circle_ends() {
         gateway.write_config(with(&gateway.url(""), forwarded));
         gateway.wait_for_log_containing("the configuration is live").await;
         assert_eq!(ask(&gateway, "circle").send().await.status, 508);
-    }
-}
-
-#[tokio::test]
-async fn a_trace_goes_on_in_calls() {
-    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
-    const PARENT: &str = "b7ad6b7169203331";
-    let parent = format!("00-{TRACE}-{PARENT}-01");
-    let (origin, collector) = (Origin::start(), Collector::start().await);
-    let traced = format!("[trace]\nendpoint = \"{}\"", collector.url());
-    for rest in ["", &traced] {
-        let gateway = start(&origin, PATIENT, rest).await;
-        let answer = ask(&gateway, "one").header("traceparent", &parent).send().await.text();
-        let echo: serde_json::Value = serde_json::from_str(answer.split_once('\n').unwrap().1).unwrap();
-        let carried = echo["headers"]["traceparent"].as_str().unwrap().to_owned();
-        if rest.is_empty() {
-            assert_eq!(carried, parent);
-            continue;
-        }
-        let span = collector.wait_for(1, |span| span.kind == 2).await.remove(0);
-        let id: String = span.span_id.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(carried, format!("00-{TRACE}-{id}-01"), "the exchange is the parent of its calls");
     }
 }
 

@@ -4,6 +4,7 @@ mod cache;
 mod chance;
 mod consumer;
 mod fetch;
+mod fetch_way;
 mod grants;
 mod jwt;
 mod kv;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Request, Response, StatusCode};
-use limen_policy::{Client, Exchange, Hook};
+use limen_policy::{Call, Client, Exchange, Hook};
 
 use super::Observers;
 use super::access_log::AccessLog;
@@ -139,6 +139,27 @@ impl Watch {
             wants_hooks,
             detail: wants_detail.then(|| Detail::note(head, log)),
             traced,
+        }
+    }
+
+    /// Watches a call of a policy: its attempts are noted like those of an exchange.
+    pub fn of_call(observers: &Observers, call: &Call) -> Self {
+        let (started, head) = (Instant::now(), &call.request);
+        let traced = observers.tracer.as_ref();
+        let traced = traced.and_then(|tracer| tracer.call(call.hook, head.headers(), started));
+        Watch {
+            started,
+            listener: 0,
+            method: KnownMethod::from(head.method()),
+            scheme: if call.client.tls.is_some() { Scheme::Https } else { Scheme::Http },
+            upload: None,
+            tunnelled: 0,
+            status: Cell::default(),
+            attempts: Cell::new(0),
+            upstream: Cell::default(),
+            wants_hooks: false,
+            detail: None,
+            traced: traced.map(Box::new),
         }
     }
 

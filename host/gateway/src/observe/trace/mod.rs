@@ -80,6 +80,22 @@ impl Tracer {
         }
     }
 
+    /// A policy makes a call of its own, in the trace that these headers name: its attempts are part of the
+    /// hook, if that is in the trace as well, or of the exchange.
+    pub fn call(&self, hook: Option<u64>, headers: &HeaderMap, started: Instant) -> Option<Traced> {
+        let Parent { trace, span, sampled } = Parent::of(headers)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(Traced {
+            trace,
+            span: hook.map_or(span, SpanId),
+            parent: Some(span),
+            sampled,
+            begun: nanos(now),
+            started,
+            user_agent: None,
+        })
+    }
+
     /// An attempt begins: `headers` are those of the request as it goes to this endpoint.
     pub fn attempt(&self, traced: &Traced, endpoint: &Endpoint, headers: &mut HeaderMap) -> TracedAttempt {
         let span = SpanId::random();
@@ -211,7 +227,7 @@ impl Tracer {
             }
             self.exporter.send(Span {
                 trace: traced.trace,
-                id: SpanId::random(),
+                id: SpanId(hook.id),
                 parent: Some(traced.span),
                 kind: Kind::Internal,
                 name: format!("policy {name}"),
