@@ -33,6 +33,11 @@ impl<'a> Files<'a> {
         Files { main, included }
     }
 
+    /// A file that includes none.
+    pub(crate) fn alone(main: Section<'a>) -> Files<'a> {
+        Files { main, included: Vec::new() }
+    }
+
     /// All `[[KIND]]`, those with mistakes as `None`.
     pub(crate) fn list<T>(
         &self,

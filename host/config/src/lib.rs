@@ -61,6 +61,8 @@ mod twice;
 mod include;
 mod written;
 
+pub mod suite;
+
 mod section;
 mod value;
 

@@ -73,6 +73,11 @@ pub(crate) fn admin(path: &Path) -> Result<Option<Admin>, Errors> {
     }
 }
 
+/// A file that includes none and has no mistakes in its TOML.
+pub(crate) fn alone(main: &Document<'_>, natives: &Natives<'_>, sink: &Sink) -> Option<Config> {
+    read(main, &[], natives, Complete { names: true, files: true }, sink)
+}
+
 /// What can be told from something not being there.
 #[derive(Clone, Copy)]
 struct Complete {

@@ -128,7 +128,7 @@ pub(crate) fn methods(value: &Value<'_>) -> Option<Vec<Method>> {
 }
 
 /// A method by its name; an unusual one is fine if it does not look like a slip.
-fn method(value: &Value<'_>) -> Option<Method> {
+pub(crate) fn method(value: &Value<'_>) -> Option<Method> {
     const USUAL: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
     const EXPECTED: &str = "a method in upper case, like \"GET\" or \"POST\"";
     let text = value.text(EXPECTED)?;

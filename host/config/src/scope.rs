@@ -71,7 +71,7 @@ impl Unique {
         self.known(value.text(expected)?, value, complete)
     }
 
-    fn known(&self, name: String, value: &Value<'_>, complete: bool) -> Option<String> {
+    pub(crate) fn known(&self, name: String, value: &Value<'_>, complete: bool) -> Option<String> {
         if self.has(&name) {
             return Some(name);
         }

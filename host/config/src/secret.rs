@@ -33,6 +33,8 @@ pub enum SecretSource {
     File(PathBuf),
     /// The name of an environment variable.
     Environment(String),
+    /// Here it is: in a file of cases, where it is none.
+    Written(String),
 }
 
 impl SecretSource {
@@ -58,7 +60,7 @@ impl SecretSource {
     pub fn file(&self) -> Option<&PathBuf> {
         match self {
             SecretSource::File(file) => Some(file),
-            SecretSource::Environment(_) => None,
+            SecretSource::Environment(_) | SecretSource::Written(_) => None,
         }
     }
 }

@@ -57,13 +57,18 @@ impl Settings {
             return with.wrong_type("a table with the policy's settings");
         };
         let mut places = BTreeMap::new();
-        let value = json(with, "", &mut places)?;
+        let value = placed(with, "", &mut places)?;
         Some(Settings(Arc::new(Inner { value, root: with.place(), places })))
     }
 }
 
+/// A value of the file as JSON.
+pub(crate) fn json(value: &Value<'_>) -> Option<Json> {
+    placed(value, "", &mut BTreeMap::new())
+}
+
 /// As deep as the parser lets it be, which is not deep.
-fn json(value: &Value<'_>, pointer: &str, places: &mut BTreeMap<String, Place>) -> Option<Json> {
+fn placed(value: &Value<'_>, pointer: &str, places: &mut BTreeMap<String, Place>) -> Option<Json> {
     if !pointer.is_empty() && places.len() < PLACES {
         places.insert(pointer.to_owned(), value.place());
     }
@@ -85,7 +90,7 @@ fn json(value: &Value<'_>, pointer: &str, places: &mut BTreeMap<String, Place>) 
         DeValue::Datetime(moment) => Some(Json::String(moment.to_string())),
         DeValue::Array(array) => {
             let items: Vec<Option<Json>> = (value.clone().items_of(array).enumerate())
-                .map(|(n, item)| json(&item, &format!("{pointer}/{n}"), places))
+                .map(|(n, item)| placed(&item, &format!("{pointer}/{n}"), places))
                 .collect();
             items.into_iter().collect::<Option<Vec<_>>>().map(Json::Array)
         }
@@ -95,7 +100,7 @@ fn json(value: &Value<'_>, pointer: &str, places: &mut BTreeMap<String, Place>) 
                 .entries()
                 .map(|(name, item)| {
                     let escaped = name.replace('~', "~0").replace('/', "~1");
-                    Some((name.to_owned(), json(&item, &format!("{pointer}/{escaped}"), places)?))
+                    Some((name.to_owned(), placed(&item, &format!("{pointer}/{escaped}"), places)?))
                 })
                 .collect();
             entries.into_iter().collect::<Option<Map<_, _>>>().map(Json::Object)

@@ -77,6 +77,14 @@ impl Text {
     }
 }
 
+impl Text {
+    /// Another text, as if the file said it.
+    pub(crate) fn of(&self, text: &str) -> Text {
+        let Text { path, order, metadata, .. } = self;
+        Text { path: path.clone(), order: *order, metadata: metadata.clone(), text: Arc::from(text) }
+    }
+}
+
 /// A file's table. With mistakes in its TOML, it is what could be saved.
 #[derive(Debug)]
 pub(crate) struct Document<'t> {

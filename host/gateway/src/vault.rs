@@ -59,6 +59,7 @@ fn value(source: &SecretSource) -> Result<Vec<u8>, String> {
             Some(value) => (value.into_vec(), format!("environment variable `{name}`")),
             None => return Err(format!("environment variable `{name}` is not set")),
         },
+        SecretSource::Written(value) => (value.clone().into_bytes(), "it".to_owned()),
     };
     // Editors and `echo` end a file with a line break.
     if value.ends_with(b"\n") {

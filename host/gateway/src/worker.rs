@@ -81,21 +81,31 @@ pub fn run(start: Start) -> io::Result<()> {
     runtime.block_on(Worker::work(start))
 }
 
+/// What is held, and who hears when nobody holds it any more.
+pub fn alive() -> (Alive, mpsc::Receiver<Infallible>) {
+    let (sender, all_gone) = mpsc::channel(1);
+    (Alive { _sender: sender }, all_gone)
+}
+
 impl Worker {
-    async fn work(start: Start) -> io::Result<()> {
-        let Start { number, metrics, mut editions, ready, pulse } = start;
-        let mut edition = editions.borrow_and_update().clone();
-        let worker = Rc::new_cyclic(|_| Worker {
+    /// One that has not entered any edition yet.
+    pub fn new(number: usize, snapshot: Arc<Snapshot>, meters: Arc<WorkerMeters>) -> Rc<Self> {
+        Rc::new(Worker {
             number,
             seed: RandomState::new().hash_one(number),
             requests: Cell::new(0),
-            world: RefCell::new(Rc::new(World::blank(edition.snapshot.clone()))),
+            world: RefCell::new(Rc::new(World::blank(snapshot))),
             doors: RefCell::default(),
             pools: Rc::default(),
-            meters: metrics.worker(),
-        });
-        let (sender, mut all_gone) = mpsc::channel(1);
-        let alive = Alive { _sender: sender };
+            meters,
+        })
+    }
+
+    async fn work(start: Start) -> io::Result<()> {
+        let Start { number, metrics, mut editions, ready, pulse } = start;
+        let mut edition = editions.borrow_and_update().clone();
+        let worker = Worker::new(number, edition.snapshot.clone(), metrics.worker());
+        let (alive, mut all_gone) = alive();
         worker.enter(&edition, &alive)?;
         let pruning = tokio::task::spawn_local(worker.clone().prune());
         if let Some(pulse) = pulse {
@@ -133,7 +143,7 @@ impl Worker {
 
     /// Makes an edition the present: its snapshot a world, its sockets doors. Connections to endpoints
     /// that it still names are kept, and so are those that came in by a listener that it still has.
-    fn enter(self: &Rc<Self>, edition: &Edition, alive: &Alive) -> io::Result<()> {
+    pub fn enter(self: &Rc<Self>, edition: &Edition, alive: &Alive) -> io::Result<()> {
         let snapshot = edition.snapshot.clone();
         let observers = Observers::new(&snapshot, &self.meters);
         let world = World::new(snapshot, observers, &self.pools, self.number);

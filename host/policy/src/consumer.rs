@@ -29,6 +29,18 @@ impl Consumer {
         Ok(Consumer { id: id.into(), attributes: Vec::new() })
     }
 
+    /// One of whom more is known.
+    pub fn with<'a>(
+        id: &str,
+        attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, EditError> {
+        let mut consumer = Consumer::new(id)?;
+        for (name, value) in attributes {
+            consumer.put(name, value)?;
+        }
+        Ok(consumer)
+    }
+
     pub fn id(&self) -> &str {
         &self.id
     }

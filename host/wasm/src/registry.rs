@@ -3,7 +3,7 @@
 //! more is gone.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -34,6 +34,8 @@ use crate::tick::Ticker;
 /// Images of one component at a time. Each is compiled and holds a file descriptor; beyond this
 /// number `configure` runs in each new isolate.
 const MAX_IMAGES: usize = 32;
+/// As many are kept though nobody uses them, where somebody wants that.
+const KEPT_IMAGES: usize = 8;
 
 pub struct Registry {
     /// Made when the first component comes: a gateway without any reserves no addresses and has no
@@ -50,6 +52,8 @@ pub struct Registry {
     images: Shelf<(Digest, String), Image>,
     pools: Shelf<PoolKey, IsolatePool>,
     stores: Arc<Shelf<String, Memory>>,
+    keeps_images: AtomicBool,
+    kept: Mutex<VecDeque<Arc<Image>>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -87,6 +91,8 @@ impl Registry {
             images: Shelf::default(),
             pools: Shelf::default(),
             stores: Arc::default(),
+            keeps_images: AtomicBool::new(false),
+            kept: Mutex::default(),
         }
     }
 
@@ -95,6 +101,20 @@ impl Registry {
         self.serves.store(true, Ordering::Relaxed);
         if let Some(engine) = self.engine.get() {
             step_back(engine);
+        }
+    }
+
+    /// Keeps what `configure` left for the settings that were used last, also when nobody uses them: what
+    /// comes again needn't be compiled again.
+    pub fn keep_images(&self) {
+        self.keeps_images.store(true, Ordering::Relaxed);
+    }
+
+    /// Begins anew, as far as a plugin can tell once no snapshot is left: nothing has been counted.
+    /// (Stores and caches go with the last snapshot that has them.)
+    pub fn forget(&self) {
+        if let Some(engine) = self.engine.get() {
+            engine.counters.forget();
         }
     }
 
@@ -239,7 +259,13 @@ impl Registry {
         let images = self.images.count(|(digest, _)| *digest == plugin.digest);
         let settings = Arc::new(Settings { json: key.1.clone(), value: settings.clone() });
         let image = Image::make(engine, plugin, settings, images < MAX_IMAGES)?;
-        Ok(self.images.put(key, image))
+        let image = self.images.put(key, image);
+        if self.keeps_images.load(Ordering::Relaxed) {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.truncate(KEPT_IMAGES - 1);
+            kept.push_front(image.clone());
+        }
+        Ok(image)
     }
 }
 

@@ -1,7 +1,8 @@
-//! `cargo xtask reference`: the reference of `limen.toml`, from the doc comments of `host/config`.
+//! `cargo xtask reference`: the references of `limen.toml` and of files of cases, from the doc comments of
+//! `host/config`.
 //!
 //! There each key stands once, documented where it is read. This takes the docs of every section and
-//! its keys in the order of the modules in `lib.rs`, a section's own tables after it.
+//! its keys in the order of the modules, a section's own tables after it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,8 +10,19 @@ use std::path::Path;
 
 use crate::Outcome;
 
-const SOURCES: &str = "host/config/src";
-const REFERENCE: &str = "host/config/REFERENCE.md";
+/// A reference, and what it is made from.
+struct Book {
+    file: &'static str,
+    /// The folder of the modules, and the file in it that lists them.
+    sources: &'static str,
+    list: &'static str,
+    top: &'static str,
+}
+
+const BOOKS: &[Book] = &[
+    Book { file: "host/config/REFERENCE.md", sources: "host/config/src", list: "lib.rs", top: TOP },
+    Book { file: "sdk/CASES.md", sources: "host/config/src/suite", list: "mod.rs", top: CASES },
+];
 
 const TOP: &str = "\
 # Reference of `limen.toml`
@@ -22,31 +34,52 @@ are relative to the file that names them. `${NAME}` and `${NAME:-default}` in st
 variables, `$${` is a literal `${`.
 ";
 
-/// Writes the reference.
+const CASES: &str = include_str!("cases.md");
+
+/// Writes the references.
 pub fn run(_: &[String]) -> Outcome {
-    let text = generate()?;
-    fs::write(REFERENCE, text).map_err(|error| format!("could not write {REFERENCE}: {error}"))?;
-    println!("wrote {REFERENCE}");
+    for book in BOOKS {
+        let (file, text) = (book.file, book.generate()?);
+        fs::write(file, text).map_err(|error| format!("could not write {file}: {error}"))?;
+        println!("wrote {file}");
+    }
     Ok(())
 }
 
-/// Whether the reference says what the docs say.
+/// Whether the references say what the docs say.
 pub fn is_current() -> Outcome {
-    let written = fs::read_to_string(REFERENCE).unwrap_or_default();
-    if written == generate()? {
-        return Ok(());
+    for book in BOOKS {
+        let written = fs::read_to_string(book.file).unwrap_or_default();
+        if written != book.generate()? {
+            return Err(format!(
+                "{} is out of date\n  hint: run `cargo xtask reference` and commit what it writes",
+                book.file
+            ));
+        }
     }
-    Err(format!("{REFERENCE} is out of date\n  hint: run `cargo xtask reference` and commit what it writes"))
+    Ok(())
 }
 
-fn generate() -> Result<String, String> {
-    let items = read_all()?;
-    let mut text = TOP.to_owned();
-    let mut told = BTreeSet::new();
-    for item in items.iter().filter(|item| item.is_section()) {
-        tell(item, &format!("`{}`", item.title()), 2, &items, &mut told, &mut text);
+impl Book {
+    fn generate(&self) -> Result<String, String> {
+        let items = self.read_all()?;
+        let mut text = self.top.to_owned();
+        let mut told = BTreeSet::new();
+        for item in items.iter().filter(|item| item.is_section()) {
+            tell(item, &item.heading(), 2, &items, &mut told, &mut text);
+        }
+        Ok(text)
     }
-    Ok(text)
+
+    fn read_all(&self) -> Result<Vec<Item>, String> {
+        let folder = Path::new(self.sources);
+        let list = read(&folder.join(self.list))?;
+        let mut items = Vec::new();
+        for module in modules(&list) {
+            read_module(folder, module, &mut items)?;
+        }
+        Ok(items)
+    }
 }
 
 /// A struct or enum with documented keys.
@@ -66,7 +99,15 @@ struct Key {
 impl Item {
     /// Whether it has a header of its own in the file.
     fn is_section(&self) -> bool {
-        (self.docs.starts_with("`[") || self.docs.starts_with("`include")) && !self.keys.is_empty()
+        ["`[", "`include", "**"].iter().any(|start| self.docs.starts_with(start)) && !self.keys.is_empty()
+    }
+
+    /// What it is called in the file; `**Name**` at the beginning is for what stands in many places.
+    fn heading(&self) -> String {
+        match self.docs.strip_prefix("**").and_then(|docs| docs.split_once("**")) {
+            Some((name, _)) => name.to_owned(),
+            None => format!("`{}`", self.title()),
+        }
     }
 
     /// Whether it is a table within a section.
@@ -118,15 +159,6 @@ fn split_key(docs: &str) -> (&str, &str) {
         Some((between, said)) if between.len() < 40 => (docs.split_at(code.len() + between.len()).0, said),
         _ => (code, rest.trim_start_matches([':', ',', ' '])),
     }
-}
-
-fn read_all() -> Result<Vec<Item>, String> {
-    let lib = read(&Path::new(SOURCES).join("lib.rs"))?;
-    let mut items = Vec::new();
-    for module in modules(&lib) {
-        read_module(Path::new(SOURCES), module, &mut items)?;
-    }
-    Ok(items)
 }
 
 fn read_module(folder: &Path, module: &str, items: &mut Vec<Item>) -> Result<(), String> {

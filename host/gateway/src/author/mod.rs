@@ -1,12 +1,16 @@
-//! What authors of policies do at a terminal: begin one, build it, look into it, try it on a configuration.
+//! What authors of policies do at a terminal: begin one, build it, test it, look into it, try it
+//! on a configuration.
 
 mod build;
+mod cases;
 mod check;
 mod inspect;
 mod scaffold;
 mod schema;
+mod stage;
 
 pub use build::build;
+pub use cases::{Tested, Tests, test};
 pub use check::check;
 pub use inspect::{Difference, Inspected, inspect};
 pub use scaffold::{Template, scaffold};

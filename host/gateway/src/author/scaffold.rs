@@ -13,6 +13,8 @@ pub struct Template {
     /// What the new policy says of itself.
     pub about: &'static str,
     source: &'static str,
+    /// What it has to do.
+    cases: &'static str,
     /// Good ones for its settings, in TOML.
     settings: &'static str,
     /// What the plugin's table needs beside its component.
@@ -25,6 +27,7 @@ impl Template {
             name: "headers",
             about: "Sets a request header and hides response headers.",
             source: include_str!("../../../../sdk/templates/headers.rs"),
+            cases: include_str!("../../../../sdk/templates/cases/headers.toml"),
             settings: "{ gate = \"north\", hide = [\"server\"] }",
             grants: "",
         },
@@ -32,6 +35,7 @@ impl Template {
             name: "auth",
             about: "Lets requests pass that carry a known bearer token.",
             source: include_str!("../../../../sdk/templates/auth.rs"),
+            cases: include_str!("../../../../sdk/templates/cases/auth.toml"),
             settings: "{ tokens = [\"change-me-please\"] }",
             grants: "",
         },
@@ -39,6 +43,7 @@ impl Template {
             name: "body",
             about: "Refuses JSON objects that lack a field.",
             source: include_str!("../../../../sdk/templates/body.rs"),
+            cases: include_str!("../../../../sdk/templates/cases/body.toml"),
             settings: "{ required = [\"name\"] }",
             grants: "grants = { request_body = true }\n",
         },
@@ -46,10 +51,16 @@ impl Template {
             name: "stream",
             about: "Cuts responses off that are too long, as they pass.",
             source: include_str!("../../../../sdk/templates/stream.rs"),
+            cases: include_str!("../../../../sdk/templates/cases/stream.toml"),
             settings: "{ limit = 1000000 }",
             grants: "grants = { response_body = true }\n",
         },
     ];
+
+    /// Those that are its own.
+    fn files(&self) -> [(&'static str, &'static str); 2] {
+        [("src/lib.rs", self.source), ("tests/cases.toml", self.cases)]
+    }
 
     pub fn find(name: &str) -> Option<Template> {
         Self::ALL.iter().find(|template| template.name == name).copied()
@@ -90,7 +101,7 @@ pub fn scaffold(folder: &Path, template: Template, sdk: Option<&Path>) -> Result
         ("settings", template.settings),
         ("grants", template.grants),
     ];
-    for (path, text) in FILES.iter().copied().chain([("src/lib.rs", template.source)]) {
+    for (path, text) in FILES.iter().copied().chain(template.files()) {
         let path = folder.join(path);
         put(&path, &filled_in(text, &values))
             .map_err(|error| StartError::Machine(format!("could not write {}: {error}", path.display())))?;
@@ -132,7 +143,7 @@ mod tests {
         for template in Template::ALL {
             let folder = above.path().join(format!("my-{}", template.name));
             scaffold(&folder, *template, None).unwrap();
-            for (path, _) in FILES.iter().chain(&[("src/lib.rs", "")]) {
+            for (path, _) in FILES.iter().chain(&template.files()) {
                 let text = fs::read_to_string(folder.join(path)).unwrap();
                 assert!(!text.contains("{{"), "{}: {path}: {text}", template.name);
             }

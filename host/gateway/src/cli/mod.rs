@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.main().map(|()| ExitCode::SUCCESS),
         Command::Status(status) => status.main(),
         Command::Reload(reload) => reload.main(),
-        Command::Policy(policy) => policy.main().map(|()| ExitCode::SUCCESS),
+        Command::Policy(policy) => policy.main(),
     };
     result.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "{error}");

@@ -54,7 +54,7 @@ fn admit(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, door: &Rc<
     if let Some(permit) = listener.terms.admit(address) {
         let (worker, door, terms, alive) =
             (worker.clone(), door.clone(), listener.terms.clone(), alive.clone());
-        let new = connection::New { worker, stream, address, permit, door, terms, alive };
+        let new = connection::New { worker, stream, address, tls: None, permit, door, terms, alive };
         tokio::task::spawn_local(connection::serve(new));
     }
 }

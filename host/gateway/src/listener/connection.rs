@@ -34,6 +34,8 @@ pub struct New {
     pub worker: Rc<Worker>,
     pub stream: TcpStream,
     pub address: SocketAddr,
+    /// What somebody else's handshake told; none if there was none, or if it is ours.
+    pub tls: Option<Arc<TlsFacts>>,
     pub permit: Permit,
     pub door: Rc<Door>,
     pub terms: Arc<Terms>,
@@ -68,11 +70,11 @@ async fn in_clear_text(mut new: New, begun: Instant) {
             return Ended::Expired(expired).tell(&new.terms, new.address);
         }
     };
-    let New { worker, stream, address, permit, door, terms, alive } = new;
-    let client = Client { address, peer: address, tls: None };
+    let New { worker, stream, address, tls, permit, door, terms, alive } = new;
+    let ends = Ends::new(address, port(&stream), tls.is_some());
+    let client = Client { address, peer: address, tls };
     let certificate = CertificateHeader::new(ForwardCertificate::Off, None);
     let clock = Arc::new(Clock::default());
-    let ends = Ends::new(address, port(&stream), false);
     let io = Io::new(stream, ahead, clock.clone(), protocol, permit);
     let connection = Rc::new(Connection { worker, door, client, ends, certificate, clock, _alive: alive });
     http(io, connection, terms, protocol, begun).await;
@@ -80,7 +82,7 @@ async fn in_clear_text(mut new: New, begun: Instant) {
 
 /// What ALPN agreed on is what the client speaks.
 async fn by_tls(new: New, begun: Instant) {
-    let New { worker, stream, address, permit, door, terms, alive } = new;
+    let New { worker, stream, address, tls: _, permit, door, terms, alive } = new;
     let Some(Tls { acceptor, forward, .. }) = &terms.tls else { return };
     let limit = terms.limits.handshake;
     let handshake = tokio::select! {

@@ -11,7 +11,7 @@ pub mod accept;
 mod admission;
 mod certificate_header;
 mod clock;
-mod connection;
+pub mod connection;
 mod counters;
 pub mod door;
 mod frames;

@@ -20,7 +20,9 @@ use std::rc::Rc;
 
 use http::header;
 use http::{HeaderMap, Method, StatusCode};
-use limen_policy::{Exchange, Failure, FailureKind, Phase, Phases, SPEAKS_OF_THE_BODY, Side, Verdict};
+use limen_policy::{
+    Exchange, Failure, FailureKind, Phase, Phases, Policy, SPEAKS_OF_THE_BODY, Side, Verdict,
+};
 
 use crate::body::{CollectError, RequestBody, ResponseBody, Whole};
 use crate::head;
@@ -51,6 +53,11 @@ impl Pipeline {
     pub fn new(policies: Vec<Attached>) -> Self {
         let phases = policies.iter().flat_map(|attached| attached.policy.phases().iter()).collect();
         Pipeline { policies: Policies::new(policies), phases }
+    }
+
+    /// Puts something around each policy, before anybody is asked.
+    pub fn wrap(&mut self, around: impl Fn(Box<dyn Policy>) -> Box<dyn Policy>) {
+        *self = Pipeline::new(std::mem::take(&mut self.policies).wrapped(around));
     }
 
     /// What the policy at this place is called.

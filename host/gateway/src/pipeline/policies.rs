@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use limen_config::OnError;
-use limen_policy::{Answer, Failure, FailureKind, Phase, Policy, Reply, Verdict};
+use limen_policy::{Answer, Exchange, Failure, FailureKind, Phase, Phases, Policy, Reply, Seat, Verdict};
 
 use super::{Case, Place};
 use crate::refusal::{self, Fault};
@@ -25,6 +25,16 @@ pub struct Policies(Arc<[Attached]>);
 impl Policies {
     pub fn new(policies: Vec<Attached>) -> Self {
         Policies(policies.into())
+    }
+
+    /// Each with something around it, while nobody else holds on to them.
+    pub fn wrapped(mut self, around: impl Fn(Box<dyn Policy>) -> Box<dyn Policy>) -> Vec<Attached> {
+        let all = Arc::get_mut(&mut self.0).unwrap_or_default().iter_mut();
+        let attached = all.map(|Attached { name, policy, on_error }| {
+            let policy = around(std::mem::replace(policy, Box::new(Nobody)));
+            Attached { name: std::mem::take(name), policy, on_error: *on_error }
+        });
+        attached.collect()
     }
 
     /// One hook of one policy, and what it leads to; none if the exchange goes on as it was.
@@ -127,6 +137,19 @@ impl Deref for Policies {
 impl Default for Policies {
     fn default() -> Self {
         Policies::new(Vec::new())
+    }
+}
+
+/// Stands where a policy was taken away.
+struct Nobody;
+
+impl Policy for Nobody {
+    fn phases(&self) -> Phases {
+        Phases::default()
+    }
+
+    fn call<'a>(&'a self, _: Phase, _: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
+        Answer::Ready(Ok(Verdict::Next))
     }
 }
 

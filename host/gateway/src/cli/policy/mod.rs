@@ -4,26 +4,32 @@ mod build;
 mod check;
 mod inspect;
 mod new;
+mod test;
+
+use std::process::ExitCode;
 
 use clap::Subcommand;
 use limen_gateway::StartError;
 
-/// Begin, build, look into and try policies of your own
+/// Begin, build, test, look into and try policies of your own
 #[derive(Subcommand)]
 pub enum Policy {
     New(new::New),
     Build(build::Build),
+    Test(test::Test),
     Inspect(inspect::Inspect),
     Check(check::Check),
 }
 
 impl Policy {
-    pub fn main(self) -> Result<(), StartError> {
-        match self {
+    pub fn main(self) -> Result<ExitCode, StartError> {
+        let done = match self {
             Policy::New(new) => new.main(),
             Policy::Build(build) => build.main(),
+            Policy::Test(test) => return test.main(),
             Policy::Inspect(inspect) => inspect.main(),
             Policy::Check(check) => check.main(),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }

@@ -7,7 +7,7 @@ use crate::cli::say;
 
 /// Begin a policy in a new folder
 ///
-/// It builds, has tests, and comes with a configuration to try it on. Templates: headers (sets and
+/// It builds, has tests and cases, and comes with a configuration to try it on. Templates: headers (sets and
 /// hides headers), auth (bearer tokens), body (looks into JSON),
 /// stream (watches a body as it passes).
 #[derive(clap::Args)]
@@ -28,7 +28,7 @@ impl New {
         scaffold(&folder, template, sdk.as_deref())?;
         let folder = folder.display();
         say(&format!("{folder}: a policy. {}", template.about));
-        say(&format!("next: cd {folder} && cargo test && limen policy build"));
+        say(&format!("next: cd {folder} && cargo test && limen policy test"));
         Ok(())
     }
 }

@@ -36,7 +36,7 @@ pub fn facts(connection: &ServerConnection) -> Handshake {
 }
 
 /// What a verified certificate says.
-fn certificate(der: &CertificateDer<'_>) -> ClientCertificate {
+pub fn certificate(der: &CertificateDer<'_>) -> ClientCertificate {
     let mut facts = ClientCertificate {
         fingerprint: Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect(),
         ..ClientCertificate::default()

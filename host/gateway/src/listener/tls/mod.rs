@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use certificates::Certificates;
 use client_auth::ClientAuth;
-pub use facts::{Handshake, facts};
+pub use facts::{Handshake, certificate, facts};
 
 /// HTTP/2 in ALPN (RFC 9113, section 3.1).
 pub const H2: &[u8] = b"h2";

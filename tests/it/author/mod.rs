@@ -1,5 +1,7 @@
 //! What an author of policies does at a terminal, from nothing to a policy that is served.
 
+mod cases;
+
 use crate::common::{config, guest_plugin, guest_plugin_with, route};
 use limen_tests::{Client, Finished, Gateway, Origin, guest, guest_version};
 use std::path::{Path, PathBuf};
@@ -12,7 +14,8 @@ fn target() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("templates")
 }
 
-/// `limen policy new`, `cargo test`, `limen policy build`, and `limen run` on the configuration that came with it.
+/// `limen policy new`, `cargo test`, `limen policy build`, `limen policy test`, and `limen run` on the configuration
+/// that came with it.
 async fn from_nothing(name: &'static str, origin: &Origin) -> Gateway {
     let setup = Gateway::with("").env("CARGO_TARGET_DIR", text(&target()));
     let policy = format!("my-{name}");
@@ -36,6 +39,9 @@ async fn from_nothing(name: &'static str, origin: &Origin) -> Gateway {
     assert!(built.status.success(), "{}", built.stderr);
     assert!(built.stdout.starts_with(&format!("{policy} 0.1.0 ")), "{}", built.stdout);
     let component = built.stdout.lines().last().unwrap();
+    let tested = setup.again().finish(&["policy", "test", &policy]).await;
+    assert!(tested.status.success(), "{}\n{}", tested.stdout, tested.stderr);
+    assert!(tested.stdout.contains("cases.toml") && tested.stdout.contains(" 0 failed"), "{}", tested.stdout);
 
     let toml = std::fs::read_to_string(folder.join("limen.toml")).unwrap();
     let toml = toml
