@@ -58,3 +58,4 @@ mod traces;
 
 mod examples;
 mod readme;
+mod released;
