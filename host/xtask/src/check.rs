@@ -1,9 +1,10 @@
-//! `cargo xtask check`: formatting and lints of everything that is Rust, and whether the reference is current.
+//! `cargo xtask check`: formatting and lints of everything that is Rust, whether the references are current, and
+//! the contract with policies still what it was.
 
 use crate::Outcome;
 use crate::build::{WASM, wasm_target};
 use crate::process::{Workspace, cargo, plain_cargo};
-use crate::reference;
+use crate::{contract, manual, reference};
 
 /// The release profile, which tests and users build with: so the build scripts' work, a C library for
 /// TLS among it, is done once for lints, tests and the gateway.
@@ -11,7 +12,9 @@ pub(crate) fn run(_: &[String]) -> Outcome {
     for workspace in [Workspace::Gateway, Workspace::Plugins, Workspace::Guests] {
         plain_cargo(workspace, &["fmt", "--all", "--check"], &[])?;
     }
+    contract::check()?;
     reference::is_current()?;
+    manual::is_current()?;
     wasm_target()?;
     let deny = ["--", "-D", "warnings"];
     let with = |flags: &[&'static str]| [flags, &deny].concat();

@@ -5,6 +5,8 @@
 
 mod build;
 mod check;
+mod contract;
+mod manual;
 mod process;
 mod quickstart;
 mod reference;
@@ -38,14 +40,14 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "check",
         arguments: "",
-        about: "check formatting, lints and the reference, as CI does",
+        about: "check formatting, lints, the references and the contract, as CI does",
         run: check::run,
     },
     Command {
         name: "reference",
         arguments: "",
-        about: "write the reference of limen.toml from the docs in host/config",
-        run: reference::run,
+        about: "write the references of limen.toml and for authors of policies, from the docs in the sources",
+        run: references,
     },
     Command {
         name: "plugins",
@@ -90,6 +92,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn references(arguments: &[String]) -> Outcome {
+    reference::run(arguments)?;
+    manual::run()
 }
 
 fn help() -> String {

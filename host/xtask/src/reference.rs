@@ -19,10 +19,11 @@ struct Book {
     top: &'static str,
 }
 
-const BOOKS: &[Book] = &[
-    Book { file: "host/config/REFERENCE.md", sources: "host/config/src", list: "lib.rs", top: TOP },
-    Book { file: "sdk/CASES.md", sources: "host/config/src/suite", list: "mod.rs", top: CASES },
-];
+const CONFIG: Book =
+    Book { file: "host/config/REFERENCE.md", sources: "host/config/src", list: "lib.rs", top: TOP };
+
+const BOOKS: &[Book] =
+    &[CONFIG, Book { file: "sdk/CASES.md", sources: "host/config/src/suite", list: "mod.rs", top: CASES }];
 
 const TOP: &str = "\
 # Reference of `limen.toml`
@@ -58,6 +59,16 @@ pub fn is_current() -> Outcome {
         }
     }
     Ok(())
+}
+
+/// What an operator gives a plugin.
+pub fn limits() -> Result<String, String> {
+    let items = CONFIG.read_all()?;
+    let limits =
+        items.iter().find(|item| item.name == "PluginLimits").ok_or("there are no limits of plugins")?;
+    let mut text = String::new();
+    tell(limits, "`limits`", 3, &items, &mut BTreeSet::new(), &mut text);
+    Ok(text)
 }
 
 impl Book {
