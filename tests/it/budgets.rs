@@ -2,7 +2,7 @@
 
 use crate::common::{BODIES, assert_problem, config_of_one_worker, guest_plugin_with, route};
 use limen_tests::{Client, Gateway, Load, Origin, body, eventually};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"";
 
@@ -285,50 +285,4 @@ async fn computing_is_accounted_for() {
     ] {
         assert!(metrics.contains(wanted), "{wanted}: {metrics}");
     }
-}
-
-/// How long a request of the neighbour takes at worst, while it goes on for this time.
-async fn slowest(gateway: &Gateway, time: Duration) -> Duration {
-    let mut neighbour = Client::http1().connect(gateway.url("/")).await.unwrap();
-    let begun = Instant::now();
-    let mut took = Vec::new();
-    while begun.elapsed() < time {
-        let asked = Instant::now();
-        assert_eq!(neighbour.get("/plain").send().await.status, 200);
-        took.push(asked.elapsed());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    took.sort_unstable();
-    took[took.len() * 99 / 100]
-}
-
-#[tokio::test]
-async fn a_loop_asked_often_costs_another_route_a_deadline_at_most() {
-    const DEADLINE: Duration = Duration::from_millis(20);
-    let (_origin, gateway) = start(&[
-        guest_plugin_with("loops", r#"limits = { cpu = "20ms", wall = "10s" }"#),
-        route("/loop", r#"{ use = "loops", with = { always = true } }"#),
-        route("/plain", ""),
-    ])
-    .await;
-    let mut rounds = Vec::new();
-    // A machine that is busy with other tests may be slow in one round, but not in each.
-    for _ in 0..3 {
-        let alone = slowest(&gateway, Duration::from_secs(1)).await;
-        let (client, url) = (Client::http1(), gateway.url("/loop"));
-        let naughty = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(Duration::from_millis(20));
-            loop {
-                ticks.tick().await;
-                tokio::spawn(client.get(&url).send());
-            }
-        });
-        let beside = slowest(&gateway, Duration::from_secs(2)).await;
-        naughty.abort();
-        if beside <= alone + DEADLINE {
-            return;
-        }
-        rounds.push((alone, beside));
-    }
-    panic!("p99 alone and beside the loop: {rounds:?}");
 }

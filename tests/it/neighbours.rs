@@ -83,3 +83,73 @@ async fn ask_during_a_loop(gateway: &Gateway) -> Round {
     let pick = |at: usize| took.get(at).copied().unwrap_or(Duration::MAX);
     Round { asked: took.len(), median: pick(took.len() / 2), longest: pick(took.len().wrapping_sub(1)) }
 }
+
+/// A policy that never ends, asked fifty times a second on one worker, and its neighbours' p99: by its breaker,
+/// which soon asks it no more, and without, by nothing but turns and the deadline of each call.
+#[tokio::test]
+async fn a_loop_asked_often_costs_another_route_a_deadline_at_most() {
+    const OFF: &str = ", breaker = { errors = 100, calls = 64, wasted = 100 }";
+    for (deadline, breaker, held_back) in [(20, "", true), (10, OFF, false)] {
+        let origin = Origin::start();
+        let limits = format!("limits = {{ cpu = \"{deadline}ms\", wall = \"10s\"{breaker} }}");
+        let rest = [
+            "[admin]\naddress = \"127.0.0.1:0\"",
+            &guest_plugin_with("loops", &limits),
+            &guest_plugin("rig"),
+            &route("/loop", r#""loops""#),
+            &route("/plain", ""),
+            &route("/policy", r#""rig""#),
+        ];
+        let gateway = Gateway::start(config_of_one_worker(&origin, &rest.join("\n"))).await;
+        let mut rounds = Vec::new();
+        // A machine that is busy with other tests may be slow in one round, but not in each.
+        while rounds.len() < 10 {
+            let alone = p99(&gateway, Duration::from_secs(1)).await;
+            let naughty = ask_fifty_times_a_second(&gateway);
+            let beside = p99(&gateway, Duration::from_secs(2)).await;
+            naughty.abort();
+            if beside <= alone + Duration::from_millis(deadline) {
+                break;
+            }
+            rounds.push((alone, beside));
+        }
+        assert!(rounds.len() < 10, "p99 alone and beside the loop: {rounds:?}");
+        let plugins = Client::http1().get(gateway.admin_url("/plugins")).send().await.json();
+        let failures = &plugins.as_array().unwrap().iter().find(|it| it["name"] == "loops").unwrap()["routes"]
+            [0]["failures"];
+        let ended = |kind: &str| failures[kind].as_u64().unwrap_or(0);
+        assert_eq!(ended("held-back") > 0, held_back, "{failures}");
+        // Those that really looped; a busy machine is asked a little less often.
+        assert!(held_back || ended("cpu-limit") >= 50, "{failures}");
+    }
+}
+
+/// A few end well: a breaker that opens when all fail stays closed.
+fn ask_fifty_times_a_second(gateway: &Gateway) -> tokio::task::JoinHandle<()> {
+    let (client, url) = (Client::http1(), gateway.url("/loop"));
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        for number in 0.. {
+            ticks.tick().await;
+            let naughty = if number % 25 == 0 { "no" } else { "loop" };
+            tokio::spawn(client.get(&url).header("x-naughty", naughty).send());
+        }
+    })
+}
+
+/// The longest that 99 of 100 neighbours' requests take, with a policy and without, while they go on for so long.
+async fn p99(gateway: &Gateway, time: Duration) -> Duration {
+    let mut neighbour = Client::http1().connect(gateway.url("/")).await.unwrap();
+    let begun = Instant::now();
+    let mut took = Vec::new();
+    while begun.elapsed() < time {
+        for path in ["/plain", "/policy"] {
+            let asked = Instant::now();
+            assert_eq!(neighbour.get(path).send().await.status, 200);
+            took.push(asked.elapsed());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    took.sort_unstable();
+    took[took.len() * 99 / 100]
+}

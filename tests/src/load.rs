@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// How many requests are made on a connection before the next is opened: new connections are part of the load.
@@ -42,7 +43,7 @@ impl Load {
 
     /// The same with a connection for each request.
     pub fn of_connections(client: &Client, url: &str, connections: usize) -> Load {
-        Load::launch(client, url, connections, 1, |answer| answer.text())
+        Load::launch(client, url, connections, 1, Duration::ZERO, |answer| answer.text())
     }
 
     /// The same, but `essence` says what of an answer tells it from others.
@@ -52,7 +53,18 @@ impl Load {
         connections: usize,
         essence: impl Fn(&Answer) -> String + Send + Sync + 'static,
     ) -> Load {
-        Load::launch(client, url, connections, PER_CONNECTION, essence)
+        Load::launch(client, url, connections, PER_CONNECTION, Duration::ZERO, essence)
+    }
+
+    /// The same with a pause before each request.
+    pub fn paced(
+        client: &Client,
+        url: &str,
+        connections: usize,
+        pause: Duration,
+        essence: impl Fn(&Answer) -> String + Send + Sync + 'static,
+    ) -> Load {
+        Load::launch(client, url, connections, PER_CONNECTION, pause, essence)
     }
 
     fn launch(
@@ -60,6 +72,7 @@ impl Load {
         url: &str,
         connections: usize,
         per_connection: usize,
+        pause: Duration,
         essence: impl Fn(&Answer) -> String + Send + Sync + 'static,
     ) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
@@ -67,6 +80,7 @@ impl Load {
         let worker = Arc::new(Worker {
             client: client.clone(),
             per_connection,
+            pause,
             url: url.to_owned(),
             path: url.parse::<http::Uri>().unwrap().path_and_query().unwrap().to_string(),
             essence: Box::new(essence),
@@ -138,6 +152,7 @@ impl Report {
 struct Worker {
     client: Client,
     per_connection: usize,
+    pause: Duration,
     url: String,
     path: String,
     essence: Box<dyn Fn(&Answer) -> String + Send + Sync>,
@@ -159,6 +174,9 @@ impl Worker {
         for _ in 0..self.per_connection {
             if self.stop.load(Ordering::Relaxed) || connection.is_closed() {
                 return;
+            }
+            if !self.pause.is_zero() {
+                tokio::time::sleep(self.pause).await;
             }
             match connection.get(&self.path).try_send().await {
                 Ok(answer) if answer.status.is_success() => {

@@ -1,8 +1,9 @@
 //! The engine: one for the process, with its pool of isolates, linker and ticker.
 
 use std::fmt;
+use std::num::NonZero;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -22,10 +23,11 @@ use crate::state::State;
 /// How many isolates there can be at once. Each reserves 4 GiB of addresses for its memory, and a
 /// few kernel mappings while in use (`vm.max_map_count` is 65,530 by default).
 pub(crate) const ISOLATES: u32 = 4096;
-/// How many isolates that nobody uses keep their memory, so that the next exchange finds it mapped:
-/// with `KEPT_DIRTY` each, this bounds what an idle gateway holds on to (1 GiB if every one of them
-/// had once written that much; a small policy writes some 30 KiB).
-const WARM: u32 = 1024;
+/// How many isolates that are gone leave their memory mapped for the next one: with `KEPT_DIRTY` each, this
+/// bounds what an idle gateway holds on to (128 MiB if every one of them had once written that much; a small
+/// policy writes some 30 KiB). Each new version of a plugin takes other places until there are so many:
+/// with more of them a gateway would seem to leak for hundreds of swaps.
+const WARM: u32 = 128;
 /// Memory of an isolate that is put back rather than given back to the kernel, in bytes: of what was
 /// written, where the kernel says what that is, and of what comes first, where it doesn't.
 const KEPT_DIRTY: usize = 1 << 20;
@@ -46,8 +48,8 @@ const STACK: usize = 512 << 10;
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     linker: Linker<State>,
-    /// Who compiles while the workers serve. Before that nobody has to be left a core.
-    compiler: OnceLock<ThreadPool>,
+    /// Whether workers serve, who have to be left their cores by those who compile.
+    serves: AtomicBool,
     code_cache: Option<CodeCache>,
     pub(crate) counters: Arc<Counters>,
     /// What plugins do of their own accord.
@@ -112,7 +114,7 @@ impl Engine {
         Ok(Engine {
             wasmtime,
             linker,
-            compiler: OnceLock::new(),
+            serves: AtomicBool::new(false),
             code_cache,
             counters: Arc::default(),
             counted: Everybodys::default(),
@@ -132,19 +134,15 @@ impl Engine {
         }
     }
 
-    /// Takes a second or so.
+    /// Takes a second or so. The threads that do it end with it, and leave nothing behind: those that stayed
+    /// would hold on to a part of what they had taken, a little more after each new version.
     pub(crate) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
-        match self.compiler.get() {
-            Some(compiler) => compiler.install(|| Component::new(&self.wasmtime, bytes)),
-            None => Component::new(&self.wasmtime, bytes),
-        }
+        compiler(self.serves.load(Ordering::Relaxed))?.install(|| Component::new(&self.wasmtime, bytes))
     }
 
     /// From now on compiling leaves the workers their cores.
-    pub(crate) fn step_back(&self) -> wasmtime::Result<()> {
-        let compiler = compiler()?;
-        self.compiler.get_or_init(|| compiler);
-        Ok(())
+    pub(crate) fn step_back(&self) {
+        self.serves.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn code_cache(&self) -> Option<&CodeCache> {
@@ -218,16 +216,18 @@ fn config(reset: MemoryReset) -> Config {
     config
 }
 
-/// Half of the cores, and those only while nobody else wants them: a plugin that is compiled should not be
-/// seen in the latency of requests.
-fn compiler() -> wasmtime::Result<ThreadPool> {
-    let threads = available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+/// All cores; beside workers half of them, and those only while nobody else wants them: a plugin that is
+/// compiled should not be seen in the latency of requests.
+fn compiler(beside_workers: bool) -> wasmtime::Result<ThreadPool> {
+    let cores = available_parallelism().map_or(1, NonZero::get);
     let pool = ThreadPoolBuilder::new()
-        .num_threads(threads)
+        .num_threads(if beside_workers { cores.div_ceil(2) } else { cores })
         .thread_name(|number| format!("limen-compile-{number}"))
-        .start_handler(|_| {
-            // Linux counts niceness by thread. Where it can't be had, it takes part like all others.
-            let _ = rustix::process::setpriority_process(None, NICE);
+        .start_handler(move |_| {
+            if beside_workers {
+                // Linux counts niceness by thread. Where it can't be had, it takes part like all others.
+                let _ = rustix::process::setpriority_process(None, NICE);
+            }
         })
         .build()?;
     Ok(pool)

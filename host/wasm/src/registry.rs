@@ -100,7 +100,7 @@ impl Registry {
     pub fn step_back(&self) {
         self.serves.store(true, Ordering::Relaxed);
         if let Some(engine) = self.engine.get() {
-            step_back(engine);
+            engine.step_back();
         }
     }
 
@@ -246,7 +246,7 @@ impl Registry {
         let engine = Engine::new(CodeCache::open(&self.code_cache))?;
         tracing::debug!("isolates that can't be rewound are reset by: {}", engine.memory_reset());
         if self.serves.load(Ordering::Relaxed) {
-            step_back(&engine);
+            engine.step_back();
         }
         Ok(self.engine.get_or_init(|| engine))
     }
@@ -272,12 +272,6 @@ impl Registry {
 /// What a pool holds stays where it is as long as the pool is there.
 fn address<T>(value: &Arc<T>) -> usize {
     Arc::as_ptr(value) as usize
-}
-
-fn step_back(engine: &Engine) {
-    if let Err(error) = engine.step_back() {
-        tracing::warn!("compiling takes cores from the workers: {error:#}");
-    }
 }
 
 fn no_engine(error: EngineError) -> Failure {

@@ -4,10 +4,10 @@ mod fingerprint;
 mod record;
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use limen_config::{Config, ConfigError, Errors, Place};
@@ -140,11 +140,9 @@ impl Reloader {
         let (at, started) = (SystemTime::now(), Instant::now());
         observe::output::reopen();
         self.seen = self.seen.again();
-        // A panic is a bug of ours, and no reason to end what runs.
-        let result = catch_unwind(AssertUnwindSafe(|| self.load_and_apply())).unwrap_or_else(|_| {
-            let what = "the gateway panicked while it loaded this, which is a bug in limen (see the log)";
-            Err(Errors::from_iter([ConfigError::new(Place::file(&self.file), what)]))
-        });
+        let result = self
+            .load_aside()
+            .unwrap_or_else(|what| Err(Errors::from_iter([ConfigError::new(Place::file(&self.file), what)])));
         let took = started.elapsed();
         match &result {
             Ok(kept_back) => {
@@ -168,6 +166,19 @@ impl Reloader {
         }
         self.watch_folders();
         self.record.keep(Outcome { at, took, result })
+    }
+
+    /// Loads on a thread that ends with it: one that stayed would hold on to a part of the memory that it takes
+    /// to load, a little more each time. A panic is a bug of ours, and no reason to end what runs.
+    fn load_aside(&mut self) -> Result<Result<Vec<KeptBack>, Errors>, String> {
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().name("limen-load".to_owned());
+            let loading = thread.spawn_scoped(scope, || self.load_and_apply());
+            let loading = loading.map_err(|error| format!("can't start a thread to load it: {error}"))?;
+            loading.join().map_err(|_| {
+                "the gateway panicked while it loaded this, which is a bug in limen (see the log)".to_owned()
+            })
+        })
     }
 
     /// Makes the files the next edition. Until all of it is known to be good nothing changes.
