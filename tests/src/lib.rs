@@ -45,6 +45,7 @@ mod gateway;
 mod guests;
 pub mod instructions;
 mod load;
+pub mod oci;
 pub mod origin;
 pub mod raw;
 pub mod scripted;

@@ -8,7 +8,8 @@ use crate::value::{path, size};
 
 section! {
     /// `code_cache = { folder = "/var/cache/limen", size = "1GiB" }` of `[gateway]`: compiled components are
-    /// kept on disk by what they were compiled from, so that the next start need not compile them again.
+    /// kept on disk by what they were compiled from, so that the next start need not compile them again, and
+    /// so is what came from registries, so that it needs none of them.
     /// Read at start. What can't be used (damaged, of another version) is made anew; without a folder of
     /// its own the gateway runs all the same, and says so.
     #[derive(PartialEq, Eq)]

@@ -20,11 +20,20 @@ pub struct ConfigError {
     pub hint: Option<String>,
     /// The file that could not be read, if that is the mistake: it may appear.
     pub unreadable: Option<PathBuf>,
+    /// It may be none in a moment, with nothing changed here: somebody else did not answer.
+    pub may_pass: bool,
 }
 
 impl ConfigError {
     pub fn new(place: Place, message: impl Into<String>) -> ConfigError {
-        ConfigError { place, message: message.into(), expected: None, hint: None, unreadable: None }
+        ConfigError {
+            place,
+            message: message.into(),
+            expected: None,
+            hint: None,
+            unreadable: None,
+            may_pass: false,
+        }
     }
 
     #[must_use]
@@ -43,6 +52,13 @@ impl ConfigError {
     #[must_use]
     pub fn unreadable(mut self, file: impl Into<PathBuf>) -> ConfigError {
         self.unreadable = Some(file.into());
+        self
+    }
+
+    /// A mistake that may be none in a moment.
+    #[must_use]
+    pub fn passing(mut self) -> ConfigError {
+        self.may_pass = true;
         self
     }
 

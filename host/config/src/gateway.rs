@@ -74,7 +74,8 @@ section! {
 
         /// `trust`: public keys of minisign. With them, no component is used that is not signed by the holder
         /// of one: its signature stands beside it, `region.wasm.minisig` for `region.wasm`
-        /// (`minisign -Sm region.wasm`). Default: signatures are not asked for.
+        /// (`minisign -Sm region.wasm`), in an OCI manifest as a layer (see `component`). Default: signatures
+        /// are not asked for.
         pub trust: Vec<PublicKey> = section.or("trust", list(public_key), Vec::new()),
 
         /// `code_cache`: where compiled components are kept.

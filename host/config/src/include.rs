@@ -21,7 +21,7 @@ section! {
 
         /// `may`: the sections that these files may contain, so that a team's file can't grant
         /// itself a plugin. Of "route", "policy", "upstream" (these three are the default),
-        /// "listener", "plugin", "secret", "key_set" and "store".
+        /// "listener", "plugin", "registry", "secret", "key_set" and "store".
         may: Vec<&'static str> = section.or("may", list(choice(SECTIONS)), vec!["route", "policy", "upstream"]),
 
         /// Where it stands in the file.
@@ -35,6 +35,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("upstream", "upstream"),
     ("listener", "listener"),
     ("plugin", "plugin"),
+    ("registry", "registry"),
     ("secret", "secret"),
     ("key_set", "key_set"),
     ("store", "store"),

@@ -24,9 +24,11 @@ mod target;
 mod trace;
 
 mod component;
+mod digest;
 mod listener;
 mod plugin;
 mod plugin_folder;
+mod registry;
 mod signature;
 mod store;
 
@@ -85,8 +87,9 @@ pub use action::{
 };
 pub use admin::Admin;
 pub use code_cache::CodeCache;
-pub use component::Component;
+pub use component::{Component, NotAComponent, Reference, Which};
 pub use condition::{Condition, Test};
+pub use digest::Digest;
 pub use error::{ConfigError, Errors};
 pub use forwarded::Forwarded;
 pub use gateway::Gateway;
@@ -106,6 +109,7 @@ pub use place::Place;
 pub use plugin::{IsolateMode, Plugin};
 pub use plugin_folder::{LeftOut, PluginFolder};
 pub use policy::{Attachment, OnError, Target};
+pub use registry::{Registry, RegistryName};
 pub use request::{RouteLimits, RouteTimeouts};
 pub use request_id::{IdTrust, RequestIds};
 pub use resolver::Resolver;
@@ -164,6 +168,8 @@ pub struct Config {
     pub key_sets: BTreeMap<String, KeySet>,
     /// `[plugin.NAME]` and those of `plugin_folder`, by name.
     pub plugins: BTreeMap<String, Plugin>,
+    /// `[registry."HOST"]`, by name.
+    pub registries: BTreeMap<String, Registry>,
     /// `[upstream.NAME]`, by name.
     pub upstreams: BTreeMap<String, Upstream>,
     /// `[store.NAME]`, by name.

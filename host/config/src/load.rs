@@ -17,8 +17,8 @@ use crate::trace::Trace;
 use crate::twice::Asked;
 use crate::value::table;
 use crate::{
-    Admin, Config, ConfigError, Errors, Gateway, KeySet, Log, Natives, Place, Plugin, Route, Secret, Store,
-    Upstream, check,
+    Admin, Config, ConfigError, Errors, Gateway, KeySet, Log, Natives, Place, Plugin, Registry, Route,
+    Secret, Store, Upstream, check,
 };
 
 pub(crate) fn load(path: &Path, natives: &Natives<'_>) -> Result<Config, Errors> {
@@ -116,6 +116,8 @@ fn read(
     let secrets = files.named("secret", Secret::read);
     let key_sets = files
         .named("key_set", |section, name| KeySet::read(section, name, &secrets.declared, complete.names));
+    let registries = files
+        .named("registry", |section, name| Registry::read(section, name, &secrets.declared, complete.names));
     let grantable = Grantable {
         upstreams: &upstreams.declared,
         stores: &stores.declared,
@@ -186,6 +188,7 @@ fn read(
         secrets: secrets.items,
         key_sets: key_sets.items,
         plugins: plugins.items,
+        registries: registries.items,
         upstreams: upstreams.items,
         stores: stores.items,
         routes: routes_read,

@@ -7,9 +7,8 @@ use crate::plugin_folder::PluginFolder;
 use crate::policy::on_error;
 use crate::scope::Grantable;
 use crate::section::{Section, section};
-use crate::signature::sha256;
-use crate::value::{choice, duration, file_to_be_opened};
-use crate::{Grants, OnError, Place, PluginLimits};
+use crate::value::{Value, choice, duration, file_to_be_opened};
+use crate::{Digest, Grants, OnError, Place, PluginLimits};
 
 section! {
     /// `[plugin.NAME]`: a policy of your own, a WebAssembly component.
@@ -17,16 +16,34 @@ section! {
         /// What `use` and `policies` call it.
         pub name: String = Some(name.to_owned()),
 
-        /// `component`: the path of the component's file, relative to the file that names it. That it
-        /// can't be read is an error here only beside others: while the gateway runs, a plugin whose file
-        /// is gone stays on its last good version. Default: `NAME.wasm` of [gateway] `plugin_folder`;
-        /// required where there is none.
+        /// `component`: where its component comes from. Default: `NAME.wasm` of [gateway] `plugin_folder`;
+        /// required where there is none. What can't be read is an error; while the gateway runs, the plugin
+        /// then stays on its last good version.
+        ///
+        /// "plugins/region.wasm": a file, its path relative to the file that names it.
+        ///
+        /// "oci-layout:dist/region:1.0" or "oci-layout:dist/region@sha256:...": in the OCI image layout that
+        /// the folder `dist/region` is, by tag or digest; with neither, the only manifest there is. It is
+        /// read again when the layout changes.
+        ///
+        /// "oci://registry.example.com/policies/region@sha256:...": in an OCI registry, by the digest of a
+        /// manifest, so that it never changes behind your back. (A tag before the `@` is for people.) It is
+        /// downloaded when the configuration is loaded, kept where compiled code is (`code_cache`) and not
+        /// asked for again. How to speak to the registry, `[registry]` says. One that can't be reached is
+        /// asked again after a while.
+        ///
+        /// In the latter two it is the layer of the type `application/wasm` of an image manifest, its
+        /// signature for `trust` a layer of the type `application/vnd.minisign.signature`.
         pub component: Component = component(section, name.as_deref().unwrap_or_default(), folder),
 
-        /// `sha256`: the component has to be the one with this digest, 64 hexadecimal digits as
+        /// Where that is said; of one in `plugin_folder`, where the plugin is.
+        pub component_place: Place =
+            Some(section.get("component").map_or_else(|| section.place(), |value| value.place())),
+
+        /// `sha256`: the component itself has to be the one with this digest, 64 hexadecimal digits as
         /// `sha256sum` writes them. Another file is refused; while the gateway runs, the plugin then
         /// stays on its last good version. Default: whatever is there.
-        pub sha256: Option<[u8; 32]> = section.optional("sha256", sha256),
+        pub sha256: Option<Digest> = section.optional("sha256", Digest::read),
 
         /// `isolate`: "fresh" (default), a new isolate for every exchange; "reused", one that
         /// serves one exchange after another and may remember.
@@ -58,7 +75,26 @@ section! {
 fn component(section: &Section<'_>, name: &str, folder: Option<&PluginFolder>) -> Option<Component> {
     match (section.get("component"), folder) {
         (None, Some(folder)) => Some(folder.component(name)),
-        _ => section.required("component", file_to_be_opened).map(Component::File),
+        _ => section.required("component", place_of_component),
+    }
+}
+
+fn place_of_component(value: &Value<'_>) -> Option<Component> {
+    let text = value.text("the path of a readable file, relative to the file that names it")?;
+    match Component::parse(&text, value.source.folder()) {
+        // That it can't be read is an error here only beside others: whoever opens it says so.
+        Ok(Component::File(_)) => file_to_be_opened(value).map(Component::File),
+        Ok(Component::Registry(reference)) if reference.which.digest.is_none() => value.fail(
+            value
+                .error("a component of a registry without a digest")
+                .expected("a reference like \"oci://registry.example.com/policies/region@sha256:...\"")
+                .hint(format!("`limen policy inspect oci://{reference}` says which digest the tag has now")),
+        ),
+        Ok(component) => Some(component),
+        Err(wrong) => {
+            let error = value.error(wrong.message).expected(wrong.expected);
+            value.fail(error.maybe_hint(wrong.hint))
+        }
     }
 }
 

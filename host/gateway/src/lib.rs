@@ -23,6 +23,7 @@ mod pipeline;
 mod refusal;
 mod reload;
 pub mod remote;
+mod roots;
 mod route;
 pub mod run;
 mod settings;

@@ -32,6 +32,7 @@ fn main() {
         let plugin = Plugin {
             name: "bench".into(),
             component: Component::File(component.clone()),
+            component_place: Place::file("bench"),
             is_described: true,
             sha256: None,
             isolate,

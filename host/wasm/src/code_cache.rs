@@ -5,32 +5,21 @@
 //! file begins with the digest of its content: one that was cut off or damaged is removed and made anew.
 //! Images are not kept, for their memory may hold secrets from settings.
 
-use std::fs::{self, DirBuilder, File, Metadata};
 use std::hash::{Hash, Hasher};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::io;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
+use crate::cache_folder::CacheFolder;
+
 const ENDING: &str = "cwasm";
-/// What is being written; it becomes a file of the cache when it is whole.
-const UNFINISHED: &str = "new";
-/// What is still being written after so long never will be finished.
-const ABANDONED: Duration = Duration::from_secs(3600);
 /// SHA-256 of all that follows.
 const CHECKSUM: usize = 32;
 /// How long the reason is why the component has no image.
 const LENGTH: usize = 4;
 
-pub(crate) struct CodeCache {
-    folder: PathBuf,
-    /// Bytes of all files together.
-    size: u64,
-}
+pub(crate) struct CodeCache(CacheFolder);
 
 /// A component that was compiled, with accessors to its memory where it takes them, else why not.
 pub(crate) struct Compiled {
@@ -41,141 +30,36 @@ pub(crate) struct Compiled {
 impl CodeCache {
     /// None where nothing is to be kept, or can't be: then the log says why.
     pub(crate) fn open(settings: &limen_config::CodeCache) -> Option<Self> {
-        if settings.size == 0 {
-            return None;
-        }
-        let Some(folder) = settings.folder.clone().or_else(usual_folder) else {
-            tracing::debug!("no code cache: there is no home folder, and `code_cache` names none");
-            return None;
-        };
-        match prepare(&folder) {
-            Ok(()) => Some(CodeCache { folder, size: settings.size }),
-            Err(error) => {
-                tracing::warn!("compiled components are not kept: {}: {error}", folder.display());
+        CacheFolder::open(settings).map(CodeCache)
+    }
+
+    /// What was compiled of these bytes before, by this version for this machine.
+    pub(crate) fn get(&self, engine: &wasmtime::Engine, bytes: &[u8]) -> Option<Compiled> {
+        let name = name(engine, bytes);
+        match read(engine, &self.0.get(&name)?) {
+            Ok(compiled) => Some(compiled),
+            Err(reason) => {
+                self.0.discard(&name, &reason);
                 None
             }
         }
     }
 
-    /// What was compiled of these bytes before, by this version for this machine.
-    pub(crate) fn get(&self, engine: &wasmtime::Engine, bytes: &[u8]) -> Option<Compiled> {
-        let path = self.path(engine, bytes);
-        let content = match fs::read(&path) {
-            Ok(content) => content,
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
-            Err(error) => return self.discard(&path, &error.to_string()),
-        };
-        match read(engine, &content) {
-            Ok(compiled) => {
-                // When it was last of use.
-                let now = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-                if let Err(error) = now {
-                    tracing::debug!("{}: {error}", path.display());
-                }
-                Some(compiled)
-            }
-            Err(reason) => self.discard(&path, &reason),
-        }
-    }
-
     pub(crate) fn put(&self, engine: &wasmtime::Engine, bytes: &[u8], compiled: &Compiled) {
-        let path = self.path(engine, bytes);
-        if let Err(error) = write(compiled).and_then(|content| self.place(&path, &content)) {
-            tracing::warn!("can't keep a compiled component, {}: {error}", path.display());
+        match write(compiled) {
+            Ok(content) => self.0.put(&name(engine, bytes), &content),
+            Err(error) => tracing::warn!("a compiled component can't be kept: {error}"),
         }
-        if let Err(error) = self.trim() {
-            tracing::warn!("can't tidy the code cache, {}: {error}", self.folder.display());
-        }
-    }
-
-    fn path(&self, engine: &wasmtime::Engine, bytes: &[u8]) -> PathBuf {
-        let mut key = Feed(Sha256::new());
-        env!("CARGO_PKG_VERSION").hash(&mut key);
-        engine.precompile_compatibility_hash().hash(&mut key);
-        key.0.update(Sha256::digest(bytes));
-        let name: String = key.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.folder.join(name).with_extension(ENDING)
-    }
-
-    fn discard<T>(&self, path: &Path, reason: &str) -> Option<T> {
-        tracing::warn!("a compiled component can't be used and is made anew, {}: {reason}", path.display());
-        if let Err(error) = fs::remove_file(path) {
-            tracing::warn!("{}: {error}", path.display());
-        }
-        None
-    }
-
-    /// Writes a file beside, then renames it: whoever looks sees all of it or none.
-    fn place(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let beside = path.with_extension(format!("{}-{number}.{UNFINISHED}", std::process::id()));
-        let written =
-            File::options().write(true).create_new(true).mode(0o600).open(&beside).and_then(|mut file| {
-                file.write_all(content)?;
-                file.sync_data()?;
-                fs::rename(&beside, path)
-            });
-        if written.is_err() {
-            let _ = fs::remove_file(&beside); // it may not even have been made
-        }
-        written
-    }
-
-    /// Removes what was of no use for the longest time, and what never was finished.
-    fn trim(&self) -> io::Result<()> {
-        let mut kept = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            let Some(found) = look(&path)? else { continue };
-            let used = found.modified()?;
-            match path.extension().and_then(|ending| ending.to_str()) {
-                Some(ENDING) => kept.push((used, found.len(), path)),
-                Some(UNFINISHED) if used.elapsed().is_ok_and(|age| age > ABANDONED) => remove(&path)?,
-                _ => {}
-            }
-        }
-        kept.sort_unstable();
-        let mut sum: u64 = kept.iter().map(|(_, length, _)| length).sum();
-        for (_, length, path) in kept {
-            if sum <= self.size {
-                break;
-            }
-            remove(&path)?;
-            sum -= length;
-        }
-        Ok(())
     }
 }
 
-/// Where such things are usually kept.
-fn usual_folder() -> Option<PathBuf> {
-    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
-    folder("CACHE_DIRECTORY")
-        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("limen")))
-        .or_else(|| Some(folder("HOME")?.join(".cache/limen")))
-}
-
-/// Makes the folder if there is none, and makes sure that nobody else can put anything into it.
-fn prepare(folder: &Path) -> io::Result<()> {
-    if let Some(above) = folder.parent() {
-        fs::create_dir_all(above)?;
-    }
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let found = fs::metadata(folder)?;
-    let wrong = if !found.is_dir() {
-        "it is not a folder"
-    } else if found.uid() != rustix::process::geteuid().as_raw() {
-        "it belongs to another user"
-    } else if found.mode() & 0o077 != 0 {
-        "it is open to others (chmod 700 closes it)"
-    } else {
-        return Ok(());
-    };
-    Err(io::Error::other(wrong))
+fn name(engine: &wasmtime::Engine, bytes: &[u8]) -> String {
+    let mut key = Feed(Sha256::new());
+    env!("CARGO_PKG_VERSION").hash(&mut key);
+    engine.precompile_compatibility_hash().hash(&mut key);
+    key.0.update(Sha256::digest(bytes));
+    let name: String = key.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{name}.{ENDING}")
 }
 
 fn read(engine: &wasmtime::Engine, content: &[u8]) -> Result<Compiled, String> {
@@ -214,22 +98,6 @@ fn write(compiled: &Compiled) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Another process may have removed it in the meantime.
-fn look(path: &Path) -> io::Result<Option<Metadata>> {
-    match fs::symlink_metadata(path) {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// What is hashed for a `HashMap` goes into a digest that is the same in every process.
 struct Feed(Sha256);
 
@@ -246,7 +114,8 @@ impl Hasher for Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
+    use std::path::PathBuf;
 
     /// The smallest there is: the preamble alone (its binary format is that of the component model).
     const COMPONENT: [u8; 8] = [0, b'a', b's', b'm', 0x0d, 0, 1, 0];
@@ -322,34 +191,5 @@ mod tests {
         }
         cache.put(&scene.engine, &scene.bytes, &scene.compiled(Ok(())));
         assert!(cache.get(&scene.engine, &scene.bytes).is_some());
-    }
-
-    #[test]
-    fn the_oldest_goes_when_there_is_too_much() {
-        let mut scene = Scene::set();
-        let one = write(&scene.compiled(Ok(()))).unwrap().len() as u64;
-        let cache = scene.cache(one * 2 + one / 2).unwrap();
-        for number in 0..4_u8 {
-            scene.bytes = vec![number];
-            cache.put(&scene.engine, &scene.bytes, &scene.compiled(Ok(())));
-            // The first one is of use all the time.
-            assert!(number == 0 || cache.get(&scene.engine, &[0]).is_some());
-        }
-        assert_eq!(scene.files().len(), 2);
-        assert!(cache.get(&scene.engine, &scene.bytes).is_some(), "the last one");
-    }
-
-    #[test]
-    fn a_folder_that_others_can_write_to_is_not_used() {
-        let scene = Scene::set();
-        scene.cache(1 << 20).unwrap();
-        let folder = scene.folder.path().join("above/code");
-        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o770)).unwrap();
-        assert!(scene.cache(1 << 20).is_none());
-        fs::remove_dir(&folder).unwrap();
-        fs::write(&folder, "a file").unwrap();
-        assert!(scene.cache(1 << 20).is_none());
-        assert!(scene.cache(0).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! Policies as WebAssembly components, each exchange in an isolate of its own.
 //!
 //! ```text
-//! CodeCache   what was compiled, on disk, for the next start
+//! CodeCache   what was compiled, on disk, for the next start, in a CacheFolder
 //! Engine      wasmtime with its pool of isolates, the linker, and the ticker that bounds CPU time
 //! Registry    bytes -> Plugin (compiled, checked) -> Image (configured memory), each made once
 //! WasmPolicy  one Image under one set of limits: takes an Isolate per exchange and asks it
@@ -11,6 +11,7 @@
 
 mod account;
 mod breaker;
+mod cache_folder;
 mod capability;
 mod code_cache;
 mod engine;
@@ -32,6 +33,7 @@ mod tick;
 mod wasi;
 
 pub use account::{Account, Totals};
+pub use cache_folder::CacheFolder;
 pub use capability::cache::{Cache, CacheReading};
 pub use fetches::Counted;
 pub use image::{Reset, Start};

@@ -6,7 +6,7 @@ use limen_tests::{Client, Gateway, Origin, Setup, eventually, guest_version};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// A gateway with the folder `plugins`, in which there is one of the name `version`, and `rest`.
 fn set_up(origin: &Origin, of_gateway: &str, rest: &str) -> Setup {
@@ -122,21 +122,25 @@ async fn what_is_half_written_is_not_taken() {
     gateway.forget_log();
     let (whole, path) = (component(2), gateway.path("plugins/version.wasm"));
     // As `cp` does on a slow disk: over several times the pause that is waited for.
-    let mut file = File::create(&path).unwrap();
+    let (mut file, mut longest) = (File::create(&path).unwrap(), Duration::ZERO);
     for piece in whole.chunks(whole.len() / 30 + 1) {
+        let written = Instant::now();
         file.write_all(piece).unwrap();
         assert_eq!(version(&gateway).await, "1");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        longest = longest.max(written.elapsed());
     }
     drop(file);
     serves(&gateway, "2").await;
-    let refused = |line: &String| line.contains("can't be used") && !line.contains("still being written");
-    assert!(!gateway.log().iter().any(refused), "{:?}", gateway.log());
+    let tried = |line: &String| line.contains("can't be used") && !line.contains("still being written");
+    // On a machine that is too busy to write it in time, it may look as if nobody did any more.
+    let is_slow = longest > Duration::from_millis(200);
+    assert!(is_slow || !gateway.log().iter().any(tried), "{longest:?}: {:?}", gateway.log());
 
     // A time that is yet to come holds nothing up.
     let copy = gateway.path("later");
     fs::copy(guest_version(1), &copy).unwrap();
-    let later = SystemTime::now() + std::time::Duration::from_secs(3600);
+    let later = SystemTime::now() + Duration::from_secs(3600);
     File::options().write(true).open(&copy).unwrap().set_modified(later).unwrap();
     fs::rename(copy, path).unwrap();
     serves(&gateway, "1").await;

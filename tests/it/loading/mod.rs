@@ -1,6 +1,10 @@
 //! From a file to a plugin: what is compiled is kept, and only what the operator wants is taken.
 
 mod folder;
+mod layout;
+mod registry;
+mod registry_auth;
+mod registry_real;
 
 use crate::common::{PATIENT, config, plugin, route};
 use limen_tests::{Client, Gateway, Origin, Setup, eventually, guest_version};

@@ -18,6 +18,7 @@ pub fn show(name: &str, plugin: &LivePlugin) -> Value {
     json!({
         "name": name,
         "version": plugin.version.id(),
+        "component": plugin.component.to_string(),
         "image": plugin.no_image.is_none(),
         "no_image_because": plugin.no_image,
         "fresh_isolates": fresh,

@@ -4,37 +4,44 @@ use std::path::Path;
 
 use limen_config::Component;
 
+use super::reference;
 use crate::{StartError, build, load_config};
 
 /// Loads the configuration with the component in the place of the plugin's own. All else about the
 /// plugin holds: its grants, limits, settings, pins and signatures.
-pub fn check(component: &Path, config: &Path, plugin: Option<&str>) -> Result<String, StartError> {
+pub fn check(component: &str, config: &Path, plugin: Option<&str>) -> Result<String, StartError> {
+    let component = reference(component)?;
     let mut config = load_config(config).map_err(StartError::Config)?;
     let file = config.file.display().to_string();
     let names: Vec<_> = config.plugins.keys().cloned().collect();
     let name = match plugin {
         Some(name) => name.to_owned(),
-        None => the_one(component, &config, &names)?,
+        None => the_one(&component, &config, &names)?,
     };
     let known = names.join("`, `");
     let Some(plugin) = config.plugins.get_mut(&name) else {
         return Err(StartError::Machine(format!("{file} has no plugin `{name}`; it has `{known}`")));
     };
-    plugin.component = Component::File(component.to_owned());
+    plugin.component = component.clone();
     let (_, snapshot) = build(&config, 1)?;
     let uses = config.routes.iter().flat_map(|route| &route.policies);
     let uses =
         uses.filter(|it| matches!(&it.target, limen_config::Target::Plugin(it) if *it == name)).count();
     drop(snapshot);
-    Ok(format!("{file} takes {} as `{name}`, attached {uses} times", component.display()))
+    Ok(format!("{file} takes {component} as `{name}`, attached {uses} times"))
 }
 
-/// The plugin that a component is meant for when nobody says which: one of that file name, or the only one.
-fn the_one(component: &Path, config: &limen_config::Config, names: &[String]) -> Result<String, StartError> {
+/// The plugin that a component is meant for when nobody says which: one whose own is called the same, or the
+/// only one.
+fn the_one(
+    component: &Component,
+    config: &limen_config::Config,
+    names: &[String],
+) -> Result<String, StartError> {
     let namesakes: Vec<_> = config
         .plugins
         .values()
-        .filter(|plugin| plugin.component.file().and_then(Path::file_name) == component.file_name())
+        .filter(|plugin| plugin.component.short_name() == component.short_name())
         .map(|plugin| plugin.name.clone())
         .collect();
     match (&namesakes[..], names) {

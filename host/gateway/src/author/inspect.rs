@@ -3,14 +3,17 @@
 use std::fmt;
 use std::path::Path;
 
+use limen_config::Component;
 use limen_wasm::Manifest;
 use serde_json::{Value, json};
 
-use super::{manifest, schema};
+use super::{look_at, schema};
 use crate::StartError;
 
 /// A component, and what is different from an older one.
 pub struct Inspected {
+    /// Where it is.
+    pub component: Component,
     pub manifest: Manifest,
     pub differences: Option<Vec<Difference>>,
 }
@@ -24,13 +27,14 @@ pub struct Difference {
     pub added: Vec<String>,
 }
 
-pub fn inspect(file: &Path, older: Option<&Path>) -> Result<Inspected, StartError> {
-    let new = manifest(file)?;
+/// `file` and `older` may be references to a layout or a registry; how to speak to that, `config` says.
+pub fn inspect(file: &str, older: Option<&str>, config: Option<&Path>) -> Result<Inspected, StartError> {
+    let (component, manifest) = look_at(file, config)?;
     let differences = match older {
-        Some(older) => Some(differences(&manifest(older)?, &new)),
+        Some(older) => Some(differences(&look_at(older, config)?.1, &manifest)),
         None => None,
     };
-    Ok(Inspected { manifest: new, differences })
+    Ok(Inspected { component, manifest, differences })
 }
 
 impl Inspected {
@@ -42,6 +46,9 @@ impl Inspected {
                 ((*what).to_owned(), json!({ "removed": removed, "added": added }))
             });
             fields.insert("differences".to_owned(), Value::Object(told.collect()));
+        }
+        if let Some(fields) = json.as_object_mut() {
+            fields.insert("component".to_owned(), self.component.to_string().into());
         }
         json
     }
@@ -61,6 +68,9 @@ impl fmt::Display for Inspected {
                 list(f, what, removed.chain(added.iter().map(|it| format!("+ {it}"))))?;
             }
             return Ok(());
+        }
+        if self.component.file().is_none() {
+            row(f, "component", &self.component.to_string())?;
         }
         row(f, "sha256", sha256)?;
         let image = match no_image {

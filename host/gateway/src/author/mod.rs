@@ -5,6 +5,7 @@ mod build;
 mod cases;
 mod check;
 mod inspect;
+mod pack;
 mod scaffold;
 mod schema;
 mod stage;
@@ -13,19 +14,42 @@ pub use build::build;
 pub use cases::{Tested, Tests, test};
 pub use check::check;
 pub use inspect::{Difference, Inspected, inspect};
+pub use pack::{Packed, pack};
 pub use scaffold::{Template, scaffold};
 
 use std::path::Path;
 
+use limen_config::{CodeCache, Component, Errors, Place};
+use limen_policy::vault::Vault;
 use limen_wasm::{LoadError, Manifest, Registry};
 
-use crate::StartError;
+use crate::component::{Components, Registries};
+use crate::{StartError, load_config, vault};
 
-/// What a component is.
-fn manifest(file: &Path) -> Result<Manifest, StartError> {
-    let wrong = |what: String| StartError::Machine(format!("{}: {what}", file.display()));
-    let bytes = std::fs::read(file).map_err(|error| wrong(format!("could not read it: {error}")))?;
-    let registry = Registry::new(1, limen_config::CodeCache::default());
-    let plugin = registry.plugin(bytes).map_err(|error: LoadError| wrong(error.to_string()))?;
-    Ok(plugin.manifest())
+/// What a component is, and where exactly it comes from: a tag becomes the digest that it has now. The registries
+/// of a configuration are spoken to as it says.
+fn look_at(from: &str, config: Option<&Path>) -> Result<(Component, Manifest), StartError> {
+    let wrong = |what: String| StartError::Machine(format!("{from}: {what}"));
+    let config = config.map(load_config).transpose().map_err(StartError::Config)?;
+    let (mut vault, mut kept, mut terms) = (Vault::default(), CodeCache::default(), Default::default());
+    if let Some(config) = config {
+        let mut errors = Vec::new();
+        vault = vault::open(&config, None, &mut errors);
+        if !errors.is_empty() {
+            return Err(StartError::Config(Errors::from_iter(errors)));
+        }
+        (kept, terms) = (config.gateway.code_cache, config.registries);
+    }
+    let place = Place::file(from);
+    let registries = Registries { terms: &terms, vault: &vault, place: &place };
+    let (component, bytes) = Components::new(kept.clone())
+        .look_at(&reference(from)?, registries)
+        .map_err(|it| wrong(it.to_string()))?;
+    let plugin = Registry::new(1, kept).plugin(bytes).map_err(|error: LoadError| wrong(error.to_string()))?;
+    Ok((component, plugin.manifest()))
+}
+
+/// Where a component is, as it is written at a terminal.
+fn reference(text: &str) -> Result<Component, StartError> {
+    Component::parse(text, Path::new("")).map_err(|wrong| StartError::Machine(wrong.to_string()))
 }

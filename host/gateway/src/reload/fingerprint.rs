@@ -42,9 +42,11 @@ impl Fingerprint {
             config.secrets.values().flat_map(|secret| [Some(&secret.current), secret.previous.as_ref()]);
         let secrets = secrets.flatten().filter_map(limen_config::SecretSource::file);
         let secrets = secrets.chain(config.key_sets.values().flat_map(limen_config::KeySet::files));
+        let registries = config.registries.values();
+        let registries = registries.flat_map(|registry| [&registry.roots, &registry.docker_config]).flatten();
         let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_ref());
         let named = components.iter().chain(tls).chain(answers).chain(upstreams);
-        let named = named.chain(token).chain(secrets);
+        let named = named.chain(token).chain(secrets).chain(registries);
         // Those were read already: how they look now may not be what was read.
         let read = config.files.iter().chain(&config.folders);
         let read = read.map(|seen| (seen.path.clone(), Look::of(&seen.metadata)));

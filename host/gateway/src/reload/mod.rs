@@ -1,5 +1,6 @@
 //! Watch, load, build, swap; on any error keep what runs and say why.
 
+mod again;
 mod fingerprint;
 mod record;
 
@@ -22,6 +23,7 @@ use crate::observe;
 use crate::run::say;
 use crate::snapshot::{KeptBack, Snapshot};
 use crate::systemd;
+use again::Again;
 pub use fingerprint::Fingerprint;
 pub use record::{Outcome, Record};
 
@@ -69,6 +71,7 @@ pub struct Reloader {
     folders: BTreeSet<PathBuf>,
     watcher: Option<RecommendedWatcher>,
     asks: Receiver<Ask>,
+    again: Again,
 }
 
 impl Reloader {
@@ -96,8 +99,19 @@ impl Reloader {
         registry.step_back();
         let file = editions.current().config.file.clone();
         let (folders, record) = (BTreeSet::new(), admin.reloads());
-        let mut reloader =
-            Reloader { file, registry, editions, workers, admin, record, folders, seen, watcher, asks };
+        let mut reloader = Reloader {
+            file,
+            registry,
+            editions,
+            workers,
+            admin,
+            record,
+            folders,
+            seen,
+            watcher,
+            asks,
+            again: Again::default(),
+        };
         reloader.watch_folders();
         (reloader, ask)
     }
@@ -107,7 +121,7 @@ impl Reloader {
         // What changed while the first snapshot was being built, nobody was watching yet.
         let mut asked = Asked::default();
         while !self.editions.is_draining() {
-            if asked.reload || self.seen.is_outdated() {
+            if asked.reload || self.seen.is_outdated() || self.again.is_due() {
                 let outcome = self.reload();
                 for waiting in asked.waiting.drain(..) {
                     let _ = waiting.send(outcome.clone()); // who asked may have gone
@@ -146,7 +160,7 @@ impl Reloader {
         let took = started.elapsed();
         match &result {
             Ok(kept_back) => {
-                for KeptBack { plugin, live, because } in kept_back {
+                for KeptBack { plugin, live, because, may_pass: _ } in kept_back {
                     tracing::error!(
                         plugin,
                         live,
@@ -164,6 +178,10 @@ impl Reloader {
                 systemd::ready(&format!("serving; a new configuration was refused: {} errors", errors.len()));
             }
         }
+        self.again.note(match &result {
+            Ok(kept_back) => kept_back.iter().any(|kept| kept.may_pass),
+            Err(errors) => errors.iter().any(|error| error.may_pass),
+        });
         self.watch_folders();
         self.record.keep(Outcome { at, took, result })
     }

@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_config::{
-    Config, ConfigError, Errors, LeftOut, PathRules, RouteLimits, RoutePath, RouteTimeouts, Segment, Target,
+    Config, ConfigError, Errors, LeftOut, PathRules, Place, RouteLimits, RoutePath, RouteTimeouts, Segment,
+    Target,
 };
 use limen_policy::vault::Vault;
 use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
 use limen_store::Memory;
 use limen_wasm::Registry;
 
+use crate::component::{Components, Registries};
 use crate::head::forwarded::Forwarding;
 use crate::listener::Terms;
 use crate::observe::{AccessLog, Tracer};
@@ -43,6 +45,8 @@ pub struct Snapshot {
     pub left_out: Vec<LeftOut>,
     /// Kept as long as a configuration names them.
     pub stores: Vec<(limen_config::Store, Arc<Memory>)>,
+    /// Where those that come from afar are kept.
+    components: Arc<Components>,
     /// What policies hold of it.
     vault: Vault,
     /// Who looks after the upstreams, and whom they ask for names.
@@ -94,6 +98,7 @@ impl Snapshot {
             secrets: _,
             key_sets: _,
             plugins,
+            registries,
             upstreams,
             stores,
             routes,
@@ -104,8 +109,13 @@ impl Snapshot {
         // Before the plugins, which look for them.
         let stores = stores.values().map(|terms| (terms.clone(), registry.store(terms))).collect();
         let last_good = previous.map(|previous| &previous.plugins);
-        let mut policies =
-            Policies::load(plugins, &gateway.trust, routes, last_good, registry, &vault, &mut errors);
+        let components = match previous {
+            Some(previous) => previous.components.clone(),
+            None => Arc::new(Components::new(gateway.code_cache.clone())),
+        };
+        let registries = Registries { terms: registries, vault: &vault, place: &Place::file(file) };
+        let fetched = components.fetch(plugins.values(), &gateway.trust, registries);
+        let mut policies = Policies::load(plugins, fetched, routes, last_good, registry, &vault, &mut errors);
 
         let mut built_listeners = Vec::new();
         for (number, listener) in listeners.iter().enumerate() {
@@ -149,7 +159,7 @@ impl Snapshot {
             Ok(tracer) => Some(tracer),
             Err(error) => {
                 let message = format!("spans can't be exported: {error}");
-                errors.push(ConfigError::new(limen_config::Place::file(file), message));
+                errors.push(ConfigError::new(Place::file(file), message));
                 None
             }
         });
@@ -202,6 +212,7 @@ impl Snapshot {
             plugins: live,
             left_out: left_out.iter().cloned().chain(unusable).collect(),
             stores,
+            components,
             vault,
             upkeep: previous.map(|previous| previous.upkeep.clone()).unwrap_or_default(),
             resolver: gateway.resolver.clone(),

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_config::{Attachment, ConfigError, LeftOut, PublicKey, Target};
+use limen_config::{Attachment, Component, ConfigError, LeftOut, Target};
 use limen_policy::vault::Vault;
 use limen_policy::{FailureKind, Policy, native};
 use limen_wasm::meters::Meters;
 use limen_wasm::{Account, Cache, Counted, Keeper, Plugin, Refused, Registry, Reset, Ticker, WasmPolicy};
 
-use crate::{component, settings};
+use crate::component::Fetched;
+use crate::settings;
 
 /// What the policies of a configuration became.
 pub struct Policies {
@@ -26,6 +27,8 @@ pub struct Policies {
 /// A plugin as it is in force.
 pub struct LivePlugin {
     pub version: Arc<Plugin>,
+    /// Where that came from.
+    pub component: Component,
     /// Why `configure` runs in each new isolate, where it does.
     pub no_image: Option<String>,
     /// How its isolates become fresh again, where it is attached.
@@ -52,6 +55,8 @@ pub struct KeptBack {
     pub plugin: String,
     pub live: String,
     pub because: String,
+    /// It may be good in a moment, with nothing changed here.
+    pub may_pass: bool,
 }
 
 /// Where an attachment stands: its route, and its place there.
@@ -65,7 +70,7 @@ impl Policies {
     /// `last_good` are the plugins of the running snapshot, which stand in for versions that can't be used.
     pub fn load(
         plugins: &BTreeMap<String, limen_config::Plugin>,
-        trust: &[PublicKey],
+        mut fetched: Fetched<'_>,
         routes: &[limen_config::Route],
         last_good: Option<&BTreeMap<String, LivePlugin>>,
         registry: &Registry,
@@ -80,7 +85,8 @@ impl Policies {
         };
         for plugin in plugins.values() {
             let last_good = last_good.and_then(|plugins| plugins.get(&plugin.name));
-            match Loaded::load(plugin, trust, routes, last_good.map(|live| &live.version), registry, vault) {
+            let bytes = fetched.read(plugin);
+            match Loaded::load(plugin, bytes, routes, last_good, registry, vault) {
                 Ok(Loaded { plugin: live, policies: seated, kept_back }) => {
                     policies.seated.extend(seated);
                     policies.kept_back.extend(kept_back);
@@ -143,13 +149,13 @@ struct Loaded {
 impl Loaded {
     fn load(
         plugin: &limen_config::Plugin,
-        trust: &[PublicKey],
+        bytes: Result<Vec<u8>, ConfigError>,
         routes: &[limen_config::Route],
-        last_good: Option<&Arc<Plugin>>,
+        last_good: Option<&LivePlugin>,
         registry: &Registry,
         vault: &Vault,
     ) -> Result<Self, Vec<ConfigError>> {
-        let new = open(plugin, trust, registry);
+        let new = open(plugin, bytes, registry);
         let because = match new.and_then(|version| {
             let (policies, plugin) = attach(plugin, &version, routes, registry, vault)?;
             Ok(Loaded { plugin, policies, kept_back: None })
@@ -158,7 +164,7 @@ impl Loaded {
             Err(errors) => errors,
         };
         // The settings may be at fault, and then the last good version refuses them as well.
-        let Some(version) = last_good else { return Err(because) };
+        let Some(LivePlugin { version, component, .. }) = last_good else { return Err(because) };
         // A grant that was taken back is taken back from that one as well.
         if version.check_grants(&plugin.grants).is_err() {
             return Err(because);
@@ -166,8 +172,13 @@ impl Loaded {
         let Ok((policies, live)) = attach(plugin, version, routes, registry, vault) else {
             return Err(because);
         };
-        let kept_back =
-            KeptBack { plugin: plugin.name.clone(), live: version.id(), because: reasons(&because) };
+        let live = LivePlugin { component: component.clone(), ..live };
+        let kept_back = KeptBack {
+            plugin: plugin.name.clone(),
+            live: version.id(),
+            because: reasons(&because),
+            may_pass: because.iter().any(|error| error.may_pass),
+        };
         Ok(Loaded { plugin: live, policies, kept_back: Some(kept_back) })
     }
 }
@@ -177,18 +188,17 @@ fn reasons(errors: &[ConfigError]) -> String {
     reasons.join("; ")
 }
 
-/// The component of a plugin as its file is now.
+/// The component of a plugin as it is now.
 fn open(
     plugin: &limen_config::Plugin,
-    trust: &[PublicKey],
+    bytes: Result<Vec<u8>, ConfigError>,
     registry: &Registry,
 ) -> Result<Arc<Plugin>, Vec<ConfigError>> {
     let at_fault = |message: String| {
         ConfigError::new(plugin.place.clone(), format!("plugin `{}`: {message}", plugin.name))
     };
-    let file = &plugin.component;
-    let bytes = component::read(plugin, trust).map_err(|error| vec![error])?;
-    let loaded = registry.plugin(bytes).and_then(|version| {
+    let file = plugin.component.place();
+    let loaded = registry.plugin(bytes.map_err(|error| vec![error])?).and_then(|version| {
         version.check_grants(&plugin.grants)?;
         Ok(version)
     });
@@ -218,6 +228,7 @@ fn attach(
     let mut policies: Seated = Vec::new();
     let mut live = LivePlugin {
         version: version.clone(),
+        component: plugin.component.clone(),
         no_image: None,
         reset: None,
         accounts: Vec::new(),

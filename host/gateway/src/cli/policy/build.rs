@@ -16,9 +16,9 @@ pub struct Build {
 
 impl Build {
     pub fn main(self) -> Result<(), StartError> {
-        let component = author::build(&self.folder)?;
-        say(author::inspect(&component, None)?.to_string().trim_end());
-        say(&component.display().to_string());
+        let component = author::build(&self.folder)?.display().to_string();
+        say(author::inspect(&component, None, None)?.to_string().trim_end());
+        say(&component);
         Ok(())
     }
 }

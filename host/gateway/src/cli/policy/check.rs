@@ -11,8 +11,8 @@ use crate::cli::say;
 /// right for it. Ends with status 1 if they aren't.
 #[derive(clap::Args)]
 pub struct Check {
-    /// The component
-    file: PathBuf,
+    /// The component: a file, "oci-layout:..." or "oci://..."
+    file: String,
     /// The configuration
     #[arg(long, default_value = "limen.toml")]
     config: PathBuf,

@@ -10,11 +10,14 @@ use crate::cli::say;
 /// an older one, for reviews.
 #[derive(clap::Args)]
 pub struct Inspect {
-    /// The component
-    file: PathBuf,
+    /// The component: a file, "oci-layout:..." or "oci://..."; of a tag it says the digest
+    file: String,
     /// Another one, to compare it with
     #[arg(long, value_name = "OLD")]
-    diff: Option<PathBuf>,
+    diff: Option<String>,
+    /// The configuration that says how to speak to registries
+    #[arg(long)]
+    config: Option<PathBuf>,
     /// For machines
     #[arg(long)]
     json: bool,
@@ -22,7 +25,7 @@ pub struct Inspect {
 
 impl Inspect {
     pub fn main(self) -> Result<(), StartError> {
-        let inspected = author::inspect(&self.file, self.diff.as_deref())?;
+        let inspected = author::inspect(&self.file, self.diff.as_deref(), self.config.as_deref())?;
         match self.json {
             true => say(&format!("{:#}", inspected.json())),
             false => say(inspected.to_string().trim_end()),

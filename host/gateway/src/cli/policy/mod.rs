@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod inspect;
 mod new;
+mod pack;
 mod test;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ pub enum Policy {
     Test(test::Test),
     Inspect(inspect::Inspect),
     Check(check::Check),
+    Pack(pack::Pack),
 }
 
 impl Policy {
@@ -29,6 +31,7 @@ impl Policy {
             Policy::Test(test) => return test.main(),
             Policy::Inspect(inspect) => inspect.main(),
             Policy::Check(check) => check.main(),
+            Policy::Pack(pack) => pack.main(),
         };
         done.map(|()| ExitCode::SUCCESS)
     }

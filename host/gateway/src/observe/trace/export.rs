@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::span::{Span, attribute};
+use crate::roots;
 
 /// Spans that wait for the collector.
 const QUEUE: usize = 8192;
@@ -264,9 +265,7 @@ fn now(error: impl std::error::Error) -> Failure {
 
 /// TLS that trusts whom the system trusts.
 fn connector() -> io::Result<TlsConnector> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
+    let roots = roots::of_system();
     if roots.is_empty() {
         return Err(io::Error::other("no roots of the system were found to verify the collector by"));
     }

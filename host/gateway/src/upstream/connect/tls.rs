@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use limen_config::{ConfigError, TlsVersion, UpstreamProtocol, UpstreamTls, Verify};
 use rustls::client::WebPkiServerVerifier;
@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::roots;
 
 /// How an upstream's endpoints are spoken to over TLS. Its sessions are resumed by all workers.
 pub struct Tls {
@@ -163,24 +165,15 @@ fn certificates(
     }
 }
 
-/// The roots that this machine trusts; looked up once.
+/// The roots that this machine trusts.
 fn system_roots(terms: &UpstreamTls) -> Result<Arc<RootCertStore>, ConfigError> {
-    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
-    let roots = ROOTS.get_or_init(|| {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!("some of the system's trusted certificates can't be read: {error}");
-        }
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(found.certs);
-        Arc::new(roots)
-    });
+    let roots = roots::of_system();
     if roots.is_empty() {
         return Err(wrong(terms, "this system trusts no certificates at all".to_owned()).hint(
             "install the package `ca-certificates`, or name a file of `roots` in [upstream.NAME.tls]",
         ));
     }
-    Ok(roots.clone())
+    Ok(roots)
 }
 
 fn wrong(terms: &UpstreamTls, what: String) -> ConfigError {
