@@ -24,6 +24,7 @@ struct Tally {
     nanos: AtomicU64,
     made: AtomicU64,
     memory: AtomicU64,
+    host_calls: AtomicU64,
     failures: [AtomicU64; FailureKind::ALL.len()],
 }
 
@@ -38,6 +39,8 @@ pub struct Totals {
     pub isolates_made: u64,
     /// The largest memory of an isolate, in bytes.
     pub memory_peak: u64,
+    /// Calls of the gateway by its hooks.
+    pub host_calls: u64,
     /// Hooks that failed or were not asked, by kind, in the order of [`FailureKind::ALL`].
     pub failures: [u64; FailureKind::ALL.len()],
 }
@@ -58,9 +61,10 @@ impl Account {
     }
 
     /// A hook was asked.
-    pub(crate) fn called(&self, used: Duration, memory: u64) {
+    pub(crate) fn called(&self, used: Duration, memory: u64, host_calls: u64) {
         let Some(tally) = self.tally() else { return };
         add(&tally.calls, 1);
+        add(&tally.host_calls, host_calls);
         add(&tally.nanos, u64::try_from(used.as_nanos()).unwrap_or(u64::MAX));
         if memory > tally.memory.load(Ordering::Relaxed) {
             tally.memory.store(memory, Ordering::Relaxed);
@@ -83,6 +87,8 @@ impl Account {
             totals.calls += get(&tally.calls);
             totals.cpu += Duration::from_nanos(get(&tally.nanos));
             totals.isolates_made += get(&tally.made);
+            totals.host_calls += get(&tally.host_calls);
+
             totals.memory_peak = totals.memory_peak.max(get(&tally.memory));
             totals.failures.iter_mut().zip(&tally.failures).for_each(|(sum, count)| *sum += get(count));
         }
@@ -91,6 +97,20 @@ impl Account {
 
     fn tally(&self) -> Option<&Tally> {
         self.tallies.get(worker()?)
+    }
+}
+
+impl Totals {
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, other: Totals) -> Totals {
+        self.calls += other.calls;
+        self.cpu += other.cpu;
+        self.isolates_made += other.isolates_made;
+        self.memory_peak = self.memory_peak.max(other.memory_peak);
+        self.host_calls += other.host_calls;
+        self.failures.iter_mut().zip(other.failures).for_each(|(sum, count)| *sum += count);
+        self
     }
 }
 

@@ -109,7 +109,13 @@ impl Engine {
         // Stock WASI with nothing granted: clocks, random numbers, an empty environment, no files,
         // no sockets, output to the log.
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        capability::bindings::Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        capability::bindings::Imports::add_to_linker::<_, HasSelf<State>>(
+            &mut linker,
+            |state: &mut State| {
+                state.host_calls += 1;
+                state
+            },
+        )?;
         start_ticker(&wasmtime)?;
         Ok(Engine {
             wasmtime,

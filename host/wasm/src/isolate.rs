@@ -94,6 +94,11 @@ impl Isolate {
         }
     }
 
+    /// How often the guest has called the host since this was last asked.
+    pub(crate) fn take_host_calls(&mut self) -> u64 {
+        std::mem::take(&mut self.store.data_mut().host_calls)
+    }
+
     /// The largest memory that it had, in bytes.
     pub(crate) fn memory_peak(&self) -> u64 {
         self.store.data().limits.memory_peak

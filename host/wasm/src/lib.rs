@@ -39,6 +39,7 @@ pub use fetches::Counted;
 pub use image::{Reset, Start};
 pub use keeper::{Keeper, Standing};
 pub use manifest::Manifest;
+pub use meter::{process_time, thread_time};
 pub use plugin::{CONTRACT, LoadError, Plugin};
 pub use policy::WasmPolicy;
 pub use registry::{Refused, Registry};

@@ -93,6 +93,12 @@ impl LoadError {
 }
 
 impl Plugin {
+    /// What it is compiled to, in bytes: machine code and what belongs to it.
+    pub fn code_size(&self) -> usize {
+        let range = self.pre.component().image_range();
+        range.end.addr() - range.start.addr()
+    }
+
     /// Compiles a component and asks what it is. Takes a second or so: never on a worker.
     pub(crate) fn load(engine: &Engine, bytes: Vec<u8>) -> Result<Self, LoadError> {
         check_magic(&bytes)?;

@@ -92,7 +92,7 @@ impl WasmPolicy {
         let (answer, used) = seated.isolate.call(exports, phase, exchange, limits, cpu).await;
         exchange.policy_time += used;
         seated.cpu_left = seated.cpu_left.saturating_sub(used);
-        self.account.called(used, seated.isolate.memory_peak());
+        self.account.called(used, seated.isolate.memory_peak(), seated.isolate.take_host_calls());
         let bad = answer.as_ref().is_err_and(|failure| failure.kind.is_its_fault());
         self.keeper.record(&seated.permit, bad, used, limits);
         answer

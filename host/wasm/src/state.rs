@@ -35,6 +35,8 @@ pub(crate) struct State {
     /// What the guest gave as its reason for a `fail` verdict.
     pub(crate) failure: Option<String>,
     pub(crate) limits: Limits,
+    /// Calls of what the contract has, WASI left out.
+    pub(crate) host_calls: u64,
 }
 
 /// What every isolate of a pool shares: one reference to count instead of several.
@@ -119,6 +121,7 @@ impl State {
             calls: None,
             log: LogBudget::default(),
             failure: None,
+            host_calls: 0,
             limits: Limits {
                 body: limits.body,
                 fetches: limits.fetches,

@@ -1,5 +1,6 @@
 //! What an author of policies does at a terminal, from nothing to a policy that is served.
 
+mod bench;
 mod cases;
 
 use crate::common::{config, guest_plugin, guest_plugin_with, route};

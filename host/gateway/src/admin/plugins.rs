@@ -33,7 +33,7 @@ pub fn show(name: &str, plugin: &LivePlugin) -> Value {
 
 /// What it has used on one route, or in its ticks.
 fn used(account: &Account) -> Value {
-    let Totals { calls, cpu, isolates_made, memory_peak, failures } = account.totals();
+    let Totals { calls, cpu, isolates_made, memory_peak, host_calls, failures } = account.totals();
     let failures = FailureKind::ALL.iter().zip(failures).filter(|(_, count)| *count > 0);
     let failures: Map<_, _> = failures.map(|(kind, count)| (kind.name().to_owned(), count.into())).collect();
     json!({
@@ -42,6 +42,7 @@ fn used(account: &Account) -> Value {
         "cpu_us": cpu.as_micros() as u64,
         "isolates_made": isolates_made,
         "memory_peak": memory_peak,
+        "host_calls": host_calls,
         "failures": failures,
     })
 }

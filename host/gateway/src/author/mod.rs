@@ -1,6 +1,7 @@
 //! What authors of policies do at a terminal: begin one, build it, test it, look into it, try it
 //! on a configuration.
 
+mod bench;
 mod build;
 mod cases;
 mod check;
@@ -10,6 +11,7 @@ mod scaffold;
 mod schema;
 mod stage;
 
+pub use bench::{Bench, Measured, bench};
 pub use build::build;
 pub use cases::{Tested, Tests, test};
 pub use check::check;

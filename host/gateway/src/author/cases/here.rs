@@ -63,7 +63,7 @@ fn cases_in(folder: &Path) -> Result<Vec<PathBuf>, StartError> {
 }
 
 /// The folder around a file that cargo could build.
-fn policy_of(file: &Path) -> PathBuf {
+pub fn policy_of(file: &Path) -> PathBuf {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let found = absolute.ancestors().skip(1).find(|folder| folder.join("Cargo.toml").is_file());
     found.or(absolute.parent()).unwrap_or(Path::new(".")).to_owned()

@@ -21,7 +21,7 @@ use limen_policy::{FailureKind, Phase};
 
 use super::stage::{Lines, OUTCOMES, Stage};
 use crate::StartError;
-pub use here::Here;
+pub use here::{Here, policy_of};
 use judge::Miss;
 pub use report::Tested;
 use report::{Judged, Verdict};
@@ -104,11 +104,7 @@ fn play(stage: &Stage, played: &Played, lines: &Lines) -> Result<(Vec<Miss>, Vec
         (Err(errors), None) => return Ok((vec![Miss::refused(&case.place, &errors)], lines.take())),
     };
     scene.play(async |playing| {
-        for (store, key, value) in
-            case.kv.iter().flat_map(|(store, held)| held.iter().map(move |(key, value)| (store, key, value)))
-        {
-            scene.put(store, key, value).await;
-        }
+        playing.fill(case).await;
         for step in &case.steps {
             for time in 1..=step.repeat {
                 lines.take();

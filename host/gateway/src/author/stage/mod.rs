@@ -22,21 +22,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use limen_config::suite::{Ask, Fetched, ORIGIN, Played, Step};
-use limen_config::{CodeCache, Config, Errors};
-use limen_policy::{Failure, FailureKind};
+use limen_config::suite::{Ask, Case, ORIGIN, Played, Step};
+use limen_config::{CodeCache, Config, ConfigError, Errors, IsolateMode, Place};
+use limen_policy::{Failure, FailureKind, Policy};
 use limen_store::{Life, Store};
-use limen_wasm::{Manifest, Registry};
+use limen_wasm::{Manifest, Registry, Reset, Totals};
 use tokio::net::TcpListener;
 
 use crate::StartError;
 use crate::edition::{Edition, Stage as Phase};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
-use crate::worker::Worker;
+use crate::worker::{Alive, Worker, alive};
 pub use lines::Lines;
 pub use origin::{Origin, Seen};
-pub use visit::Response;
+pub use visit::{Response, Visitor};
 pub use witness::{Note, Notes, OUTCOMES, Witness};
 
 /// The number of the one worker.
@@ -86,32 +86,41 @@ impl Stage {
         Ok(Stage { registry, manifest: plugin.manifest() })
     }
 
-    /// Makes a snapshot of a case, as if the process had just begun. The errors are those of its configuration.
+    /// Sets the scene of a case, with a witness around its policy.
     pub fn set(&self, played: &Played) -> Result<Scene, Errors> {
+        let notes = Arc::<Notes>::default();
+        let around = |_, policy| Box::new(Witness::new(policy, notes.clone())) as Box<_>;
         let Played { case, config } = played;
-        let mut config = config.clone();
+        let scene = self.raise(config.clone(), case.http2, &case.place, around)?;
+        Ok(Scene { notes: notes.clone(), ..scene })
+    }
+
+    /// Makes a snapshot of a configuration, as if the process had just begun, with something around the policy
+    /// of each route. The errors are those of the configuration.
+    pub fn raise(
+        &self,
+        mut config: Config,
+        http2: bool,
+        place: &Place,
+        around: impl Fn(usize, Box<dyn Policy>) -> Box<dyn Policy>,
+    ) -> Result<Scene, Errors> {
         let no_port = |error: std::io::Error| {
-            Errors::from_iter([limen_config::ConfigError::new(
-                case.place.clone(),
-                format!("no port: {error}"),
-            )])
+            Errors::from_iter([ConfigError::new(place.clone(), format!("no port: {error}"))])
         };
         let mut origins = BTreeMap::new();
         for (name, terms) in &mut config.upstreams {
-            let origin = Origin::bind(case.http2).map_err(no_port)?;
+            let origin = Origin::bind(http2).map_err(no_port)?;
             terms.endpoints.iter_mut().for_each(|endpoint| endpoint.port = origin.port());
             origins.insert(name.clone(), origin);
         }
         self.registry.forget();
         let (mut snapshot, _) = Snapshot::build(&config, None, &self.registry)?;
-        let notes = Arc::<Notes>::default();
-        for route in &mut snapshot.routes {
-            let around = |policy| Box::new(Witness::new(policy, notes.clone())) as Box<_>;
-            route.pipeline.wrap(around);
+        for (number, route) in snapshot.routes.iter_mut().enumerate() {
+            route.pipeline.wrap(|policy| around(number, policy));
         }
         snapshot.prepare();
         let (config, snapshot) = (Arc::new(config), Arc::new(snapshot));
-        Ok(Scene { config, snapshot, notes, origins, http2: case.http2 })
+        Ok(Scene { config, snapshot, notes: Arc::default(), origins, http2 })
     }
 }
 
@@ -143,13 +152,27 @@ impl Scene {
             sockets: Vec::new(), // connections are brought to it one by one
             stage: Phase::Serving,
         };
-        let (alive, _) = crate::worker::alive();
+        let (alive, _) = alive();
         worker.enter(&edition, &alive)?;
         Ok(Playing { scene: self, worker, front, address })
     }
 
+    /// What plugins with such isolates have used, on all routes.
+    pub fn totals(&self, isolate: IsolateMode) -> Totals {
+        let plugins = self.config.plugins.values().filter(|plugin| plugin.isolate == isolate);
+        let live = plugins.filter_map(|plugin| self.snapshot.plugins.get(&plugin.name));
+        let accounts = live.flat_map(|plugin| &plugin.accounts);
+        accounts.map(|account| account.totals()).fold(Totals::default(), Totals::and)
+    }
+
+    /// How isolates become fresh again; and why `configure` runs in each, if it does.
+    pub fn isolates(&self) -> (Option<Reset>, Option<String>) {
+        let plugin = self.snapshot.plugins.values().next();
+        (plugin.and_then(|plugin| plugin.reset.clone()), plugin.and_then(|plugin| plugin.no_image.clone()))
+    }
+
     /// Puts something into a store.
-    pub async fn put(&self, store: &str, key: &str, value: &str) {
+    async fn put(&self, store: &str, key: &str, value: &str) {
         let known = self.snapshot.stores.iter().find(|(terms, _)| terms.name == store);
         if let Some((_, memory)) = known {
             // What does not fit is not there, and the case says so.
@@ -159,32 +182,46 @@ impl Scene {
 }
 
 impl Playing<'_> {
+    /// Puts into stores what the case says.
+    pub async fn fill(&self, case: &Case) {
+        for (store, held) in &case.kv {
+            for (key, value) in held {
+                self.scene.put(store, key, value).await;
+            }
+        }
+    }
+
     /// Does one step, and waits until nobody has anything to do with it any more.
     pub async fn step(&self, step: &Step) -> Outcome {
         if !step.wait.is_zero() {
             tokio::time::sleep(step.wait).await;
         }
-        for (name, origin) in &self.scene.origins {
-            match name.as_str() {
-                ORIGIN => origin.answer_with(vec![step.answer.clone()]),
-                name => origin.answer_with(answers(&step.fetched, name)),
-            }
-        }
+        self.cast(step);
         self.scene.notes.begin(step.request.consumer.as_ref());
         let response = match step.tick {
             true => {
                 self.tick().await;
                 None
             }
-            false => Some(self.ask(&step.request).await),
+            false => Some(visit::visit(self, &step.request).await),
         };
         let seen = self.scene.origins.iter().map(|(name, origin)| (name.clone(), origin.seen()));
         Outcome { response, seen: seen.collect(), notes: self.scene.notes.take() }
     }
 
-    /// A request and its response, over a connection of its own.
-    pub async fn ask(&self, ask: &Ask) -> Result<Response, String> {
-        visit::visit(self, ask).await
+    /// Tells upstreams what they answer from now on; they have seen nothing yet.
+    pub fn cast(&self, step: &Step) {
+        for (name, origin) in &self.scene.origins {
+            match name.as_str() {
+                ORIGIN => origin.answer_with(vec![step.answer.clone()]),
+                name => origin.answer_with(step.fetched.get(name).cloned().unwrap_or_default()),
+            }
+        }
+    }
+
+    /// A client at the listener of this number. Whoever has something to do for it holds `alive`.
+    pub async fn enter(&self, ask: &Ask, listener: usize, alive: Alive) -> Result<Visitor, String> {
+        visit::enter(self, ask, listener, alive).await
     }
 
     /// Calls what is called beside all exchanges.
@@ -201,8 +238,4 @@ impl Playing<'_> {
             }
         }
     }
-}
-
-fn answers(fetched: &Fetched, name: &str) -> Vec<limen_config::suite::Answer> {
-    fetched.get(name).cloned().unwrap_or_default()
 }

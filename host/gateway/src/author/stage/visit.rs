@@ -19,7 +19,7 @@ use super::wire::{self, Here, Read, Sent};
 use crate::listener::connection::{self, New};
 use crate::listener::door::Door;
 use crate::listener::tls;
-use crate::worker::alive;
+use crate::worker::{Alive, alive};
 
 /// A step that takes longer does not end: the gateway's own limits are shorter.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -39,11 +39,9 @@ pub struct Response {
 pub async fn visit(playing: &Playing<'_>, ask: &Ask) -> Result<Response, String> {
     let visit = tokio::time::timeout(LONGEST, async {
         let (sender, mut gone) = alive();
-        let stream = enter(playing, ask, sender).await?;
-        let response = match playing.scene.http2 {
-            true => by_http2(stream, ask).await,
-            false => by_http1(stream, ask).await,
-        };
+        let mut visitor = enter(playing, ask, 0, sender).await?;
+        let response = visitor.ask(ask).await;
+        drop(visitor);
         // Whoever has something left to do for the connection holds its sender.
         gone.recv().await;
         response
@@ -51,8 +49,19 @@ pub async fn visit(playing: &Playing<'_>, ask: &Ask) -> Result<Response, String>
     visit.await.map_err(|_| format!("there was no end within {LONGEST:?}"))?
 }
 
+/// Who has a connection.
+pub enum Visitor {
+    Http1(http1::SendRequest<Sent>),
+    Http2(http2::SendRequest<Sent>),
+}
+
 /// A connection to the gateway, which knows of the client what the case says.
-async fn enter(playing: &Playing<'_>, ask: &Ask, alive: crate::worker::Alive) -> Result<TcpStream, String> {
+pub async fn enter(
+    playing: &Playing<'_>,
+    ask: &Ask,
+    listener: usize,
+    alive: Alive,
+) -> Result<Visitor, String> {
     let failed = |error: std::io::Error| format!("no connection: {error}");
     let (ours, theirs) = tokio::join!(TcpStream::connect(playing.address), playing.front.accept());
     let (ours, (stream, peer)) = (ours.map_err(failed)?, theirs.map_err(failed)?);
@@ -60,12 +69,12 @@ async fn enter(playing: &Playing<'_>, ask: &Ask, alive: crate::worker::Alive) ->
     ours.set_nodelay(true).map_err(failed)?;
     let ip = ask.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let address = SocketAddr::new(ip, peer.port());
-    let terms = playing.scene.snapshot.listeners.first().map(|listener| listener.terms.clone());
-    let terms = terms.ok_or("the gateway has no listener")?;
+    let terms = playing.scene.snapshot.listeners.get(listener).map(|listener| listener.terms.clone());
+    let terms = terms.ok_or("the gateway has no such listener")?;
     let permit = terms.admit(address).ok_or("the gateway takes no connection")?;
     let tls = ask.certificate.as_deref().map(certificate).transpose()?;
     let door = Door::new();
-    door.moved(0);
+    door.moved(listener);
     let worker = playing.worker.clone();
     tokio::task::spawn_local(connection::serve(New {
         worker,
@@ -77,7 +86,7 @@ async fn enter(playing: &Playing<'_>, ask: &Ask, alive: crate::worker::Alive) ->
         terms,
         alive,
     }));
-    Ok(ours)
+    Visitor::greet(ours, playing.scene.http2).await.map_err(|error| format!("no connection: {error}"))
 }
 
 /// What a handshake with this certificate tells.
@@ -91,29 +100,46 @@ fn certificate(file: &std::path::Path) -> Result<Arc<TlsFacts>, String> {
     }))
 }
 
-async fn by_http1(stream: TcpStream, ask: &Ask) -> Result<Response, String> {
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| format!("no connection: {error}"))?;
-    tokio::task::spawn_local(connection);
-    let mut request = request(ask, ask.target.parse::<Uri>().map_err(|error| error.to_string())?);
-    request.headers_mut().entry(header::HOST).or_insert(HOST);
-    let response = sender.send_request(request).await.map_err(|error| no_answer(&error))?;
-    Ok(collect(response).await)
-}
+impl Visitor {
+    async fn greet(stream: TcpStream, http2: bool) -> hyper::Result<Self> {
+        let io = TokioIo::new(stream);
+        Ok(match http2 {
+            true => {
+                let (sender, connection) = http2::handshake(Here, io).await?;
+                tokio::task::spawn_local(connection);
+                Visitor::Http2(sender)
+            }
+            false => {
+                let (sender, connection) = http1::handshake(io).await?;
+                tokio::task::spawn_local(connection);
+                Visitor::Http1(sender)
+            }
+        })
+    }
 
-async fn by_http2(stream: TcpStream, ask: &Ask) -> Result<Response, String> {
-    let (mut sender, connection) = http2::handshake(Here, TokioIo::new(stream))
-        .await
-        .map_err(|error| format!("no connection: {error}"))?;
-    tokio::task::spawn_local(connection);
-    let mut request = request(ask, Uri::default());
-    let host = request.headers_mut().remove(header::HOST).unwrap_or(HOST);
-    let host = host.to_str().unwrap_or_default();
-    let uri = Uri::builder().scheme("http").authority(host).path_and_query(ask.target.as_str()).build();
-    *request.uri_mut() = uri.map_err(|error| error.to_string())?;
-    *request.version_mut() = Version::HTTP_2;
-    let response = sender.send_request(request).await.map_err(|error| no_answer(&error))?;
-    Ok(collect(response).await)
+    /// Sends a request, and reads the whole answer.
+    pub async fn ask(&mut self, ask: &Ask) -> Result<Response, String> {
+        let response = match self {
+            Visitor::Http1(sender) => {
+                let mut request = request(ask, ask.target.parse().map_err(|_| "not a target")?);
+                request.headers_mut().entry(header::HOST).or_insert(HOST);
+                sender.ready().await.map_err(|error| no_answer(&error))?;
+                sender.send_request(request).await
+            }
+            Visitor::Http2(sender) => {
+                let mut request = request(ask, Uri::default());
+                let host = request.headers_mut().remove(header::HOST).unwrap_or(HOST);
+                let host = host.to_str().unwrap_or_default();
+                let uri = Uri::builder().scheme("http").authority(host).path_and_query(ask.target.as_str());
+                *request.uri_mut() = uri.build().map_err(|error| error.to_string())?;
+                *request.version_mut() = Version::HTTP_2;
+                sender.ready().await.map_err(|error| no_answer(&error))?;
+                sender.send_request(request).await
+            }
+        };
+        let (head, body) = response.map_err(|error| no_answer(&error))?.into_parts();
+        Ok(Response { status: head.status, headers: head.headers, read: wire::read(body).await })
+    }
 }
 
 fn request(ask: &Ask, uri: Uri) -> Request<Sent> {
@@ -127,9 +153,4 @@ fn request(ask: &Ask, uri: Uri) -> Request<Sent> {
 
 fn no_answer(error: &hyper::Error) -> String {
     format!("the gateway closed the connection without an answer ({error})")
-}
-
-async fn collect(response: http::Response<hyper::body::Incoming>) -> Response {
-    let (head, body) = response.into_parts();
-    Response { status: head.status, headers: head.headers, read: wire::read(body).await }
 }

@@ -1,5 +1,6 @@
 //! `limen policy`: for those who write policies.
 
+mod bench;
 mod build;
 mod check;
 mod inspect;
@@ -12,12 +13,13 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use limen_gateway::StartError;
 
-/// Begin, build, test, look into and try policies of your own
+/// Begin, build, test, measure, look into and try policies of your own
 #[derive(Subcommand)]
 pub enum Policy {
     New(new::New),
     Build(build::Build),
     Test(test::Test),
+    Bench(bench::Bench),
     Inspect(inspect::Inspect),
     Check(check::Check),
     Pack(pack::Pack),
@@ -29,6 +31,7 @@ impl Policy {
             Policy::New(new) => new.main(),
             Policy::Build(build) => build.main(),
             Policy::Test(test) => return test.main(),
+            Policy::Bench(bench) => bench.main(),
             Policy::Inspect(inspect) => inspect.main(),
             Policy::Check(check) => check.main(),
             Policy::Pack(pack) => pack.main(),
