@@ -200,6 +200,18 @@ async fn policies_see_the_trailers_of_a_call() {
     assert_eq!(status.metadata().get("x-status").unwrap(), "11");
 }
 
+/// The status is in the trailers, behind a body that a policy waits for.
+#[tokio::test]
+async fn a_policy_that_buffers_leaves_the_status_to_a_call() {
+    let (server, _) = serve().await;
+    let origin = Origin::start();
+    let buffering = "{ use = \"bodies\", with = { request = \"keep\", response = \"keep\" } }";
+    let rest = format!("{}\n{}policies = [{buffering}]\n", body_plugin("bodies"), route_to(server));
+    let gateway = Gateway::start(config(&origin, &rest)).await;
+    let mut client = client(&gateway).await;
+    assert_eq!(double(&mut client, 4).await.unwrap(), 8);
+}
+
 /// A client that gives up is no longer worked for.
 #[tokio::test]
 async fn a_cancelled_call_reaches_the_server() {

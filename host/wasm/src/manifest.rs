@@ -18,7 +18,7 @@ pub struct Manifest {
     /// In bytes.
     pub size: usize,
     pub sha256: String,
-    /// The phases at which it is asked, in the order of an exchange.
+    /// The phases at which it is asked, in the order of an exchange, and `tick`, which is beside all of them.
     pub phases: Vec<&'static str>,
     /// The interfaces of the contract that it imports: it can do nothing else.
     pub imports: Vec<String>,
@@ -51,6 +51,7 @@ impl Plugin {
                 grants.push((grant.key(), grant.written));
             }
         }
+        let ticks = self.ticks().then_some("tick");
         Manifest {
             name: self.about.name.clone(),
             version: self.about.version.clone(),
@@ -58,7 +59,7 @@ impl Plugin {
             contract: self.built_for().unwrap_or(CONTRACT).to_owned(),
             size: self.bytes.len(),
             sha256: self.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-            phases: self.phases().iter().map(|phase| phase.name()).collect(),
+            phases: self.phases().iter().map(|phase| phase.name()).chain(ticks).collect(),
             imports,
             grants: grants.into_iter().map(|(_, written)| written).collect(),
             no_image: self.imageable.clone().err(),
