@@ -44,6 +44,8 @@ mod neighbours;
 mod plugins;
 mod rewind;
 
+mod native;
+
 mod admin;
 mod author;
 mod commands;

@@ -72,7 +72,7 @@ mod env;
 mod source;
 mod suggest;
 mod tls_version;
-mod units;
+pub mod units;
 
 mod error;
 mod place;

@@ -29,19 +29,19 @@ pub(crate) const GIB: u64 = 1 << 30;
 
 /// What is wrong with a number with a unit.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Malformed {
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
+pub struct Malformed {
+    pub message: String,
+    pub hint: Option<String>,
 }
 
 /// "250us", "5ms", "1.5s", "2m", "1h".
-pub(crate) fn duration(text: &str) -> Result<Duration, Malformed> {
+pub fn duration(text: &str) -> Result<Duration, Malformed> {
     let nanos = quantity(text, "duration", "s", DURATIONS)?;
     Ok(Duration::from_nanos(nanos))
 }
 
 /// "512", "64KiB", "10kB", "1GiB", in bytes.
-pub(crate) fn size(text: &str) -> Result<u64, Malformed> {
+pub fn size(text: &str) -> Result<u64, Malformed> {
     quantity(text, "size", "MiB", SIZES)
 }
 

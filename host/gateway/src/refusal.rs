@@ -6,15 +6,12 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
-use limen_policy::{Exchange, Refusal, RequestId};
+use limen_policy::{Denied, Exchange, Refusal, RequestId};
 
 use crate::body::StreamError;
 use crate::listener::Reports;
-
-/// The header that carries the request's id on every answer of the gateway's own.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What went wrong, whose fault it is, what the client reads and what the log says.
 #[derive(Debug)]
@@ -267,20 +264,8 @@ pub fn respond(fault: Fault, exchange: &mut Exchange) {
 
 /// The problem+json (RFC 9457) that the client reads.
 fn problem(fault: &Fault, id: &RequestId) -> (Response<()>, Bytes) {
-    let body = serde_json::json!({
-        "type": "about:blank",
-        "title": fault.status.canonical_reason().unwrap_or("Error"),
-        "status": fault.status.as_u16(),
-        "detail": fault.detail,
-        "request_id": id.to_string(),
-    });
-    let mut head = Response::new(());
-    *head.status_mut() = fault.status;
+    let (mut head, body) = limen_policy::problem(fault.status, fault.detail, id);
     let headers = head.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
-        headers.insert(REQUEST_ID, id);
-    }
     if fault.connection == Connection::Close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -293,7 +278,14 @@ fn problem(fault: &Fault, id: &RequestId) -> (Response<()>, Bytes) {
     if let Some(location) = &fault.location {
         headers.insert(header::LOCATION, location.clone());
     }
-    (head, Bytes::from(body.to_string()))
+    (head, body)
+}
+
+/// A policy refused the request with the answer that it has given.
+pub fn denied(denied: Denied, exchange: &mut Exchange) {
+    let (status, why) = (exchange.response.status(), format!("refused: {}", denied.why));
+    exchange.reason = denied.code;
+    note(exchange, Refusal { by_client: true, status, why });
 }
 
 /// The answer broke off half-way: the client has its status already.

@@ -79,6 +79,17 @@ pub enum Side {
 pub struct Reply {
     pub head: Response<()>,
     pub body: Vec<u8>,
+    /// Why, if one of the gateway's own policies refuses the request with it.
+    pub denied: Option<Box<Denied>>,
+}
+
+/// Why a request was refused, for the log.
+#[derive(Debug)]
+pub struct Denied {
+    /// One word of a fixed list.
+    pub code: &'static str,
+    /// In words, with all that is known but secrets.
+    pub why: String,
 }
 
 /// Who asks.
@@ -282,7 +293,7 @@ impl Reply {
     pub fn status(status: StatusCode) -> Self {
         let mut head = Response::new(());
         *head.status_mut() = status;
-        Reply { head, body: Vec::new() }
+        Reply { head, ..Reply::default() }
     }
 }
 

@@ -16,6 +16,7 @@ mod hooks;
 pub mod native;
 mod phase;
 mod policy;
+mod problem;
 mod subject;
 mod timing;
 pub mod vault;
@@ -24,12 +25,13 @@ pub use bag::Bag;
 pub use consumer::Consumer;
 pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE, SPEAKS_OF_THE_BODY, may_trail};
 pub use exchange::{
-    Client, ClientCertificate, Exchange, Parameter, Parameters, Refusal, Reply, RequestId, RouteFacts, Side,
-    TargetMemory, TlsFacts, cookie,
+    Client, ClientCertificate, Denied, Exchange, Parameter, Parameters, Refusal, Reply, RequestId,
+    RouteFacts, Side, TargetMemory, TlsFacts, cookie,
 };
 pub use fetch::{Call, Fetch, FetchError, Fetched, FetchedBody, Later, add_call_header, call_head};
 pub use hooks::{Hook, Hooks, Outcome};
 pub use phase::{Phase, Phases};
 pub use policy::{Answer, Failure, FailureKind, Policy, Seat, Verdict};
+pub use problem::problem;
 pub use subject::{Attempt, Chunk, Subject};
 pub use timing::{Timing, Went};

@@ -32,12 +32,12 @@ fn config_with(origin: &Origin, grants: &str) -> String {
 }
 
 /// Whoever issues tokens.
-struct Issuer {
+pub struct Issuer {
     key: KeyPair,
 }
 
 impl Issuer {
-    fn new() -> Issuer {
+    pub fn new() -> Issuer {
         Issuer { key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap() }
     }
 
@@ -45,20 +45,20 @@ impl Issuer {
         EncodingKey::from_ec_pem(self.key.serialize_pem().as_bytes()).unwrap()
     }
 
-    fn jwks(&self, id: &str) -> String {
+    pub fn jwks(&self, id: &str) -> String {
         let jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&self.encoding(), Algorithm::ES256).unwrap();
         let mut jwk = serde_json::to_value(jwk).unwrap();
         jwk["kid"] = id.into();
         json!({ "keys": [jwk] }).to_string()
     }
 
-    fn sign(&self, id: &str, claims: &Value) -> String {
+    pub fn sign(&self, id: &str, claims: &Value) -> String {
         let header = Header { kid: Some(id.into()), ..Header::new(Algorithm::ES256) };
         encode(&header, claims, &self.encoding()).unwrap()
     }
 }
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 

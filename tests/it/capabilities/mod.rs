@@ -6,7 +6,7 @@ mod consumer;
 mod fetch;
 mod fetch_way;
 mod grants;
-mod jwt;
+pub mod jwt;
 mod kv;
 mod metrics;
 mod secrets;

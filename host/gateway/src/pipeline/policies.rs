@@ -159,8 +159,11 @@ fn settle(verdict: Result<Verdict, Failure>, case: &mut Case) -> Result<Verdict,
     match verdict {
         Ok(Verdict::Reply) => {
             exchange.discard();
-            let Reply { head, body } = exchange.reply.take().unwrap_or_default();
+            let Reply { head, body, denied } = exchange.reply.take().unwrap_or_default();
             exchange.answer_locally(head, Bytes::from(body), "policy_reply");
+            if let Some(denied) = denied {
+                refusal::denied(*denied, exchange);
+            }
         }
         Ok(_) => exchange.commit(),
         Err(_) => exchange.discard(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limen_config::{Attachment, Component, ConfigError, LeftOut, Target};
+use limen_policy::native::Materials;
 use limen_policy::vault::Vault;
 use limen_policy::{FailureKind, Policy, native};
 use limen_wasm::meters::Meters;
@@ -101,7 +102,7 @@ impl Policies {
         }
         for (seat, attachment) in attachments(routes) {
             if let Target::Native(name) = &attachment.target {
-                match build_native(name, attachment) {
+                match build_native(name, attachment, vault) {
                     Ok(policy) => drop(policies.seated.insert(seat, policy)),
                     Err(error) => errors.push(error),
                 }
@@ -289,11 +290,11 @@ fn attach(
     if errors.is_empty() { Ok((policies, live)) } else { Err(errors) }
 }
 
-fn build_native(name: &str, attachment: &Attachment) -> Result<Box<dyn Policy>, ConfigError> {
+fn build_native(name: &str, attachment: &Attachment, vault: &Vault) -> Result<Box<dyn Policy>, ConfigError> {
     let Some(native) = native::find(name) else {
         return Err(ConfigError::new(attachment.place.clone(), format!("no built-in policy `{name}`")));
     };
-    (native.build)(attachment.settings.value()).map_err(|error| {
+    (native.build)(attachment.settings.value(), &Materials { vault }).map_err(|error| {
         let place = attachment.settings.place(&error.pointer).clone();
         ConfigError::new(place, format!("policy `{name}`: {}", error.message))
     })

@@ -12,37 +12,36 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::SettingsError;
-use crate::{Answer, EditError, Exchange, HeaderEdit, Phase, Phases, Policy, Seat, Side, Verdict};
+use super::settings::{SettingsError, check_edit, read};
+use super::{Built, Materials};
+use crate::{Answer, Exchange, HeaderEdit, MAX_EDITS, Phase, Phases, Policy, Seat, Side, Verdict};
 
-/// The settings: what to do with the request's headers and with the response's.
+/// `headers`: what to do with the request's headers and with the response's.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Settings {
+    /// `request`: edits of the request before it goes on. Default: none.
     request: Edits,
+    /// `response`: edits of the response before the client gets it. Default: none.
     response: Edits,
 }
 
+/// `request` and `response`: edits in this order.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Edits {
-    /// Headers to take away, whatever their value.
+    /// `remove`: headers to take away, whatever their value.
     remove: Vec<String>,
-    /// Headers to have with this value and no other.
+    /// `set`: headers to have with this value and no other.
     set: BTreeMap<String, String>,
-    /// Headers to have with this value beside those that are there.
+    /// `add`: headers to have with this value beside those that are there.
     add: BTreeMap<String, String>,
 }
 
-pub(super) fn build(settings: &Value) -> Result<Box<dyn Policy>, SettingsError> {
-    let settings = Settings::deserialize(settings)
-        .map_err(|error| SettingsError { pointer: String::new(), message: error.to_string() })?;
-    for (side, phase, edits) in [
-        (Side::Request, Phase::Request, &settings.request),
-        (Side::Response, Phase::Response, &settings.response),
-    ] {
-        edits.check(side, phase)?;
-    }
+pub(super) fn build(settings: &Value, _: &Materials<'_>) -> Built {
+    let settings: Settings = read(settings)?;
+    settings.request.check(Side::Request)?;
+    settings.response.check(Side::Response)?;
     Ok(Box::new(Headers(settings)))
 }
 
@@ -86,32 +85,25 @@ impl Edits {
         remove.chain(set).chain(add)
     }
 
-    /// Tries every edit on an empty exchange.
-    fn check(&self, side: Side, phase: Phase) -> Result<(), SettingsError> {
-        let mut exchange = Exchange::default();
-        exchange.enter(phase, 0);
-        for (setting, edit) in self.iter() {
-            let (HeaderEdit::Set(name, _) | HeaderEdit::Add(name, _) | HeaderEdit::Remove(name)) = edit;
-            if let Err(error) = exchange.edit_header(side, edit) {
-                let side = if side == Side::Request { "request" } else { "response" };
-                let message = match error {
-                    EditError::Forbidden => format!("`{name}` belongs to the gateway"),
-                    EditError::TooLarge => "more than 256 edits, or a value over 64 KiB".to_owned(),
-                    EditError::Invalid | EditError::TooLate => {
-                        format!("`{name}` or its value is not valid in a header (RFC 9110, section 5)")
-                    }
-                };
-                return Err(SettingsError { pointer: format!("/{side}/{setting}"), message });
-            }
+    /// Whether every edit may be made.
+    fn check(&self, side: Side) -> Result<(), SettingsError> {
+        let of = if side == Side::Request { "request" } else { "response" };
+        if self.iter().count() > MAX_EDITS {
+            return Err(SettingsError::new(&format!("/{of}"), format!("more than {MAX_EDITS} edits")));
         }
-        Ok(())
+        self.iter().try_for_each(|(setting, edit)| check_edit(&format!("/{of}/{setting}"), side, edit))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::Vault;
     use serde_json::json;
+
+    fn build(settings: &Value) -> Built {
+        super::build(settings, &Materials { vault: &Vault::default() })
+    }
 
     fn call(policy: &dyn Policy, phase: Phase, exchange: &mut Box<Exchange>) {
         exchange.enter(phase, 0);

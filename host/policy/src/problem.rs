@@ -1,0 +1,30 @@
+//! What a client reads when it is refused: problem+json (RFC 9457).
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::RequestId;
+
+/// The header that carries the request's id on every answer of the gateway's own.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A whole answer. `detail` is for the client: never anything of the inside.
+pub fn problem(status: StatusCode, detail: &str, id: &RequestId) -> (Response<()>, Bytes) {
+    let id = id.to_string();
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": status.as_u16(),
+        "detail": detail,
+        "request_id": id,
+    });
+    let mut head = Response::new(());
+    *head.status_mut() = status;
+    let headers = head.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let Ok(id) = HeaderValue::try_from(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    (head, Bytes::from(body.to_string()))
+}
