@@ -1,12 +1,12 @@
-//! `cargo xtask reference`: the references of `limen.toml` and of files of cases, from the doc comments of
-//! `host/config`.
+//! `cargo xtask reference`: the references of `limen.toml`, of files of cases and of the built-in policies, from
+//! the doc comments of `host/config` and `host/policy`.
 //!
 //! There each key stands once, documented where it is read. This takes the docs of every section and
 //! its keys in the order of the modules, a section's own tables after it.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Outcome;
 
@@ -16,14 +16,43 @@ struct Book {
     /// The folder of the modules, and the file in it that lists them.
     sources: &'static str,
     list: &'static str,
+    layout: Layout,
     top: &'static str,
 }
 
-const CONFIG: Book =
-    Book { file: "host/config/REFERENCE.md", sources: "host/config/src", list: "lib.rs", top: TOP };
+#[derive(PartialEq)]
+enum Layout {
+    /// A chapter is a section of the file, with its docs.
+    Sections,
+    /// A chapter is a module with `Settings`, with the docs of the module.
+    Modules,
+}
 
-const BOOKS: &[Book] =
-    &[CONFIG, Book { file: "sdk/CASES.md", sources: "host/config/src/suite", list: "mod.rs", top: CASES }];
+const CONFIG: Book = Book {
+    file: "host/config/REFERENCE.md",
+    sources: "host/config/src",
+    list: "lib.rs",
+    layout: Layout::Sections,
+    top: TOP,
+};
+
+const BOOKS: &[Book] = &[
+    CONFIG,
+    Book {
+        file: "sdk/CASES.md",
+        sources: "host/config/src/suite",
+        list: "mod.rs",
+        layout: Layout::Sections,
+        top: CASES,
+    },
+    Book {
+        file: "host/policy/REFERENCE.md",
+        sources: "host/policy/src/native",
+        list: "mod.rs",
+        layout: Layout::Modules,
+        top: POLICIES,
+    },
+];
 
 const TOP: &str = "\
 # Reference of `limen.toml`
@@ -36,6 +65,16 @@ variables, `$${` is a literal `${`.
 ";
 
 const CASES: &str = include_str!("cases.md");
+
+const POLICIES: &str = "\
+# Built-in policies
+
+Made by `cargo xtask reference` from the doc comments in [`src/native/`](src/native): change it there.
+
+A policy is named in the `policies` of a route, by its name alone or with settings: `{ use = \"ip\", with = { ... } }`. They
+are asked in this order on the way in, and backwards on the way out, among plugins as well. Whoever is refused
+reads problem+json (RFC 9457); why, is in the log. Durations are strings with units (`\"90s\"`). Unknown settings are refused.
+";
 
 /// Writes the references.
 pub fn run(_: &[String]) -> Outcome {
@@ -73,11 +112,30 @@ pub fn limits() -> Result<String, String> {
 
 impl Book {
     fn generate(&self) -> Result<String, String> {
+        if self.layout == Layout::Modules {
+            return self.generate_by_module();
+        }
         let items = self.read_all()?;
         let mut text = self.top.to_owned();
         let mut told = BTreeSet::new();
         for item in items.iter().filter(|item| item.is_section()) {
             tell(item, &item.heading(), 2, &items, &mut told, &mut text);
+        }
+        Ok(text)
+    }
+
+    fn generate_by_module(&self) -> Result<String, String> {
+        let folder = Path::new(self.sources);
+        let list = read(&folder.join(self.list))?;
+        let mut text = self.top.to_owned();
+        for module in modules(&list) {
+            let mut items = Vec::new();
+            read_module(folder, module, &mut items)?;
+            let Some(settings) = items.iter_mut().find(|item| item.name == "Settings") else { continue };
+            settings.docs = module_docs(&read(&module_file(folder, module))?);
+            let title = format!("`{}`", module.replace('_', "-"));
+            let Some(settings) = items.iter().find(|item| item.name == "Settings") else { continue };
+            tell(settings, &title, 2, &items, &mut BTreeSet::new(), &mut text);
         }
         Ok(text)
     }
@@ -173,15 +231,24 @@ fn split_key(docs: &str) -> (&str, &str) {
 }
 
 fn read_module(folder: &Path, module: &str, items: &mut Vec<Item>) -> Result<(), String> {
-    let inner = folder.join(module);
-    let file = if inner.is_dir() { inner.join("mod.rs") } else { folder.join(format!("{module}.rs")) };
-    let text = read(&file)?;
+    let text = read(&module_file(folder, module))?;
     scan(&text, items);
-    modules(&text).try_for_each(|module| read_module(&inner, module, items))
+    modules(&text).try_for_each(|inner| read_module(&folder.join(module), inner, items))
+}
+
+fn module_file(folder: &Path, module: &str) -> PathBuf {
+    let inner = folder.join(module);
+    if inner.is_dir() { inner.join("mod.rs") } else { inner.with_extension("rs") }
 }
 
 fn read(file: &Path) -> Result<String, String> {
     fs::read_to_string(file).map_err(|error| format!("could not read {}: {error}", file.display()))
+}
+
+/// What a file says of itself.
+fn module_docs(text: &str) -> String {
+    let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
+    paragraphs(&lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>())
 }
 
 fn modules(text: &str) -> impl Iterator<Item = &str> {

@@ -4,7 +4,7 @@
 //! policies = [{ use = "ip", with = { allow = ["10.0.0.0/8", "2001:db8::/32"], deny = ["10.6.6.6"] } }]
 //! ```
 //!
-//! The client is the other end of the connection, or who the proxies in `[forwarded] trusted_proxies`
+//! The client is the other end of the connection, or who the proxies in `[gateway] trusted_proxies`
 //! say it is. Whoever may not pass gets 403. Looking costs the same with ten networks as with ten
 //! thousand, but for some steps of a binary search.
 

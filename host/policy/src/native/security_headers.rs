@@ -6,7 +6,7 @@
 //!
 //! Without settings a response gets `X-Content-Type-Options: nosniff`, `X-Frame-Options: DENY`,
 //! `Referrer-Policy: no-referrer` and, to clients that came by TLS, `Strict-Transport-Security`; and loses
-//! `Server` and `X-Powered-By`. (The list of OWASP's REST cheat sheet.) What the upstream set itself
+//! `Server` and `X-Powered-By`. (After the REST Security Cheat Sheet of OWASP.) What the upstream set itself
 //! stays, unless `replace = true`.
 
 use http::header::{self, HeaderName};
