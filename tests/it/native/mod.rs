@@ -7,7 +7,10 @@ mod security_headers;
 
 use limen_tests::{Gateway, Origin};
 
-use crate::common::{config, route};
+use crate::capabilities::jwt::Issuer;
+use crate::common::{config, listener, route};
+
+const REFERENCE: &str = include_str!("../../../host/policy/REFERENCE.md");
 
 /// A gateway with the access log and a route with these policies.
 async fn gateway(origin: &Origin, policies: &str) -> Gateway {
@@ -21,4 +24,20 @@ async fn mistake(policies: &str) -> String {
     let checked = Gateway::with(config(&origin, &route("/**", policies))).check().await;
     assert_eq!(checked.status.code(), Some(1), "{}", checked.stdout);
     checked.stderr
+}
+
+#[tokio::test]
+async fn each_policy_has_an_example_that_is_a_good_one() {
+    let origin = Origin::start();
+    let chapters: Vec<_> = REFERENCE.split("\n## `").skip(1).collect();
+    assert!(chapters.len() >= 5);
+    for chapter in chapters {
+        let (_, example) = chapter.split_once("```toml\n").unwrap_or_else(|| panic!("no example: {chapter}"));
+        let (example, _) = example.split_once("```").unwrap();
+        let route = if example.contains("[[route]]") { "" } else { "[[route]]\nupstream = \"orders\"\n" };
+        let upstream = format!("[upstream.orders]\nendpoints = [\"{origin}\"]\n");
+        let text = [&upstream, listener(), route, example].concat();
+        let checked = Gateway::with(text).file("idp.json", Issuer::new().jwks("one")).check().await;
+        assert!(checked.status.success(), "{example}\n{}", checked.stderr);
+    }
 }
