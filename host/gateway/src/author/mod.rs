@@ -46,7 +46,7 @@ fn look_at(from: &str, config: Option<&Path>) -> Result<(Component, Manifest), S
     let registries = Registries { terms: &terms, vault: &vault, place: &place };
     let (component, bytes) = Components::new(kept.clone())
         .look_at(&reference(from)?, registries)
-        .map_err(|it| wrong(it.to_string()))?;
+        .map_err(|it| wrong(format!("could not read it: {it}")))?;
     let plugin = Registry::new(1, kept).plugin(bytes).map_err(|error: LoadError| wrong(error.to_string()))?;
     Ok((component, plugin.manifest()))
 }
