@@ -20,7 +20,7 @@ pub struct WasmPolicy {
 
 /// What one exchange has of a policy, from the first hook to the last.
 struct Seated {
-    isolate: Isolate,
+    isolate: Box<Isolate>,
     permit: Permit,
     /// What is left of `limits.cpu_total`.
     cpu_left: Duration,
@@ -105,7 +105,8 @@ impl WasmPolicy {
             Some(isolate) => isolate,
             None => {
                 self.account.made_isolate();
-                self.pool.make().await?
+                // Most exchanges find one: what making one needs is not to be in every future.
+                Box::pin(self.pool.make()).await?
             }
         };
         Ok(Seated { isolate, permit, cpu_left: self.pool.limits.cpu_total })

@@ -66,7 +66,8 @@ struct Shelf(Mutex<Idle>);
 /// The idle isolates that one worker has of one pool.
 #[derive(Default)]
 struct Idle {
-    isolates: Vec<Isolate>,
+    #[expect(clippy::vec_box, reason = "taking one moves a pointer, and not half a KiB")]
+    isolates: Vec<Box<Isolate>>,
     /// The fewest there were since they were last looked through: so many nobody needed.
     fewest: usize,
     /// Whether the worker knows of this pool.
@@ -119,7 +120,7 @@ impl IsolatePool {
     }
 
     /// An isolate for one exchange.
-    pub(crate) async fn take(&self) -> Result<Isolate, Failure> {
+    pub(crate) async fn take(&self) -> Result<Box<Isolate>, Failure> {
         match self.take_idle() {
             Some(isolate) => Ok(isolate),
             None => self.make().await,
@@ -127,7 +128,7 @@ impl IsolatePool {
     }
 
     /// One that is there already.
-    pub(crate) fn take_idle(&self) -> Option<Isolate> {
+    pub(crate) fn take_idle(&self) -> Option<Box<Isolate>> {
         let (worker, shelf) = self.shelf()?;
         let mut idle = shelf.lock();
         let isolate = idle.isolates.pop()?;
@@ -139,7 +140,7 @@ impl IsolatePool {
 
     /// Gives an isolate back after the last hook of its exchange. A fresh one serves again only as if it
     /// were new.
-    pub(crate) fn give_back(self: &Arc<Self>, mut isolate: Isolate) {
+    pub(crate) fn give_back(self: &Arc<Self>, mut isolate: Box<Isolate>) {
         // What it has left open would be there for another exchange.
         if isolate.store.data().holds_calls() {
             return;
@@ -177,7 +178,7 @@ impl IsolatePool {
     }
 
     /// A new isolate, with the memory that `configure` left.
-    pub(crate) async fn make(&self) -> Result<Isolate, Failure> {
+    pub(crate) async fn make(&self) -> Result<Box<Isolate>, Failure> {
         let made = self.make_one().await;
         made.inspect_err(|failure| {
             if failure.kind == FailureKind::NoIsolate {
@@ -200,7 +201,7 @@ impl IsolatePool {
         if let (IsolateMode::Fresh, Ok(start)) = (self.mode, &image.rewind) {
             isolate.watch_memory(&image.exports, start).await?;
         }
-        Ok(isolate)
+        Ok(Box::new(isolate))
     }
 
     fn shelf(&self) -> Option<(usize, &Shelf)> {
