@@ -88,7 +88,9 @@ impl Naughty {
 
 #[tokio::test]
 async fn a_loop_ends_at_its_cpu_limit() {
-    let naughty = Naughty::start("loops", r#"limits = { cpu = "50ms", wall = "20s" }"#).await;
+    // Two of them in a second would have it left alone; here what follows is to be served.
+    let keys = r#"limits = { cpu = "50ms", wall = "20s", breaker = { wasted = 100 } }"#;
+    let naughty = Naughty::start("loops", keys).await;
     let begun = Instant::now();
     naughty.assert_contained("loop", 503, "limits.cpu").await;
     assert!(begun.elapsed() < Duration::from_secs(10), "three loops took {:?}", begun.elapsed());
@@ -97,7 +99,8 @@ async fn a_loop_ends_at_its_cpu_limit() {
 #[tokio::test]
 async fn many_loops_at_once_end_too() {
     // So many that fail would have it left alone; here each of them is to be stopped.
-    let keys = r#"limits = { cpu = "20ms", wall = "20s", breaker = { errors = 100, calls = 64 } }"#;
+    let keys =
+        r#"limits = { cpu = "20ms", wall = "20s", breaker = { errors = 100, calls = 64, wasted = 100 } }"#;
     let naughty = Naughty::start("loops", keys).await;
     let loops = (0..50).map(|n| {
         let request = naughty.get(&format!("/refuse/{n}")).header("x-naughty", "loop");

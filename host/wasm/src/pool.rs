@@ -187,7 +187,7 @@ impl IsolatePool {
         })
     }
 
-    async fn make_one(&self) -> Result<Isolate, Failure> {
+    async fn make_one(&self) -> Result<Box<Isolate>, Failure> {
         let image = &self.image;
         let mut isolate =
             Isolate::start(&self.engine, &image.pre, self.grounds.clone(), &self.limits).await?;

@@ -218,6 +218,7 @@ mod tests {
         assert!(cache.entries.weighted_size() <= SIZE, "{}", cache.entries.weighted_size());
         assert!(cache.entries.entry_count() > 50, "{}", cache.entries.entry_count());
         assert!(cache.get("999").is_some(), "what was put last is there");
+        assert!(cache.get("1000").is_none());
         let read = cache.read();
         assert_eq!(read.evictions + read.entries, 1000, "{read:?}");
         assert!(read.hits > 0 && read.misses > 0 && read.bytes <= SIZE, "{read:?}");
