@@ -39,8 +39,8 @@ mod tests {
 
     #[test]
     fn a_few_that_are_far_off_move_nothing() {
-        let numbers = Numbers::of(vec![3.0, 1.0, 2.0, 4.0, 1000.0]);
-        assert_eq!(numbers, Numbers { median: 3.0, low: 2.0, high: 4.0, count: 5 });
+        let numbers = Numbers::of(vec![30.0, 10.0, 29.0, 31.0, 1000.0]);
+        assert_eq!(numbers, Numbers { median: 30.0, low: 29.0, high: 31.0, count: 5 });
         assert_eq!(Numbers::of(Vec::new()), Numbers::default());
         assert!(Numbers::of(vec![1.0, 10.0, 20.0]).is_spread() && !numbers.is_spread());
     }
