@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A new version is to be seen within two seconds; more only where two cores have other tests to run.
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(20);
 
 /// `[plugin.NAME]` of a component in the gateway's own folder.
 fn local_plugin(name: &str) -> String {
