@@ -67,6 +67,16 @@ impl<'a> Files<'a> {
         kind: &'static str,
         read: impl Fn(&Section<'a>, &str) -> Option<T>,
     ) -> Named<T> {
+        self.named_beside(kind, false, read)
+    }
+
+    /// As `named`, where `[KIND]` of the main file has keys of its own, too, which are read elsewhere.
+    pub(crate) fn named_beside<T>(
+        &self,
+        kind: &'static str,
+        has_keys: bool,
+        read: impl Fn(&Section<'a>, &str) -> Option<T>,
+    ) -> Named<T> {
         let declared = Unique::new(kind);
         let mut items = BTreeMap::new();
         for value in self.each(kind) {
@@ -76,7 +86,11 @@ impl<'a> Files<'a> {
                 value.fail::<()>(error.hint(format!("give it a name: `[{kind}.NAME]`")));
                 continue;
             };
+            let is_main = std::ptr::eq(value.source, self.main.source());
             for (name, item) in Section::of(table, &value).entries() {
+                if is_main && has_keys && !matches!(item.inner, DeValue::Table(_)) {
+                    continue; // one of its own keys, or meant to be one
+                }
                 if !matches!(item.inner, DeValue::Table(_)) {
                     let error = item.error(format!("wrong type: found {}", item.type_name()));
                     let error = error.expected(format!("a table with a name, `[{kind}.NAME]`"));

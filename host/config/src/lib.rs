@@ -30,6 +30,7 @@ mod plugin;
 mod plugin_folder;
 mod registry;
 mod signature;
+mod state;
 mod store;
 
 mod grants;
@@ -116,6 +117,7 @@ pub use resolver::Resolver;
 pub use route::Route;
 pub use secret::{Secret, SecretSource};
 pub use settings::Settings;
+pub use state::State;
 pub use store::Store;
 pub use suggest::did_you_mean;
 pub use target::{DotSegments, EmptySegments, EncodedSlashes, PathRules};
@@ -172,6 +174,8 @@ pub struct Config {
     pub registries: BTreeMap<String, Registry>,
     /// `[upstream.NAME]`, by name.
     pub upstreams: BTreeMap<String, Upstream>,
+    /// `[store]`
+    pub state: State,
     /// `[store.NAME]`, by name.
     pub stores: BTreeMap<String, Store>,
     /// `[[route]]`, in the order of the files; at least one. `[policy.NAME]` and `[defaults]` are

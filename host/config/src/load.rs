@@ -18,7 +18,7 @@ use crate::twice::Asked;
 use crate::value::table;
 use crate::{
     Admin, Config, ConfigError, Errors, Gateway, KeySet, Log, Natives, Place, Plugin, Registry, Route,
-    Secret, Store, Upstream, check,
+    Secret, State, Store, Upstream, check,
 };
 
 pub(crate) fn load(path: &Path, natives: &Natives<'_>) -> Result<Config, Errors> {
@@ -112,7 +112,8 @@ fn read(
     let complete = Complete { names: complete.names && !files.is_lossy() && folder.is_some(), ..complete };
     let folder = folder.flatten();
     let upstreams = files.named("upstream", Upstream::read);
-    let stores = files.named("store", Store::read);
+    let stores = files.named_beside("store", true, Store::read);
+    let state = State::of(&files.main);
     let secrets = files.named("secret", Secret::read);
     let key_sets = files
         .named("key_set", |section, name| KeySet::read(section, name, &secrets.declared, complete.names));
@@ -190,6 +191,7 @@ fn read(
         plugins: plugins.items,
         registries: registries.items,
         upstreams: upstreams.items,
+        state: state?,
         stores: stores.items,
         routes: routes_read,
     })

@@ -4,7 +4,7 @@
 //! that nobody knows. Every mistake goes to the one [`Sink`], and reading goes on. A reader answers
 //! `None` when it has reported a mistake.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use toml::Spanned;
@@ -114,6 +114,8 @@ pub(crate) struct Section<'a> {
     known: RefCell<Vec<&'static str>>,
     refused: RefCell<Vec<&'static str>>,
     missing: RefCell<Vec<&'static str>>,
+    /// Whether tables in it are named by the user, and are read elsewhere.
+    has_names: Cell<bool>,
     source: &'a Source,
     sink: &'a Sink,
 }
@@ -128,6 +130,7 @@ impl<'a> Section<'a> {
             known: RefCell::default(),
             refused: RefCell::default(),
             missing: RefCell::default(),
+            has_names: Cell::default(),
             source: &document.source,
             sink,
         }
@@ -141,6 +144,7 @@ impl<'a> Section<'a> {
             known: RefCell::default(),
             refused: RefCell::default(),
             missing: RefCell::default(),
+            has_names: Cell::default(),
             source: value.source,
             sink: value.sink,
         }
@@ -171,6 +175,11 @@ impl<'a> Section<'a> {
         self.refused.borrow_mut().push(key);
         let (name, value) = self.table.get_key_value(key)?;
         Some(self.entry(name, value))
+    }
+
+    /// Tables in it have names of the user's, and are read elsewhere.
+    pub(crate) fn pass_over_tables(&self) {
+        self.has_names.set(true);
     }
 
     /// Every entry of a table whose keys are the user's own names.
@@ -251,6 +260,9 @@ impl<'a> Section<'a> {
         for (name, value) in self.table.iter() {
             let written = name.get_ref().as_ref();
             if known.contains(&written) || self.refused.borrow().contains(&written) {
+                continue;
+            }
+            if self.has_names.get() && matches!(value.get_ref(), DeValue::Table(_)) {
                 continue;
             }
             unknown = true;

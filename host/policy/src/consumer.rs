@@ -1,5 +1,9 @@
 //! Who asks, once a policy has found it out.
 
+use std::sync::Arc;
+
+use serde_json::Value;
+
 use crate::EditError;
 
 /// The longest id, in bytes.
@@ -15,6 +19,10 @@ pub struct Consumer {
     id: Box<str>,
     /// Few, so a list.
     attributes: Vec<(Box<str>, Box<str>)>,
+    /// What it may (RFC 6749, section 3.3), as whoever vouches for it says.
+    pub scopes: Vec<Box<str>>,
+    /// All that its token says.
+    pub claims: Option<Arc<Value>>,
 }
 
 impl Consumer {
@@ -26,7 +34,7 @@ impl Consumer {
         if id.len() > MAX_ID {
             return Err(EditError::TooLarge);
         }
-        Ok(Consumer { id: id.into(), attributes: Vec::new() })
+        Ok(Consumer { id: id.into(), attributes: Vec::new(), scopes: Vec::new(), claims: None })
     }
 
     /// One of whom more is known.

@@ -321,8 +321,13 @@ impl Exchange {
 
     /// Says whom the exchange is for, in place of anybody named before.
     pub fn set_consumer(&mut self, id: &str) -> Result<(), EditError> {
+        self.introduce(Consumer::new(id)?)
+    }
+
+    /// As [`set_consumer`](Self::set_consumer), with all that is known of it.
+    pub fn introduce(&mut self, consumer: Consumer) -> Result<(), EditError> {
         self.may_edit(Side::Request)?;
-        let previous = self.consumer.replace(Box::new(Consumer::new(id)?));
+        let previous = self.consumer.replace(Box::new(consumer));
         self.journal.0.push(Undo::Consumer(previous));
         Ok(())
     }

@@ -6,7 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use limen_config::{Config, Errors};
+use limen_config::{Attachment, Config, Errors, Target};
+use limen_policy::native;
 
 use crate::component;
 
@@ -31,6 +32,8 @@ impl Fingerprint {
         let components = config.plugins.values();
         let components: Vec<_> =
             components.flat_map(|plugin| component::files(&plugin.component, trust)).collect();
+        let attached = config.routes.iter().flat_map(|route| &route.policies);
+        let natives: Vec<_> = attached.flat_map(native_files).collect();
         let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let tls = tls.flat_map(limen_config::Tls::files);
         let answers = config.routes.iter().filter_map(|route| route.action.file());
@@ -46,7 +49,7 @@ impl Fingerprint {
         let registries = registries.flat_map(|registry| [&registry.roots, &registry.docker_config]).flatten();
         let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_ref());
         let named = components.iter().chain(tls).chain(answers).chain(upstreams);
-        let named = named.chain(token).chain(secrets).chain(registries);
+        let named = named.chain(token).chain(secrets).chain(registries).chain(&natives);
         // Those were read already: how they look now may not be what was read.
         let read = config.files.iter().chain(&config.folders);
         let read = read.map(|seen| (seen.path.clone(), Look::of(&seen.metadata)));
@@ -92,6 +95,13 @@ impl Look {
             is_folder: found.is_dir(),
         })
     }
+}
+
+/// The files that a built-in policy is made of.
+fn native_files(attachment: &Attachment) -> Vec<PathBuf> {
+    let Target::Native(name) = &attachment.target else { return Vec::new() };
+    let folder = attachment.place.file.parent().unwrap_or(Path::new(""));
+    native::files(name, attachment.settings.value(), folder)
 }
 
 fn look(file: PathBuf) -> (PathBuf, Option<Look>) {

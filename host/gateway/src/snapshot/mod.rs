@@ -9,6 +9,7 @@ use limen_config::{
     Config, ConfigError, Errors, LeftOut, PathRules, Place, RouteLimits, RoutePath, RouteTimeouts, Segment,
     Target,
 };
+use limen_policy::native::Kept;
 use limen_policy::vault::Vault;
 use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
 use limen_store::Memory;
@@ -22,8 +23,8 @@ use crate::pipeline::{Attached, Pipeline};
 use crate::route::{Action, MirrorState, RouteTable};
 use crate::upstream::{self, Connector, Upkeep};
 use crate::vault;
-use policies::Policies;
 pub use policies::{KeptBack, LivePlugin};
+use policies::{Means, Policies};
 
 /// Everything that a request needs to know of the configuration. A request sees one snapshot from
 /// its first moment to its last.
@@ -49,6 +50,8 @@ pub struct Snapshot {
     components: Arc<Components>,
     /// What policies hold of it.
     vault: Vault,
+    /// What built-in policies keep over reloads.
+    kept: Arc<Kept>,
     /// Who looks after the upstreams, and whom they ask for names.
     upkeep: Upkeep,
     resolver: limen_config::Resolver,
@@ -100,6 +103,7 @@ impl Snapshot {
             plugins,
             registries,
             upstreams,
+            state: _,
             stores,
             routes,
         } = config;
@@ -115,7 +119,9 @@ impl Snapshot {
         };
         let registries = Registries { terms: registries, vault: &vault, place: &Place::file(file) };
         let fetched = components.fetch(plugins.values(), &gateway.trust, registries);
-        let mut policies = Policies::load(plugins, fetched, routes, last_good, registry, &vault, &mut errors);
+        let kept = previous.map(|previous| previous.kept.clone()).unwrap_or_default();
+        let means = Means { registry, vault: &vault, kept: &kept };
+        let mut policies = Policies::load(plugins, fetched, routes, last_good, means, &mut errors);
 
         let mut built_listeners = Vec::new();
         for (number, listener) in listeners.iter().enumerate() {
@@ -214,6 +220,7 @@ impl Snapshot {
             stores,
             components,
             vault,
+            kept,
             upkeep: previous.map(|previous| previous.upkeep.clone()).unwrap_or_default(),
             resolver: gateway.resolver.clone(),
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limen_config::{Attachment, Component, ConfigError, LeftOut, Target};
-use limen_policy::native::Materials;
+use limen_policy::native::{Kept, Materials};
 use limen_policy::vault::Vault;
 use limen_policy::{FailureKind, Policy, native};
 use limen_wasm::meters::Meters;
@@ -60,6 +60,14 @@ pub struct KeptBack {
     pub may_pass: bool,
 }
 
+/// What policies are made with, besides what is written of them.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    pub registry: &'a Registry,
+    pub vault: &'a Vault,
+    pub kept: &'a Kept,
+}
+
 /// Where an attachment stands: its route, and its place there.
 type Seat = (usize, usize);
 type Seated = Vec<(Seat, Box<dyn Policy>)>;
@@ -74,10 +82,10 @@ impl Policies {
         mut fetched: Fetched<'_>,
         routes: &[limen_config::Route],
         last_good: Option<&BTreeMap<String, LivePlugin>>,
-        registry: &Registry,
-        vault: &Vault,
+        means: Means<'_>,
         errors: &mut Vec<ConfigError>,
     ) -> Self {
+        let Means { registry, vault, .. } = means;
         let mut policies = Policies {
             live: BTreeMap::new(),
             kept_back: Vec::new(),
@@ -102,7 +110,8 @@ impl Policies {
         }
         for (seat, attachment) in attachments(routes) {
             if let Target::Native(name) = &attachment.target {
-                match build_native(name, attachment, vault) {
+                let route = routes.get(seat.0).map_or("", |route| &*route.name);
+                match build_native(name, attachment, route, means) {
                     Ok(policy) => drop(policies.seated.insert(seat, policy)),
                     Err(error) => errors.push(error),
                 }
@@ -290,11 +299,20 @@ fn attach(
     if errors.is_empty() { Ok((policies, live)) } else { Err(errors) }
 }
 
-fn build_native(name: &str, attachment: &Attachment, vault: &Vault) -> Result<Box<dyn Policy>, ConfigError> {
+fn build_native(
+    name: &str,
+    attachment: &Attachment,
+    route: &str,
+    means: Means<'_>,
+) -> Result<Box<dyn Policy>, ConfigError> {
     let Some(native) = native::find(name) else {
         return Err(ConfigError::new(attachment.place.clone(), format!("no built-in policy `{name}`")));
     };
-    (native.build)(attachment.settings.value(), &Materials { vault }).map_err(|error| {
+    // One that the configuration names is the same wherever it is attached.
+    let whose = if attachment.name == name { format!("{route}/{name}") } else { attachment.name.clone() };
+    let folder = attachment.place.file.parent().unwrap_or(Path::new(""));
+    let materials = Materials::new(&whose, folder, means.vault, means.kept);
+    (native.build)(attachment.settings.value(), &materials).map_err(|error| {
         let place = attachment.settings.place(&error.pointer).clone();
         ConfigError::new(place, format!("policy `{name}`: {}", error.message))
     })

@@ -296,7 +296,7 @@ impl Listed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vault::Vault;
+    use crate::native::plain;
     use serde_json::json;
 
     #[test]
@@ -322,9 +322,8 @@ mod tests {
 
     #[test]
     fn mistakes_are_found_at_load() {
-        let vault = Vault::default();
         let mistake = |settings| {
-            let error = build(&settings, &Materials { vault: &vault }).err();
+            let error = plain(build, &settings).err();
             error.map(|error| (error.pointer, error.message)).unwrap_or_default()
         };
         assert!(mistake(json!({})).1.contains("missing field `origins`"));

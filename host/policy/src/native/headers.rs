@@ -98,11 +98,10 @@ impl Edits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vault::Vault;
     use serde_json::json;
 
     fn build(settings: &Value) -> Built {
-        super::build(settings, &Materials { vault: &Vault::default() })
+        crate::native::plain(super::build, settings)
     }
 
     fn call(policy: &dyn Policy, phase: Phase, exchange: &mut Box<Exchange>) {

@@ -84,12 +84,11 @@ impl Networks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vault::Vault;
+    use crate::native::plain;
     use serde_json::json;
 
     fn passes(settings: Value, address: &str) -> bool {
-        let vault = Vault::default();
-        let policy = build(&settings, &Materials { vault: &vault }).unwrap();
+        let policy = plain(build, &settings).unwrap();
         let mut exchange = Box::<Exchange>::default();
         exchange.client.address.set_ip(address.parse().unwrap());
         exchange.enter(Phase::Request, 0);
@@ -141,10 +140,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_found_at_load() {
-        let vault = Vault::default();
-        let mistake = |settings| {
-            build(&settings, &Materials { vault: &vault }).err().map(|error| (error.pointer, error.message))
-        };
+        let mistake = |settings| plain(build, &settings).err().map(|error| (error.pointer, error.message));
         assert!(mistake(json!({})).unwrap().1.contains("neither `allow` nor `deny`"));
         assert_eq!(mistake(json!({ "deny": ["10.0.0.0/8", "ten"] })).unwrap().0, "/deny/1");
     }

@@ -2,6 +2,7 @@
 //! here.
 
 mod denial;
+mod kept;
 mod settings;
 
 mod cors;
@@ -10,8 +11,12 @@ mod ip;
 mod jwt;
 mod security_headers;
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use serde_json::Value;
 
+pub use kept::Kept;
 pub use settings::SettingsError;
 
 use crate::Policy;
@@ -19,21 +24,24 @@ use crate::vault::Vault;
 
 /// Every built-in policy.
 pub const NATIVE: &[Native] = &[
-    Native { name: "cors", summary: "let web pages of other origins ask", build: cors::build },
+    Native { name: "cors", summary: "let web pages of other origins ask", files: &[], build: cors::build },
     Native {
         name: "headers",
         summary: "set, add and remove headers of requests and responses",
+        files: &[],
         build: headers::build,
     },
-    Native { name: "ip", summary: "let pass by the client's address", build: ip::build },
+    Native { name: "ip", summary: "let pass by the client's address", files: &[], build: ip::build },
     Native {
         name: "jwt",
         summary: "let pass who has a token (JWT), and name the consumer",
+        files: &[],
         build: jwt::build,
     },
     Native {
         name: "security-headers",
         summary: "tell browsers to be careful with responses",
+        files: &[],
         build: security_headers::build,
     },
 ];
@@ -43,6 +51,9 @@ pub struct Native {
     /// What `use` calls it.
     pub name: &'static str,
     pub summary: &'static str,
+    /// The settings that name a file. A path is relative to the folder of the configuration's file that has
+    /// it; when the file changes, the configuration is read again.
+    pub files: &'static [&'static str],
     /// Makes it from its settings (`with`).
     pub build: fn(&Value, &Materials<'_>) -> Built,
 }
@@ -52,7 +63,37 @@ pub type Built = Result<Box<dyn Policy>, SettingsError>;
 
 /// What policies are made of besides their settings.
 pub struct Materials<'a> {
+    /// Whose state it is that outlives a reload: the policy's name, or for one without a name its route's
+    /// and its own.
+    pub name: &'a str,
+    /// The folder that paths in its settings are relative to.
+    pub folder: &'a Path,
     pub vault: &'a Vault,
+    kept: &'a Kept,
+}
+
+/// Makes a policy of these settings, and of nothing else.
+#[cfg(test)]
+fn plain(build: fn(&Value, &Materials<'_>) -> Built, settings: &Value) -> Built {
+    build(settings, &Materials::new("test", Path::new(""), &Vault::default(), &Kept::default()))
+}
+
+impl<'a> Materials<'a> {
+    pub fn new(name: &'a str, folder: &'a Path, vault: &'a Vault, kept: &'a Kept) -> Self {
+        Materials { name, folder, vault, kept }
+    }
+
+    /// What a policy of this kind and name keeps over reloads, new if there is none yet.
+    pub fn kept<T: Send + Sync + 'static>(&self, new: impl FnOnce() -> T) -> Arc<T> {
+        self.kept.take(self.name, new)
+    }
+}
+
+/// The files that the settings of a built-in policy name.
+pub fn files(name: &str, settings: &Value, folder: &Path) -> Vec<PathBuf> {
+    let named = find(name).map_or(&[][..], |native| native.files);
+    let paths = named.iter().filter_map(|key| settings.get(key)?.as_str());
+    paths.map(|path| folder.join(path)).collect()
 }
 
 /// The built-in policy of that name.

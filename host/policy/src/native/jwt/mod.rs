@@ -30,7 +30,7 @@ use super::denial::Denial;
 use super::settings::{Name, SettingsError, check_edit, read};
 use super::{Built, Materials};
 use crate::vault::{KeySet, TokenError};
-use crate::{Answer, EditError, Exchange, HeaderEdit, Phase, Phases, Policy, Seat, Side, Verdict};
+use crate::{Answer, Consumer, EditError, Exchange, HeaderEdit, Phase, Phases, Policy, Seat, Side, Verdict};
 
 /// `jwt`: whose tokens, and what they have to say.
 #[derive(Debug, Deserialize)]
@@ -177,7 +177,7 @@ impl Jwt {
             error => self.invalid(&self.challenges.invalid, reason(error)),
         })?;
         self.judge(&claims)?;
-        self.introduce(exchange, &claims)?;
+        self.introduce(exchange, claims)?;
         if self.settings.strip {
             carrier.strip(exchange);
         }
@@ -191,7 +191,8 @@ impl Jwt {
 
     /// Whether whoever has these claims may.
     fn judge(&self, claims: &Value) -> Result<(), Denial> {
-        let missing = self.settings.scopes.iter().find(|scope| !has_scope(claims, scope));
+        let missing =
+            self.settings.scopes.iter().find(|wanted| !scopes(claims).any(|scope| scope == **wanted));
         if let Some(scope) = missing {
             let why = format!("the token lacks the scope `{scope}`");
             return Err(Denial::forbidden("The token does not allow this.", why)
@@ -208,7 +209,7 @@ impl Jwt {
     }
 
     /// Says who asks: to the policies behind this one, and to the upstream.
-    fn introduce(&self, exchange: &mut Exchange, claims: &Value) -> Result<(), Denial> {
+    fn introduce(&self, exchange: &mut Exchange, claims: Value) -> Result<(), Denial> {
         let Some(id) = claims.get(&self.settings.consumer).and_then(text) else {
             let why = format!("the token has no claim `{}` to name the consumer by", self.settings.consumer);
             return Err(self.invalid(&self.challenges.invalid, &why));
@@ -216,20 +217,22 @@ impl Jwt {
         let unfit = |what: &str, _: EditError| {
             self.invalid(&self.challenges.invalid, &format!("{what} is too long, or has control characters"))
         };
-        exchange.set_consumer(&id).map_err(|error| unfit("the consumer's name", error))?;
-        for (attribute, claim) in &self.settings.attributes {
-            if let Some(value) = claims.get(claim).and_then(text) {
-                let set = exchange.set_consumer_attribute(attribute, &value);
-                set.map_err(|error| unfit("an attribute of the consumer", error))?;
-            }
-        }
+        let attributes = self.settings.attributes.iter();
+        let attributes: Vec<_> = attributes
+            .filter_map(|(name, claim)| Some((&**name, claims.get(claim).and_then(text)?)))
+            .collect();
+        let attributes = attributes.iter().map(|(name, value)| (*name, &**value));
+        let mut consumer = Consumer::with(&id, attributes)
+            .map_err(|error| unfit("what names the consumer or is an attribute of it", error))?;
         for (Name(name), claim) in &self.settings.headers {
             if let Some(value) = claims.get(claim).and_then(text) {
                 let set = exchange.edit_header(Side::Request, HeaderEdit::Set(name.as_str(), &value));
                 set.map_err(|error| unfit("a claim that becomes a header", error))?;
             }
         }
-        Ok(())
+        consumer.scopes = scopes(&claims).map(Into::into).collect();
+        consumer.claims = Some(Arc::new(claims));
+        exchange.introduce(consumer).map_err(|error| unfit("the consumer", error))
     }
 }
 
@@ -246,11 +249,12 @@ impl OneOf {
     }
 }
 
-fn has_scope(claims: &Value, scope: &str) -> bool {
-    ["scope", "scp"].iter().filter_map(|claim| claims.get(claim)).any(|claim| match claim {
-        Value::String(list) => list.split(' ').any(|one| one == scope),
-        Value::Array(list) => list.iter().any(|one| one == scope),
-        _ => false,
+/// What a token allows: a list in one string (RFC 8693, section 4.2), or an array, as some issuers have it.
+fn scopes(claims: &Value) -> impl Iterator<Item = &str> {
+    ["scope", "scp"].into_iter().filter_map(|claim| claims.get(claim)).flat_map(|claim| match claim {
+        Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+        Value::String(list) => list.split(' ').filter(|scope| !scope.is_empty()).collect(),
+        _ => Vec::new(),
     })
 }
 
