@@ -332,6 +332,7 @@ impl Setup {
         command.args(arguments).current_dir(self.dir.path());
         // What one test had compiled, the next need not compile again.
         command.env("XDG_CACHE_HOME", profile().join("cache"));
+        command.env("XDG_STATE_HOME", self.dir.path().join("state-home")).env_remove("STATE_DIRECTORY");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let socket = self.activation.as_ref().map(|it| it.socket.try_clone().unwrap());
         command

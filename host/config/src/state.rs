@@ -16,15 +16,24 @@ section! {
         pub url: Option<String> = section.optional("url", url),
 
         /// `timeout`: how long an answer of it may take. 1ms to 10s; default 100ms.
-        pub timeout: Duration = section.or("timeout", duration(TIMEOUT), Duration::from_millis(100)),
+        pub timeout: Duration = section.or("timeout", duration(TIMEOUT), USUAL_TIMEOUT),
 
         /// `file`: what a gateway without `url` keeps its state in. It is made if it is not there, and must
-        /// belong to the gateway's user and be open to nobody else. Default: `limen/state.redb` in
-        /// `$STATE_DIRECTORY` (systemd's `StateDirectory=`), else in `$XDG_STATE_HOME`, else in `~/.local/state`.
+        /// belong to the gateway's user and be open to nobody else; one process has it open. It may be copied while
+        /// the gateway runs. It stays where it is until the next start. Default: `state.db` in `$STATE_DIRECTORY` (systemd's
+        /// `StateDirectory=`), else in `limen` in `$XDG_STATE_HOME`, else in `~/.local/state/limen`.
         pub file: Option<PathBuf> = section.optional("file", |value| path(value, "the path of a file")),
     }
 }
 
+/// What it is without a word about it.
+impl Default for State {
+    fn default() -> Self {
+        State { url: None, timeout: USUAL_TIMEOUT, file: None }
+    }
+}
+
+const USUAL_TIMEOUT: Duration = Duration::from_millis(100);
 const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 
 impl State {

@@ -38,10 +38,12 @@ mod vault;
 mod worker;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use limen_config::{Config, Errors, Natives};
 use limen_policy::native::NATIVE;
+use limen_store::StateFile;
 use limen_wasm::Registry;
 
 pub use route::Question;
@@ -86,7 +88,7 @@ pub fn check(file: &Path) -> Result<String, StartError> {
     let config = load_config(file).map_err(StartError::Config)?;
     let log = config.log.access.as_ref().and_then(|access| access.output.file());
     let log_to_be = log.filter(|file| !file.exists());
-    let built = build(&config, 1);
+    let built = build(&config, 1, &StateFile::tried());
     if let Some(file) = log_to_be {
         // To try whether it can be written has made it, for whoever checks and not for the gateway's user.
         let _ = std::fs::remove_file(file);
@@ -112,9 +114,13 @@ pub fn explain(file: &Path, question: Question) -> Result<String, StartError> {
 }
 
 /// The first snapshot of a configuration.
-fn build(config: &Config, workers: usize) -> Result<(Registry, Snapshot), StartError> {
+fn build(
+    config: &Config,
+    workers: usize,
+    state: &Arc<StateFile>,
+) -> Result<(Registry, Snapshot), StartError> {
     let registry = Registry::new(workers, config.gateway.code_cache.clone());
-    let (snapshot, _) = Snapshot::build(config, None, &registry).map_err(StartError::Config)?;
+    let (snapshot, _) = Snapshot::build(config, None, &registry, state).map_err(StartError::Config)?;
     Ok((registry, snapshot))
 }
 

@@ -1,8 +1,11 @@
-//! Named stores that plugins share: keys and values with a time to live.
+//! What the gateway keeps: named stores that plugins share, and the state of built-in policies.
 //!
-//! [`Store`] is what whoever uses one sees, wherever the values are. There is one kind today, [`Memory`].
+//! [`Store`] is what whoever uses a named one sees, wherever the values are: keys and values with a time to
+//! live. There is one kind today, [`Memory`]. [`Journal`] is what outlives the process, in a file.
 
+mod journal;
 mod memory;
+mod state;
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,7 +13,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use journal::{Changes, Journal, JournalError};
 pub use memory::Memory;
+pub use state::StateFile;
 
 /// The longest key and the longest value, in bytes.
 pub const MAX_KEY: usize = 1 << 10;

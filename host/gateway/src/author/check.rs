@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use limen_config::Component;
+use limen_store::StateFile;
 
 use super::reference;
 use crate::{StartError, build, load_config};
@@ -23,7 +24,7 @@ pub fn check(component: &str, config: &Path, plugin: Option<&str>) -> Result<Str
         return Err(StartError::Machine(format!("{file} has no plugin `{name}`; it has `{known}`")));
     };
     plugin.component = component.clone();
-    let (_, snapshot) = build(&config, 1)?;
+    let (_, snapshot) = build(&config, 1, &StateFile::tried())?;
     let uses = config.routes.iter().flat_map(|route| &route.policies);
     let uses =
         uses.filter(|it| matches!(&it.target, limen_config::Target::Plugin(it) if *it == name)).count();

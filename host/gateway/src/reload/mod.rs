@@ -204,7 +204,8 @@ impl Reloader {
         let (config, seen) = load(&self.file)?;
         self.seen = seen;
         let running = self.editions.current();
-        let (snapshot, kept_back) = Snapshot::build(&config, Some(&running.snapshot), &self.registry)?;
+        let (before, registry) = (&running.snapshot, &self.registry);
+        let (snapshot, kept_back) = Snapshot::build(&config, Some(before), registry, &before.state)?;
         let admin = self.admin.open(config.admin.as_ref(), None);
         let sockets = socket::open(&config.listeners, self.workers, &running.sockets, &mut Vec::new());
         let (admin, sockets) = match (admin, sockets) {

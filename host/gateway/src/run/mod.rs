@@ -10,6 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::available_parallelism;
 
 use limen_config::{Config, Errors};
+use limen_store::StateFile;
 
 use crate::admin::Admin;
 use crate::edition::{Edition, Editions, Stage};
@@ -42,7 +43,7 @@ pub fn run(file: &Path) -> Result<(), StartError> {
         admin.listen(admin_place.clone());
     }
 
-    let (registry, snapshot) = build(&config, workers)?;
+    let (registry, snapshot) = build(&config, workers, &StateFile::serving())?;
     snapshot.prepare();
     snapshot.tell_left_out(None);
     raise_open_files();

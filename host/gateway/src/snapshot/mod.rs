@@ -9,10 +9,10 @@ use limen_config::{
     Config, ConfigError, Errors, LeftOut, PathRules, Place, RouteLimits, RoutePath, RouteTimeouts, Segment,
     Target,
 };
-use limen_policy::native::Kept;
+use limen_policy::native::{Kept, Storeroom};
 use limen_policy::vault::Vault;
 use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
-use limen_store::Memory;
+use limen_store::{Memory, StateFile};
 use limen_wasm::Registry;
 
 use crate::component::{Components, Registries};
@@ -52,6 +52,8 @@ pub struct Snapshot {
     vault: Vault,
     /// What built-in policies keep over reloads.
     kept: Arc<Kept>,
+    /// What they keep over restarts.
+    pub state: Arc<StateFile>,
     /// Who looks after the upstreams, and whom they ask for names.
     upkeep: Upkeep,
     resolver: limen_config::Resolver,
@@ -85,6 +87,7 @@ impl Snapshot {
         config: &Config,
         previous: Option<&Snapshot>,
         registry: &Registry,
+        state: &Arc<StateFile>,
     ) -> Result<(Snapshot, Vec<KeptBack>), Errors> {
         // Without `..`: a new section of the file has to say here what it means.
         let Config {
@@ -103,7 +106,7 @@ impl Snapshot {
             plugins,
             registries,
             upstreams,
-            state: _,
+            state: store_terms,
             stores,
             routes,
         } = config;
@@ -120,7 +123,8 @@ impl Snapshot {
         let registries = Registries { terms: registries, vault: &vault, place: &Place::file(file) };
         let fetched = components.fetch(plugins.values(), &gateway.trust, registries);
         let kept = previous.map(|previous| previous.kept.clone()).unwrap_or_default();
-        let means = Means { registry, vault: &vault, kept: &kept };
+        let store = Storeroom { terms: store_terms, file: state };
+        let means = Means { registry, vault: &vault, kept: &kept, store };
         let mut policies = Policies::load(plugins, fetched, routes, last_good, means, &mut errors);
 
         let mut built_listeners = Vec::new();
@@ -221,6 +225,7 @@ impl Snapshot {
             components,
             vault,
             kept,
+            state: state.clone(),
             upkeep: previous.map(|previous| previous.upkeep.clone()).unwrap_or_default(),
             resolver: gateway.resolver.clone(),
         };

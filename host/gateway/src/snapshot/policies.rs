@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limen_config::{Attachment, Component, ConfigError, LeftOut, Target};
-use limen_policy::native::{Kept, Materials};
+use limen_policy::native::{Kept, Materials, Storeroom};
 use limen_policy::vault::Vault;
 use limen_policy::{FailureKind, Policy, native};
 use limen_wasm::meters::Meters;
@@ -66,6 +66,7 @@ pub struct Means<'a> {
     pub registry: &'a Registry,
     pub vault: &'a Vault,
     pub kept: &'a Kept,
+    pub store: Storeroom<'a>,
 }
 
 /// Where an attachment stands: its route, and its place there.
@@ -311,7 +312,7 @@ fn build_native(
     // One that the configuration names is the same wherever it is attached.
     let whose = if attachment.name == name { format!("{route}/{name}") } else { attachment.name.clone() };
     let folder = attachment.place.file.parent().unwrap_or(Path::new(""));
-    let materials = Materials::new(&whose, folder, means.vault, means.kept);
+    let materials = Materials::new(&whose, folder, means.vault, means.kept, means.store);
     (native.build)(attachment.settings.value(), &materials).map_err(|error| {
         let place = attachment.settings.place(&error.pointer).clone();
         ConfigError::new(place, format!("policy `{name}`: {}", error.message))

@@ -117,7 +117,8 @@ impl Heirs {
             let asked = rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC);
             let handed = asked.map_err(io::Error::from).and_then(|heir| {
                 let_in(&heir)?;
-                hand_over(&heir, editions, &more())?;
+                let state = editions.current().snapshot.state.clone();
+                hand_over(&heir, editions, &more()).inspect_err(|_| state.take_back())?;
                 Ok(heir)
             });
             match handed {
@@ -164,6 +165,8 @@ fn hand_over(heir: &OwnedFd, editions: &Editions, more: &[Inherited]) -> io::Res
     for Inherited { name, asked, sockets } in more {
         message::send_sockets(heir, name, *asked, sockets)?;
     }
+    // What one process alone can have open it will open itself.
+    edition.snapshot.state.hand_over();
     message::send(heir, &Message::End, &[])?;
     // It compiles its plugins now. Should it fail, its end of this is closed.
     limit(heir, None)?;

@@ -14,6 +14,7 @@ mod security_headers;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use limen_store::{Journal, StateFile};
 use serde_json::Value;
 
 pub use kept::Kept;
@@ -70,17 +71,41 @@ pub struct Materials<'a> {
     pub folder: &'a Path,
     pub vault: &'a Vault,
     kept: &'a Kept,
+    store: Storeroom<'a>,
+}
+
+/// Where policies keep what outlives the process: what the configuration says of it, and what is open.
+#[derive(Clone, Copy)]
+pub struct Storeroom<'a> {
+    pub terms: &'a limen_config::State,
+    pub file: &'a StateFile,
 }
 
 /// Makes a policy of these settings, and of nothing else.
 #[cfg(test)]
 fn plain(build: fn(&Value, &Materials<'_>) -> Built, settings: &Value) -> Built {
-    build(settings, &Materials::new("test", Path::new(""), &Vault::default(), &Kept::default()))
+    let store = Storeroom { terms: &limen_config::State::default(), file: &StateFile::tried() };
+    build(settings, &Materials::new("test", Path::new(""), &Vault::default(), &Kept::default(), store))
 }
 
 impl<'a> Materials<'a> {
-    pub fn new(name: &'a str, folder: &'a Path, vault: &'a Vault, kept: &'a Kept) -> Self {
-        Materials { name, folder, vault, kept }
+    pub fn new(
+        name: &'a str,
+        folder: &'a Path,
+        vault: &'a Vault,
+        kept: &'a Kept,
+        store: Storeroom<'a>,
+    ) -> Self {
+        Materials { name, folder, vault, kept, store }
+    }
+
+    /// What outlives the process: one for all policies, opened when the first of them asks. What it reads of it
+    /// it reads now; it writes beside the request's path, for that waits for the disk.
+    pub fn journal(&self) -> Result<Arc<Journal>, SettingsError> {
+        self.store.file.journal(self.store.terms).map_err(|error| {
+            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+            SettingsError::new("", format!("{error}{hint}"))
+        })
     }
 
     /// What a policy of this kind and name keeps over reloads, new if there is none yet.

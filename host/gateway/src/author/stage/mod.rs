@@ -25,7 +25,7 @@ use bytes::Bytes;
 use limen_config::suite::{Ask, Case, ORIGIN, Played, Step};
 use limen_config::{CodeCache, Config, ConfigError, Errors, IsolateMode, Place};
 use limen_policy::{Failure, FailureKind, Policy};
-use limen_store::{Life, Store};
+use limen_store::{Life, StateFile, Store};
 use limen_wasm::{Manifest, Registry, Reset, Totals};
 use tokio::net::TcpListener;
 
@@ -114,7 +114,7 @@ impl Stage {
             origins.insert(name.clone(), origin);
         }
         self.registry.forget();
-        let (mut snapshot, _) = Snapshot::build(&config, None, &self.registry)?;
+        let (mut snapshot, _) = Snapshot::build(&config, None, &self.registry, &StateFile::tried())?;
         for (number, route) in snapshot.routes.iter_mut().enumerate() {
             route.pipeline.wrap(|policy| around(number, policy));
         }

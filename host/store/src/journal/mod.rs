@@ -1,0 +1,188 @@
+//! What has to outlive the process of a gateway alone: keys and values in a file.
+//!
+//! Everything is in memory, and every change is appended to the file: it is acknowledged when the disk has
+//! it. A file that was cut off at any byte, by a crash or by whoever, opens with every change that was whole
+//! before the cut, and none by half. (A file of pages that are written in place could not; and what gateways
+//! keep, keys and counts, they have in memory anyway.) When most of the file is history it is written anew.
+
+mod error;
+mod file;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+pub use error::JournalError;
+use file::LogFile;
+
+/// A file is written anew when it is larger than this, in bytes ...
+const SMALL: u64 = 1 << 20;
+/// ... and this many times as large as what is in force of it.
+const MOSTLY_HISTORY: u64 = 4;
+
+/// Tables of keys and values, in a file that this process holds.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tables: Tables,
+    keeping: Keeping,
+}
+
+/// Where changes go.
+#[derive(Debug)]
+enum Keeping {
+    File(LogFile),
+    /// Another process has the file, and this one waits for what becomes of that.
+    HandedOver,
+    /// Nowhere: of a configuration that is only checked.
+    Nowhere,
+}
+
+/// Changes that are made all together, or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Changes(Vec<Change>);
+
+#[derive(Clone, Debug)]
+struct Change {
+    table: Arc<str>,
+    key: Bytes,
+    /// None: removed.
+    value: Option<Bytes>,
+}
+
+impl Changes {
+    /// A table's name has at most 255 bytes.
+    pub fn put(&mut self, table: &str, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        self.0.push(Change { table: table.into(), key: key.into(), value: Some(value.into()) });
+    }
+
+    pub fn remove(&mut self, table: &str, key: impl Into<Bytes>) {
+        self.0.push(Change { table: table.into(), key: key.into(), value: None });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Journal {
+    /// Opens the file, or makes it, with its folder; both for this user alone. No other process can until
+    /// this one ends.
+    pub fn open(path: &Path) -> Result<Journal, JournalError> {
+        let (file, tables) = LogFile::open(path)?;
+        Ok(Journal {
+            path: path.to_owned(),
+            inner: Mutex::new(Inner { tables, keeping: Keeping::File(file) }),
+        })
+    }
+
+    /// One that forgets.
+    pub fn nowhere() -> Journal {
+        let inner = Inner { tables: Tables::default(), keeping: Keeping::Nowhere };
+        Journal { path: PathBuf::new(), inner: Mutex::new(inner) }
+    }
+
+    pub fn get(&self, table: &str, key: &[u8]) -> Option<Bytes> {
+        self.lock().tables.by_name.get(table)?.get(key).cloned()
+    }
+
+    /// All of a table, in the order of its keys: for when a process starts.
+    pub fn entries(&self, table: &str) -> Vec<(Bytes, Bytes)> {
+        let inner = self.lock();
+        let entries = inner.tables.by_name.get(table).into_iter().flatten();
+        entries.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Makes the changes, and returns when they are on the disk. After an error they may be there or not.
+    /// Waits for the disk: never on a worker.
+    pub fn write(&self, changes: Changes) -> Result<(), JournalError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut inner = self.lock();
+        let Inner { tables, keeping } = &mut *inner;
+        match keeping {
+            Keeping::File(file) => file.append(&changes, tables)?,
+            Keeping::HandedOver => return Err(JournalError::HandedOver),
+            Keeping::Nowhere => {}
+        }
+        tables.apply(changes);
+        if let Keeping::File(file) = keeping
+            && file.length() > SMALL.max(tables.size.saturating_mul(MOSTLY_HISTORY))
+        {
+            // The change is made, whatever becomes of this.
+            if let Err(error) = file.rewrite(tables) {
+                tracing::error!("{error}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets another process have the file, one that takes over: until [`Journal::take_back`] there are
+    /// no changes.
+    pub fn hand_over(&self) {
+        let mut inner = self.lock();
+        if let Keeping::File(_) = inner.keeping {
+            inner.keeping = Keeping::HandedOver;
+        }
+    }
+
+    /// The other process is not going to have it.
+    pub fn take_back(&self) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        if let Keeping::HandedOver = inner.keeping {
+            let (file, tables) = LogFile::open(&self.path)?;
+            *inner = Inner { tables, keeping: Keeping::File(file) };
+        }
+        Ok(())
+    }
+
+    /// A panic while it was held changed nothing by half: the tables change last.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is in force.
+#[derive(Debug, Default)]
+struct Tables {
+    by_name: BTreeMap<Arc<str>, BTreeMap<Bytes, Bytes>>,
+    /// Of keys and values, in bytes.
+    size: u64,
+}
+
+impl Tables {
+    fn apply(&mut self, changes: Changes) {
+        for Change { table, key, value } in changes.0 {
+            let entries = self.by_name.entry(table).or_default();
+            let length = key.len();
+            let (new, old) = match value {
+                // Copied, lest it keep all of the file in memory that it was read from.
+                Some(value) => {
+                    let value = Bytes::copy_from_slice(&value);
+                    let new = length + value.len();
+                    (new, entries.insert(Bytes::copy_from_slice(&key), value))
+                }
+                None => (0, entries.remove(&key)),
+            };
+            let old = old.map_or(0, |old| length + old.len());
+            self.size = (self.size + new as u64).saturating_sub(old as u64);
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Bytes, &Bytes)> {
+        self.by_name
+            .iter()
+            .flat_map(|(table, entries)| entries.iter().map(move |(key, value)| (table, key, value)))
+    }
+}

@@ -1,0 +1,172 @@
+use super::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+fn put(journal: &Journal, key: &str, value: &str) {
+    let mut changes = Changes::default();
+    changes.put("t", key.to_owned(), value.to_owned());
+    journal.write(changes).unwrap();
+}
+
+fn all(journal: &Journal) -> Vec<(String, String)> {
+    let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    journal.entries("t").into_iter().map(|(key, value)| (text(key), text(value))).collect()
+}
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("limen/state.db");
+    (folder, path)
+}
+
+#[test]
+fn what_is_written_is_there_again() {
+    let (_folder, path) = place();
+    let journal = Journal::open(&path).unwrap();
+    put(&journal, "a", "1");
+    put(&journal, "b", "2");
+    let mut changes = Changes::default();
+    changes.put("t", "a", "3");
+    changes.remove("t", "b");
+    changes.put("other", "b", "");
+    journal.write(changes).unwrap();
+    let check = |journal: &Journal| {
+        assert_eq!(all(journal), [("a".to_owned(), "3".to_owned())]);
+        assert_eq!(journal.get("other", b"b").as_deref(), Some(&b""[..]));
+        assert_eq!(journal.get("t", b"b"), None);
+    };
+    check(&journal);
+    drop(journal);
+    check(&Journal::open(&path).unwrap());
+}
+
+#[test]
+fn a_file_that_is_cut_off_anywhere_has_all_that_was_acknowledged_before() {
+    let (_folder, path) = place();
+    let journal = Journal::open(&path).unwrap();
+    let mut acknowledged = vec![(fs::metadata(&path).unwrap().len(), 0)];
+    for number in 1..=12 {
+        put(&journal, &format!("key {number:02}"), &"x".repeat(number * 3));
+        acknowledged.push((fs::metadata(&path).unwrap().len(), number));
+    }
+    drop(journal);
+    let whole = fs::read(&path).unwrap();
+    for cut in 0..=whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let journal = Journal::open(&path).unwrap();
+        let before =
+            acknowledged.iter().filter(|(length, _)| *length <= cut as u64).map(|(_, number)| *number);
+        let there = all(&journal);
+        assert_eq!(there.len(), before.max().unwrap_or(0), "cut off at {cut}");
+        put(&journal, "one more", "1");
+        drop(journal);
+        let again = all(&Journal::open(&path).unwrap());
+        assert_eq!((again.len(), &again[..there.len()]), (there.len() + 1, &there[..]), "goes on at {cut}");
+    }
+}
+
+#[test]
+fn bytes_that_changed_are_found_and_told() {
+    let (_folder, path) = place();
+    let journal = Journal::open(&path).unwrap();
+    for number in 1..=3 {
+        put(&journal, &format!("key {number}"), "some value");
+    }
+    drop(journal);
+    let whole = fs::read(&path).unwrap();
+    let record = (whole.len() - 16) / 3;
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x20;
+        fs::write(&path, &bytes).unwrap();
+        match Journal::open(&path) {
+            Err(JournalError::Foreign { .. }) => assert!(at < 16, "{at}"),
+            Err(error @ JournalError::Damaged { .. }) => {
+                assert!((16..16 + 2 * record).contains(&at), "{at}");
+                assert!(error.hint().unwrap().contains("truncate --size="));
+            }
+            // The last one could be a write that was cut off.
+            Ok(journal) => assert!(at >= 16 + 2 * record && all(&journal).len() == 2, "{at}"),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn zeros_that_a_crash_left_at_the_end_are_no_change() {
+    let (_folder, path) = place();
+    put(&Journal::open(&path).unwrap(), "a", "1");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend([0; 5000]);
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(all(&Journal::open(&path).unwrap()).len(), 1);
+}
+
+#[test]
+fn history_is_left_behind() {
+    let (_folder, path) = place();
+    let journal = Journal::open(&path).unwrap();
+    put(&journal, "kept", "1");
+    let mut longest = 0;
+    for number in 0..40 {
+        put(&journal, "counter", &format!("{number}{}", "x".repeat(100_000)));
+        longest = longest.max(fs::metadata(&path).unwrap().len());
+    }
+    assert!(longest < 2 << 20, "{longest}");
+    drop(journal);
+    let there = all(&Journal::open(&path).unwrap());
+    assert_eq!(there.len(), 2);
+    assert!(there[0].1.starts_with("39x"));
+}
+
+#[test]
+fn a_write_that_fails_is_not_acknowledged_and_the_next_one_mends_it() {
+    let (_folder, path) = place();
+    let journal = Journal::open(&path).unwrap();
+    put(&journal, "a", "1");
+    if let Keeping::File(file) = &mut journal.lock().keeping {
+        file.break_it();
+    }
+    let mut changes = Changes::default();
+    changes.put("t", "b", "2");
+    assert!(matches!(journal.write(changes), Err(JournalError::Io { .. })));
+    assert_eq!(all(&journal).len(), 1);
+    put(&journal, "c", "3");
+    drop(journal);
+    let there = all(&Journal::open(&path).unwrap());
+    assert_eq!(there.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+}
+
+#[test]
+fn one_process_has_it_and_one_user() {
+    let (_folder, path) = place();
+    let journal = Journal::open(&path).unwrap();
+    put(&journal, "a", "1");
+    assert!(matches!(Journal::open(&path), Err(JournalError::Taken { .. })));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+
+    journal.hand_over();
+    let heir = Journal::open(&path).unwrap();
+    assert!(matches!(journal.write(one("b")), Err(JournalError::HandedOver)));
+    assert_eq!(all(&journal).len(), 1, "it can still be read");
+    put(&heir, "c", "3");
+    drop(heir);
+    journal.take_back().unwrap();
+    put(&journal, "d", "4");
+    assert_eq!(all(&journal).len(), 3);
+    drop(journal);
+
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(Journal::open(&path), Err(JournalError::Open { .. })));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&path, "something else entirely").unwrap();
+    assert!(matches!(Journal::open(&path), Err(JournalError::Foreign { .. })));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "something else entirely", "and it is left alone");
+}
+
+fn one(key: &'static str) -> Changes {
+    let mut changes = Changes::default();
+    changes.put("t", key, "1");
+    changes
+}
