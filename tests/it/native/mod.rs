@@ -1,6 +1,8 @@
 //! Policies that are part of the gateway, used as users do: by name, on a line of TOML.
 
+mod authorize;
 mod cors;
+mod geo;
 mod ip;
 mod jwt;
 mod security_headers;
@@ -37,7 +39,9 @@ async fn each_policy_has_an_example_that_is_a_good_one() {
         let route = if example.contains("[[route]]") { "" } else { "[[route]]\nupstream = \"orders\"\n" };
         let upstream = format!("[upstream.orders]\nendpoints = [\"{origin}\"]\n");
         let text = [&upstream, listener(), route, example].concat();
-        let checked = Gateway::with(text).file("idp.json", Issuer::new().jwks("one")).check().await;
+        let countries = geo::countries(&[("2001:db8::/32", "DE")]);
+        let gateway = Gateway::with(text).file("idp.json", Issuer::new().jwks("one"));
+        let checked = gateway.file("country.mmdb", countries).check().await;
         assert!(checked.status.success(), "{example}\n{}", checked.stderr);
     }
 }

@@ -2,10 +2,13 @@
 //! here.
 
 mod denial;
+mod expression;
 mod kept;
 mod settings;
 
+mod authorize;
 mod cors;
+mod geo;
 mod headers;
 mod ip;
 mod jwt;
@@ -25,7 +28,19 @@ use crate::vault::Vault;
 
 /// Every built-in policy.
 pub const NATIVE: &[Native] = &[
+    Native {
+        name: "authorize",
+        summary: "let pass by scopes, roles and conditions",
+        files: &[],
+        build: authorize::build,
+    },
     Native { name: "cors", summary: "let web pages of other origins ask", files: &[], build: cors::build },
+    Native {
+        name: "geo",
+        summary: "let pass by the country of the client's address",
+        files: &["database"],
+        build: geo::build,
+    },
     Native {
         name: "headers",
         summary: "set, add and remove headers of requests and responses",

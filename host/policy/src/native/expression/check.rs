@@ -1,0 +1,430 @@
+//! What an expression is of, and what it may cost, before it is ever computed.
+
+use std::fmt;
+
+use cel::IdedExpr;
+use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
+use limen_config::did_you_mean;
+
+use super::names::{NAMES, Name, Stage};
+use super::pattern::{MATCHES, Patterns};
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    Bool,
+    Int,
+    Uint,
+    Double,
+    Text,
+    Bytes,
+    Null,
+    /// Of anything.
+    List,
+    /// Texts by their names.
+    Texts,
+    /// Anything by anything.
+    Map,
+    /// A pattern of `matches`.
+    Pattern,
+    /// Known only when it is there.
+    Dyn,
+}
+
+/// The deepest nesting, and the most steps that an expression may take: one for each of its parts, as often as a
+/// macro goes through them. A list or map of the request counts as one of a hundred.
+const MAX_DEPTH: usize = 48;
+const MAX_STEPS: u64 = 20_000;
+const USUAL_LENGTH: u64 = 100;
+
+/// The functions there are: their name, whether they are asked of a value (`text.contains("a")`), what they
+/// take and what they answer.
+const FUNCTIONS: &[(&str, bool, &[Type], Type)] = &[
+    ("contains", true, &[Type::Text, Type::Text], Type::Bool),
+    ("startsWith", true, &[Type::Text, Type::Text], Type::Bool),
+    ("endsWith", true, &[Type::Text, Type::Text], Type::Bool),
+    (MATCHES, false, &[Type::Text, Type::Pattern], Type::Bool),
+    ("lowerAscii", true, &[Type::Text], Type::Text),
+    ("upperAscii", true, &[Type::Text], Type::Text),
+    ("trim", true, &[Type::Text], Type::Text),
+    ("substring", true, &[Type::Text, Type::Int], Type::Text),
+    ("substring", true, &[Type::Text, Type::Int, Type::Int], Type::Text),
+    ("indexOf", true, &[Type::Text, Type::Text], Type::Int),
+    ("split", true, &[Type::Text, Type::Text], Type::List),
+    ("size", true, &[Type::Text], Type::Int),
+    ("size", true, &[Type::List], Type::Int),
+    ("size", false, &[Type::Text], Type::Int),
+    ("size", false, &[Type::List], Type::Int),
+    ("size", false, &[Type::Map], Type::Int),
+    ("int", false, &[Type::Text], Type::Int),
+    ("int", false, &[Type::Double], Type::Int),
+    ("int", false, &[Type::Uint], Type::Int),
+    ("uint", false, &[Type::Text], Type::Uint),
+    ("uint", false, &[Type::Int], Type::Uint),
+    ("double", false, &[Type::Text], Type::Double),
+    ("double", false, &[Type::Int], Type::Double),
+    ("string", false, &[Type::Int], Type::Text),
+    ("string", false, &[Type::Uint], Type::Text),
+    ("string", false, &[Type::Double], Type::Text),
+    ("string", false, &[Type::Bool], Type::Text),
+    ("string", false, &[Type::Text], Type::Text),
+];
+
+/// The names of the functions, as they are written.
+#[cfg(test)]
+pub(super) fn functions() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|(name, ..)| shown(name))
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Type::Bool => "true or false",
+            Type::Int => "an integer",
+            Type::Uint => "an unsigned integer",
+            Type::Double => "a number with a point",
+            Type::Text => "a text",
+            Type::Bytes => "bytes",
+            Type::Null => "null",
+            Type::List => "a list",
+            Type::Texts | Type::Map => "a map",
+            Type::Pattern => "a pattern",
+            Type::Dyn => "anything",
+        })
+    }
+}
+
+impl Type {
+    fn is_number(self) -> bool {
+        matches!(self, Type::Int | Type::Uint | Type::Double)
+    }
+
+    /// Whether a value of this type can be where one of the other is asked for.
+    fn fits(self, other: Type) -> bool {
+        self == other
+            || self == Type::Dyn
+            || other == Type::Dyn
+            || (self == Type::Texts && other == Type::Map)
+    }
+
+    /// Whether they can ever be equal.
+    fn compares(self, other: Type) -> bool {
+        self.fits(other)
+            || other.fits(self)
+            || (self.is_number() && other.is_number())
+            || self == Type::Null
+            || other == Type::Null
+    }
+}
+
+/// Whether brackets are nested no deeper than may be: asked before a parser goes down there.
+pub(super) fn depth(text: &str) -> Result<(), String> {
+    let mut depth = 0usize;
+    for c in text.chars() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return Err(format!("an expression nested deeper than {MAX_DEPTH}"));
+        }
+    }
+    Ok(())
+}
+
+/// The parts of a node, in no order of meaning.
+pub(super) fn children(node: &mut IdedExpr) -> Vec<&mut IdedExpr> {
+    match &mut node.expr {
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Vec::new(),
+        Expr::Call(call) => call.target.as_deref_mut().into_iter().chain(&mut call.args).collect(),
+        Expr::Comprehension(it) => {
+            vec![&mut it.iter_range, &mut it.accu_init, &mut it.loop_cond, &mut it.loop_step, &mut it.result]
+        }
+        Expr::List(list) => list.elements.iter_mut().collect(),
+        Expr::Map(map) => entries(&mut map.entries),
+        Expr::Struct(it) => entries(&mut it.entries),
+        Expr::Select(select) => vec![&mut select.operand],
+    }
+}
+
+fn entries(entries: &mut [cel::common::ast::IdedEntryExpr]) -> Vec<&mut IdedExpr> {
+    let parts = entries.iter_mut().flat_map(|entry| match &mut entry.expr {
+        EntryExpr::StructField(field) => vec![&mut field.value],
+        EntryExpr::MapEntry(entry) => vec![&mut entry.key, &mut entry.value],
+    });
+    parts.collect()
+}
+
+/// What an expression is of, if it makes sense and costs no more than it may.
+pub(super) fn type_of(root: &IdedExpr, stage: Stage) -> Result<Type, String> {
+    let mut checker = Checker { stage, scope: Vec::new(), steps: 0, times: 1, depth: 0 };
+    checker.check(root)
+}
+
+struct Checker<'a> {
+    stage: Stage,
+    /// The variables of macros, innermost last.
+    scope: Vec<(&'a str, Type)>,
+    steps: u64,
+    /// How often what is being looked at is computed.
+    times: u64,
+    depth: usize,
+}
+
+impl<'a> Checker<'a> {
+    fn check(&mut self, node: &'a IdedExpr) -> Result<Type, String> {
+        self.steps = self.steps.saturating_add(self.times);
+        if self.steps > MAX_STEPS {
+            return Err("it may take too long: macros go through lists within lists".to_owned());
+        }
+        self.depth += 1;
+        if self.depth > 4 * MAX_DEPTH {
+            return Err("an expression nested too deep".to_owned());
+        }
+        let found = self.look(node);
+        self.depth -= 1;
+        found
+    }
+
+    fn look(&mut self, node: &'a IdedExpr) -> Result<Type, String> {
+        if let Some(path) = path(node) {
+            return self.name(&path);
+        }
+        match &node.expr {
+            Expr::Unspecified => Err("a part of it is missing".to_owned()),
+            Expr::Ident(name) => self.name(&[name]), // not reached: it is a path
+            Expr::Literal(literal) => Ok(match literal {
+                LiteralValue::Boolean(_) => Type::Bool,
+                LiteralValue::Bytes(_) => Type::Bytes,
+                LiteralValue::Double(_) => Type::Double,
+                LiteralValue::Int(_) => Type::Int,
+                LiteralValue::Null => Type::Null,
+                LiteralValue::String(_) => Type::Text,
+                LiteralValue::UInt(_) => Type::Uint,
+            }),
+            Expr::List(list) => {
+                list.elements.iter().try_for_each(|element| self.check(element).map(drop))?;
+                Ok(Type::List)
+            }
+            Expr::Map(map) => {
+                for entry in &map.entries {
+                    if let EntryExpr::MapEntry(entry) = &entry.expr {
+                        self.check(&entry.key)?;
+                        self.check(&entry.value)?;
+                    }
+                }
+                Ok(Type::Map)
+            }
+            Expr::Struct(it) => Err(format!("there is no type `{}` to make one of", it.type_name)),
+            Expr::Select(select) => match self.check(&select.operand)? {
+                Type::Texts if !select.test => Ok(Type::Text),
+                Type::Texts | Type::Map | Type::Dyn if select.test => Ok(Type::Bool),
+                Type::Map | Type::Dyn => Ok(Type::Dyn),
+                other => Err(format!("`.{}` of {other}, which has no parts", select.field)),
+            },
+            Expr::Comprehension(it) => self.comprehension(it),
+            Expr::Call(call) => {
+                let target = call.target.as_deref().map(|target| self.check(target)).transpose()?;
+                let mut types: Vec<Type> = target.into_iter().collect();
+                for argument in &call.args {
+                    types.push(self.check(argument)?);
+                }
+                call_type(&call.func_name, target.is_some(), &types)
+            }
+        }
+    }
+
+    fn name(&self, path: &[&str]) -> Result<Type, String> {
+        let first = path.first().copied().unwrap_or_default();
+        let own = self.scope.iter().rev().find(|(name, _)| *name == first);
+        if let Some((_, kind)) = own {
+            return parts(*kind, path.get(1..).unwrap_or_default());
+        }
+        if Patterns::is_name(first) {
+            return Ok(Type::Pattern);
+        }
+        let whole = path.join(".");
+        let known = |name: &&Name| {
+            whole == name.path || whole.strip_prefix(name.path).is_some_and(|rest| rest.starts_with('.'))
+        };
+        match NAMES.iter().find(known) {
+            Some(name) if name.path.starts_with("response.") && self.stage == Stage::Request => {
+                Err(format!("`{whole}`: there is no response yet"))
+            }
+            Some(name) => parts(name.kind, path.get(name.path.split('.').count()..).unwrap_or_default()),
+            None => {
+                let hint = did_you_mean(&whole, NAMES.iter().map(|name| name.path));
+                let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+                Err(format!("there is no `{whole}`{hint}"))
+            }
+        }
+    }
+
+    fn comprehension(&mut self, it: &'a ComprehensionExpr) -> Result<Type, String> {
+        let element = match self.check(&it.iter_range)? {
+            Type::List | Type::Dyn | Type::Map => Type::Dyn,
+            other => return Err(format!("a macro goes through a list, and this is {other}")),
+        };
+        let length = match &it.iter_range.expr {
+            Expr::List(list) => list.elements.len() as u64,
+            Expr::Map(map) => map.entries.len() as u64,
+            _ => USUAL_LENGTH,
+        };
+        let accumulated = self.check(&it.accu_init)?;
+        let before = (self.scope.len(), self.times);
+        self.scope.push((&it.accu_var, accumulated));
+        self.times = self.times.saturating_mul(length);
+        self.scope.push((&it.iter_var, element));
+        self.scope.extend(it.iter_var2.as_deref().map(|name| (name, Type::Dyn)));
+        self.check(&it.loop_cond)?;
+        self.check(&it.loop_step)?;
+        self.times = before.1;
+        self.scope.truncate(before.0 + 1);
+        let found = self.check(&it.result);
+        self.scope.truncate(before.0);
+        found
+    }
+}
+
+/// A name with dots, as its segments.
+fn path(node: &IdedExpr) -> Option<Vec<&str>> {
+    match &node.expr {
+        Expr::Ident(name) => Some(vec![name]),
+        Expr::Select(select) if !select.test => {
+            let mut path = path(&select.operand)?;
+            path.push(&select.field);
+            Some(path)
+        }
+        _ => None,
+    }
+}
+
+/// What stands at the end of `.a.b` of a value.
+fn parts(kind: Type, path: &[&str]) -> Result<Type, String> {
+    match (kind, path) {
+        (kind, []) => Ok(kind),
+        (Type::Texts, [_]) => Ok(Type::Text),
+        (Type::Dyn | Type::Map, _) => Ok(Type::Dyn),
+        (Type::Texts, [_, part, ..]) => Err(format!("`.{part}` of a text, which has no parts")),
+        (other, [part, ..]) => Err(format!("`.{part}` of {other}, which has no parts")),
+    }
+}
+
+fn call_type(name: &str, is_asked_of: bool, types: &[Type]) -> Result<Type, String> {
+    let wrong = |wants: &str| {
+        let found: Vec<_> = types.iter().map(ToString::to_string).collect();
+        Err(format!("`{}` of {}: it wants {wants}", shown(name), found.join(" and ")))
+    };
+    let are = |kind: Type| types.iter().all(|found| found.fits(kind));
+    match (name, types) {
+        (operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT, _) => {
+            if are(Type::Bool) {
+                Ok(Type::Bool)
+            } else {
+                wrong("true or false")
+            }
+        }
+        (operators::NOT_STRICTLY_FALSE, _) => Ok(Type::Bool),
+        (operators::CONDITIONAL, [condition, yes, no]) => match () {
+            () if !condition.fits(Type::Bool) => wrong("true or false before its `?`"),
+            () if yes == no => Ok(*yes),
+            () => Ok(Type::Dyn),
+        },
+        (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => {
+            if left.compares(*right) {
+                Ok(Type::Bool)
+            } else {
+                wrong("two of a kind")
+            }
+        }
+        (
+            operators::LESS | operators::LESS_EQUALS | operators::GREATER | operators::GREATER_EQUALS,
+            [left, right],
+        ) => {
+            let ordered = |kind: &Type| {
+                kind.is_number() || matches!(kind, Type::Text | Type::Bytes | Type::Bool | Type::Dyn)
+            };
+            let is_right = ordered(left) && ordered(right) && left.compares(*right);
+            if is_right { Ok(Type::Bool) } else { wrong("two numbers or two texts") }
+        }
+        (operators::ADD, [left, right]) => {
+            let can = |kind: &Type| {
+                kind.is_number() || matches!(kind, Type::Text | Type::Bytes | Type::List | Type::Dyn)
+            };
+            let is_right = can(left) && can(right) && (left.fits(*right) || right.fits(*left));
+            if is_right {
+                Ok(if *left == Type::Dyn { *right } else { *left })
+            } else {
+                wrong("two numbers, texts or lists of a kind")
+            }
+        }
+        (
+            operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO,
+            [left, right],
+        ) => {
+            let can = |kind: &Type| kind.is_number() || *kind == Type::Dyn;
+            let is_right = can(left) && can(right) && left.fits(*right);
+            if is_right {
+                Ok(if *left == Type::Dyn { *right } else { *left })
+            } else {
+                wrong("two numbers of a kind")
+            }
+        }
+        (operators::NEGATE, [only]) => {
+            if matches!(only, Type::Int | Type::Double | Type::Dyn) {
+                Ok(*only)
+            } else {
+                wrong("a number")
+            }
+        }
+        (operators::IN, [_, container]) => match container {
+            Type::List | Type::Texts | Type::Map | Type::Dyn => Ok(Type::Bool),
+            _ => wrong("a list or a map at its right"),
+        },
+        (operators::INDEX, [container, index]) => match container {
+            Type::Texts if index.fits(Type::Text) => Ok(Type::Text),
+            Type::List if index.fits(Type::Int) => Ok(Type::Dyn),
+            Type::Map | Type::Dyn => Ok(Type::Dyn),
+            _ => wrong("a list and a number, or a map and a name"),
+        },
+        _ => function(name, is_asked_of, types).map_or_else(|| wrong_function(name, &wrong), Ok),
+    }
+}
+
+fn function(name: &str, is_asked_of: bool, types: &[Type]) -> Option<Type> {
+    let fits = |takes: &[Type]| {
+        takes.len() == types.len() && types.iter().zip(takes).all(|(found, takes)| found.fits(*takes))
+    };
+    let named = FUNCTIONS.iter().filter(|(known, asked, ..)| *known == name && *asked == is_asked_of);
+    named.into_iter().find(|(_, _, takes, _)| fits(takes)).map(|(.., answers)| *answers)
+}
+
+fn wrong_function(name: &str, wrong: &impl Fn(&str) -> Result<Type, String>) -> Result<Type, String> {
+    let takes =
+        FUNCTIONS.iter().filter(|(known, ..)| *known == name).map(|(known, is_asked_of, takes, _)| {
+            let mut takes: Vec<_> = takes.iter().map(ToString::to_string).collect();
+            if *is_asked_of && !takes.is_empty() {
+                let of = takes.remove(0);
+                return format!("({of}).{}({})", shown(known), takes.join(", "));
+            }
+            format!("{}({})", shown(known), takes.join(", "))
+        });
+    let takes: Vec<_> = takes.collect();
+    if takes.is_empty() {
+        let hint = did_you_mean(name, FUNCTIONS.iter().map(|(known, ..)| shown(known)));
+        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        return Err(format!("there is no function `{name}`{hint}"));
+    }
+    wrong(&takes.join(" or "))
+}
+
+/// An operator as it is written.
+fn shown(name: &str) -> &str {
+    match name {
+        operators::INDEX => "[...]",
+        operators::IN => "in",
+        operators::CONDITIONAL => "? :",
+        name => name.trim_matches(['_', '@']),
+    }
+}

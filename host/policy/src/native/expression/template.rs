@@ -1,0 +1,111 @@
+//! Texts with expressions in them: `"user-{consumer.id}"`.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Deserializer};
+
+use super::check::Type;
+use super::{Expression, Stage};
+use crate::Exchange;
+
+/// A text with `{expressions}` in it. `{{` and `}}` are braces.
+#[derive(Debug)]
+pub struct Template(Vec<Part>);
+
+#[derive(Debug)]
+enum Part {
+    Text(String),
+    Value(Expression),
+}
+
+impl Template {
+    pub fn new(text: &str, stage: Stage) -> Result<Self, String> {
+        const VALUES: &[Type] = &[Type::Text, Type::Int, Type::Uint, Type::Double, Type::Bool];
+        let mut parts = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, from) = rest.split_at(at);
+            plain.push_str(before);
+            if from.starts_with("{{") || from.starts_with("}}") {
+                plain.push_str(from.get(..1).unwrap_or_default());
+                rest = from.get(2..).unwrap_or_default();
+                continue;
+            }
+            let end = from.starts_with('{').then(|| end_of(from)).flatten();
+            let Some(end) = end else {
+                return Err(format!(
+                    "a brace without its other half in `{text}`; a brace itself is doubled: {{{{"
+                ));
+            };
+            if !plain.is_empty() {
+                parts.push(Part::Text(std::mem::take(&mut plain)));
+            }
+            parts.push(Part::Value(Expression::new(from.get(1..end).unwrap_or_default(), stage, VALUES)?));
+            rest = from.get(end + 1..).unwrap_or_default();
+        }
+        plain.push_str(rest);
+        if !plain.is_empty() {
+            parts.push(Part::Text(plain));
+        }
+        Ok(Template(parts))
+    }
+
+    /// The text, if it has no expressions: what it always is.
+    pub fn fixed(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What it is for an exchange.
+    pub fn text(&self, exchange: &Exchange) -> Result<String, String> {
+        let mut all = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => all.push_str(text),
+                Part::Value(expression) => {
+                    let value = expression.text(exchange);
+                    let value = value.map_err(|error| format!("`{}`: {error}", expression.source()))?;
+                    let _ = all.write_str(&value); // into a string nothing fails
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Where the `}` of the `{` at the start is: not one in a text or of a map within.
+fn end_of(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// One over the request, in settings.
+impl<'de> Deserialize<'de> for Template {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Template::new(&text, Stage::Request).map_err(serde::de::Error::custom)
+    }
+}
