@@ -35,7 +35,7 @@ impl Pattern {
         }
     }
 
-    fn compile(text: &str) -> Result<Pattern, String> {
+    pub(crate) fn compile(text: &str) -> Result<Pattern, String> {
         if text.len() > LONGEST {
             return Err(format!("it has more than {LONGEST} bytes"));
         }

@@ -105,6 +105,7 @@ async fn through(
             return local(&mut case.exchange);
         }
     };
+    case.exchange.has_request_body = !body.is_end_stream();
     let bounds = Bounds {
         length: route.limits.body.unwrap_or(u64::MAX),
         idle: route.timeout.body_idle,

@@ -281,11 +281,11 @@ fn problem(fault: &Fault, id: &RequestId) -> (Response<()>, Bytes) {
     (head, body)
 }
 
-/// A policy refused the request with the answer that it has given.
+/// A policy refused the exchange with the answer that it has given; by its status one sees whose fault it is.
 pub fn denied(denied: Denied, exchange: &mut Exchange) {
     let (status, why) = (exchange.response.status(), format!("refused: {}", denied.why));
     exchange.reason = denied.code;
-    note(exchange, Refusal { by_client: true, status, why });
+    note(exchange, Refusal { by_client: !status.is_server_error(), status, why });
 }
 
 /// The answer broke off half-way: the client has its status already.

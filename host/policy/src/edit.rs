@@ -198,6 +198,26 @@ impl Exchange {
         Ok(())
     }
 
+    /// Gives a header another name, with all its values, in place of what had that one before; nothing if
+    /// it isn't there.
+    pub fn rename_header(&mut self, side: Side, from: &str, to: &str) -> Result<(), EditError> {
+        self.may_edit(side)?;
+        let (from, to) = (header_name(from)?, header_name(to)?);
+        if from == to || !self.headers(side).contains_key(&from) {
+            return Ok(());
+        }
+        self.remember_header(side, &from);
+        self.remember_header(side, &to);
+        let headers = self.headers_mut(side);
+        let values: Vec<_> = headers.get_all(&from).iter().cloned().collect();
+        headers.remove(&from);
+        headers.remove(&to);
+        for value in values {
+            headers.append(to.clone(), value);
+        }
+        Ok(())
+    }
+
     /// Changes the trailers at hand.
     pub fn edit_trailer(&mut self, edit: HeaderEdit<'_>) -> Result<(), EditError> {
         let edits = self.journal.0.len();

@@ -23,6 +23,8 @@ pub struct Exchange {
     pub client: Client,
     pub route: Arc<RouteFacts>,
     pub request: Request<()>,
+    /// Whether a body follows the request's head, be it of one byte.
+    pub has_request_body: bool,
     /// The whole request body, once a policy has asked for it.
     pub request_body: Option<Bytes>,
     /// Meaningful from [`Phase::Response`] on.

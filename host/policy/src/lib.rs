@@ -12,12 +12,14 @@ mod consumer;
 mod edit;
 mod exchange;
 mod fetch;
+mod fixed;
 mod hooks;
 pub mod native;
 mod phase;
 mod policy;
 mod problem;
 mod subject;
+mod target;
 mod timing;
 pub mod vault;
 
@@ -29,9 +31,11 @@ pub use exchange::{
     RouteFacts, Side, TargetMemory, TlsFacts, cookie,
 };
 pub use fetch::{Call, Fetch, FetchError, Fetched, FetchedBody, Later, add_call_header, call_head};
+pub use fixed::Fixed;
 pub use hooks::{Hook, Hooks, Outcome};
 pub use phase::{Phase, Phases};
 pub use policy::{Answer, Failure, FailureKind, Policy, Seat, Verdict};
 pub use problem::problem;
 pub use subject::{Attempt, Chunk, Subject};
+pub use target::{Location, PathTemplate, without_port};
 pub use timing::{Timing, Went};

@@ -5,7 +5,11 @@ mod cors;
 mod geo;
 mod ip;
 mod jwt;
+mod redirect;
+mod respond;
+mod rewrite;
 mod security_headers;
+mod size;
 
 use limen_tests::{Gateway, Origin};
 

@@ -40,53 +40,70 @@ pub enum Piece {
 impl Template {
     /// A path: what a request is rewritten to.
     pub(crate) fn path(value: &Value<'_>, route: Option<&RoutePath>) -> Option<Template> {
-        const EXPECTED: &str = "a path like \"/internal/{id}\" or \"/v2/{rest}\"";
-        read(value, EXPECTED, |text| match begins_path(text) {
-            true if text.contains('?') => wrong("a query in a path", "the request's own goes on as it is"),
-            true => Ok(Template { text: text.to_owned(), origin: None, pieces: pieces(text, route)? }),
-            false => wrong("a path must start with `/`", "`/` or `{path}` comes first"),
-        })
+        read(value, "a path like \"/internal/{id}\" or \"/v2/{rest}\"", |text| path(text, route))
     }
 
     /// A path or a URL: where a client is sent.
     pub(crate) fn location(value: &Value<'_>, route: Option<&RoutePath>) -> Option<Template> {
         const EXPECTED: &str = "a path like \"/new/{rest}\" or a URL like \"https://www.example.com{path}\"";
-        read(value, EXPECTED, |text| {
-            let (origin, path) = match text.split_once("://") {
-                Some((scheme, rest)) => {
-                    let end = rest.find(['/', '?']).into_iter().chain(rest.find("{path}")).min();
-                    let (authority, path) =
-                        rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, ""));
-                    (Some(origin(scheme, authority)?), path)
-                }
-                None if begins_path(text) => (None, text),
-                None => {
-                    return wrong(
-                        "neither a path nor a URL",
-                        "`/`, `{path}`, `https://` or `http://` comes first",
-                    );
-                }
-            };
-            let path = if begins_path(path) { path.to_owned() } else { format!("/{path}") };
-            Ok(Template { text: text.to_owned(), origin, pieces: pieces(&path, route)? })
-        })
+        read(value, EXPECTED, |text| location(text, route))
     }
 
     /// "/new" as "/new/{rest}".
     pub(crate) fn prefix(value: &Value<'_>, route: Option<&RoutePath>) -> Option<Template> {
-        const EXPECTED: &str = "a path like \"/v2\", or \"/\" for none";
-        read(value, EXPECTED, |text| {
-            if route.is_some_and(|route| !route.has_rest()) {
-                return wrong("a prefix for a path without `/**`", "with `path` all of it is rewritten");
-            }
-            if !text.starts_with('/') || text.contains(['?', '{']) {
-                return wrong("not a path", "a plain one that starts with `/`");
-            }
-            let mut pieces = pieces(text.trim_end_matches('/'), route)?;
-            pieces.push(Piece::Rest);
-            Ok(Template { text: text.to_owned(), origin: None, pieces })
-        })
+        read(value, "a path like \"/v2\", or \"/\" for none", |text| prefix(text, route))
     }
+
+    /// As [`path`](Self::path), for what is no part of the file itself.
+    pub fn of_path(text: &str, matched: &RoutePath) -> Result<Template, String> {
+        checked(text, |text| path(text, Some(matched))).map_err(Wrong::told)
+    }
+
+    /// As [`location`](Self::location), for what is no part of the file itself.
+    pub fn of_location(text: &str, matched: &RoutePath) -> Result<Template, String> {
+        checked(text, |text| location(text, Some(matched))).map_err(Wrong::told)
+    }
+
+    /// As [`prefix`](Self::prefix), for what is no part of the file itself.
+    pub fn of_prefix(text: &str, matched: &RoutePath) -> Result<Template, String> {
+        checked(text, |text| prefix(text, Some(matched))).map_err(Wrong::told)
+    }
+}
+
+fn path(text: &str, route: Option<&RoutePath>) -> Result<Template, Wrong> {
+    match begins_path(text) {
+        true if text.contains('?') => wrong("a query in a path", "the request's own goes on as it is"),
+        true => Ok(Template { text: text.to_owned(), origin: None, pieces: pieces(text, route)? }),
+        false => wrong("a path must start with `/`", "`/` or `{path}` comes first"),
+    }
+}
+
+fn location(text: &str, route: Option<&RoutePath>) -> Result<Template, Wrong> {
+    let (origin, path) = match text.split_once("://") {
+        Some((scheme, rest)) => {
+            let end = rest.find(['/', '?']).into_iter().chain(rest.find("{path}")).min();
+            let (authority, path) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, ""));
+            (Some(origin(scheme, authority)?), path)
+        }
+        None if begins_path(text) => (None, text),
+        None => {
+            return wrong("neither a path nor a URL", "`/`, `{path}`, `https://` or `http://` comes first");
+        }
+    };
+    let path = if begins_path(path) { path.to_owned() } else { format!("/{path}") };
+    Ok(Template { text: text.to_owned(), origin, pieces: pieces(&path, route)? })
+}
+
+fn prefix(text: &str, route: Option<&RoutePath>) -> Result<Template, Wrong> {
+    if route.is_some_and(|route| !route.has_rest()) {
+        return wrong("a prefix for a path without `/**`", "with `path` all of it is rewritten");
+    }
+    if !text.starts_with('/') || text.contains(['?', '{']) {
+        return wrong("not a path", "a plain one that starts with `/`");
+    }
+    let mut pieces = pieces(text.trim_end_matches('/'), route)?;
+    pieces.push(Piece::Rest);
+    Ok(Template { text: text.to_owned(), origin: None, pieces })
 }
 
 struct Wrong {
@@ -98,24 +115,35 @@ fn wrong<T>(message: impl Into<String>, hint: impl Into<String>) -> Result<T, Wr
     Err(Wrong { message: message.into(), hint: hint.into() })
 }
 
+impl Wrong {
+    /// In one line.
+    fn told(self) -> String {
+        format!("{}; {}", self.message, self.hint)
+    }
+}
+
 fn read(
     value: &Value<'_>,
     expected: &str,
     parse: impl Fn(&str) -> Result<Template, Wrong>,
 ) -> Option<Template> {
     let text = value.text(expected)?;
-    let sendable =
-        |c: char| c.is_ascii_graphic() && !matches!(c, '#' | '\\' | '"' | '<' | '>' | '^' | '`' | '|');
-    let parsed = match text.chars().find(|c| !sendable(*c)) {
-        Some('#') => wrong("a fragment", "leave out what follows `#`"),
-        Some(_) => wrong("a character that URLs can't have", "write it percent-encoded, like `%20`"),
-        None => parse(&text),
-    };
-    match parsed {
+    match checked(&text, parse) {
         Ok(template) => Some(template),
         Err(Wrong { message, hint }) => {
             value.fail(value.error(format!("{message}: `{text}`")).expected(expected).hint(hint))
         }
+    }
+}
+
+/// What was parsed of a text that URLs can have.
+fn checked(text: &str, parse: impl Fn(&str) -> Result<Template, Wrong>) -> Result<Template, Wrong> {
+    let sendable =
+        |c: char| c.is_ascii_graphic() && !matches!(c, '#' | '\\' | '"' | '<' | '>' | '^' | '`' | '|');
+    match text.chars().find(|c| !sendable(*c)) {
+        Some('#') => wrong("a fragment", "leave out what follows `#`"),
+        Some(_) => wrong("a character that URLs can't have", "write it percent-encoded, like `%20`"),
+        None => parse(text),
     }
 }
 

@@ -22,6 +22,24 @@ pub enum RoutePath {
 }
 
 impl RoutePath {
+    /// A pattern like "/v1/{id}/**".
+    pub fn pattern(text: &str) -> Result<RoutePath, String> {
+        PathPattern::parse(text).map(RoutePath::Pattern)
+    }
+
+    /// A regular expression that matches the whole path.
+    pub fn regex(text: &str) -> Result<RoutePath, String> {
+        PathRegex::parse(text).map(RoutePath::Regex)
+    }
+
+    /// Whether it matches this path, in the form that the gateway brings paths into.
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            RoutePath::Pattern(pattern) => pattern.matches(path),
+            RoutePath::Regex(regex) => regex.pattern.matches(path.as_bytes()),
+        }
+    }
+
     /// "/**"
     pub(crate) fn everything() -> RoutePath {
         RoutePath::Pattern(PathPattern::everything())

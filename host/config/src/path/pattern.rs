@@ -41,6 +41,24 @@ impl PathPattern {
         }
     }
 
+    pub(super) fn parse(text: &str) -> Result<PathPattern, String> {
+        parse(text).map_err(|Wrong { message, hint }| match hint {
+            Some(hint) => format!("{message}; {hint}"),
+            None => message,
+        })
+    }
+
+    /// Whether it matches this path; the table of routes finds them all at once instead.
+    pub(super) fn matches(&self, path: &str) -> bool {
+        let mut pieces = path.strip_prefix('/').unwrap_or(path).split('/');
+        let all = self.segments.iter().all(|segment| match (segment, pieces.next()) {
+            (Segment::Literal(text), Some(piece)) => text == piece,
+            (Segment::Parameter(_), Some(piece)) => !piece.is_empty(),
+            (_, None) => false,
+        });
+        all && (self.rest || pieces.next().is_none())
+    }
+
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {
             Segment::Parameter(name) => Some(name.as_str()),
@@ -181,6 +199,25 @@ mod tests {
         ] {
             let pattern = parse(text).unwrap();
             assert_eq!((pattern.segments, pattern.rest), (segments, rest), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_matches_as_it_does_in_the_table() {
+        for (text, path, is_matched) in [
+            ("/a/{id}", "/a/1", true),
+            ("/a/{id}", "/a/", false),
+            ("/a/{id}", "/a/1/", false),
+            ("/a/{id}", "/a", false),
+            ("/a/**", "/a", true),
+            ("/a/**", "/a/", true),
+            ("/a/**", "/a/b/c", true),
+            ("/a/**", "/ab", false),
+            ("/**", "/", true),
+            ("/", "/", true),
+            ("/", "/a", false),
+        ] {
+            assert_eq!(parse(text).unwrap().matches(path), is_matched, "{text} {path}");
         }
     }
 

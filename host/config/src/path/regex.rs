@@ -16,13 +16,27 @@ section! {
     }
 }
 
+impl PathRegex {
+    pub(super) fn parse(text: &str) -> Result<PathRegex, String> {
+        let pattern = Pattern::compile(text).map_err(|why| format!("not a regular expression: {why}"))?;
+        match begins_as_a_path(&pattern) {
+            true => Ok(PathRegex { pattern }),
+            false => Err(format!("no path matches it; did you mean \"/{text}\"?")),
+        }
+    }
+}
+
 fn pattern(value: &Value<'_>) -> Option<Pattern> {
     let pattern = Pattern::read(value)?;
-    let begins = pattern.literal_prefix();
-    if !begins.is_empty() && !begins.starts_with('/') {
+    if !begins_as_a_path(&pattern) {
         let error =
             value.error("a regular expression that no path matches").expected("one that begins with `/`");
         return value.fail(error.hint(format!("did you mean \"/{}\"?", pattern.text)));
     }
     Some(pattern)
+}
+
+fn begins_as_a_path(pattern: &Pattern) -> bool {
+    let begins = pattern.literal_prefix();
+    begins.is_empty() || begins.starts_with('/')
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_config::{ConfigError, Route};
+use limen_policy::Fixed;
 
 use super::mirror::{Mirror, MirrorState};
 use super::redirect::Redirect;
-use super::respond::Fixed;
+use super::respond;
 use super::rewrite::Rewrite;
 use super::split::Split;
 
@@ -46,8 +47,8 @@ impl Action {
             limen_config::Action::Redirect(redirect) => {
                 Action::Redirect(Box::new(Redirect::new(redirect, &route.path)))
             }
-            limen_config::Action::Respond(respond) => {
-                Action::Respond(Box::new(Fixed::load(respond, &route.place)?))
+            limen_config::Action::Respond(fixed) => {
+                Action::Respond(Box::new(respond::load(fixed, &route.place)?))
             }
         })
     }

@@ -14,7 +14,6 @@ mod redirect;
 mod respond;
 mod rewrite;
 mod split;
-mod template;
 
 pub use action::{Action, Forward};
 pub use explain::{Question, explain};

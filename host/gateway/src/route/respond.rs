@@ -1,79 +1,22 @@
 //! Routes with a fixed answer.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
 use bytes::Bytes;
-use http::Response;
-use http::header::{self, HeaderValue};
 use limen_config::{ConfigError, FixedBody, Place, Respond};
+use limen_policy::Fixed;
 
-/// The longest file that an answer is made of: it is kept in memory.
-const LONGEST: u64 = 1 << 20;
-
-/// An answer that is ready.
-pub struct Fixed {
-    head: Response<()>,
-    body: Bytes,
-}
-
-impl Fixed {
-    pub fn load(respond: &Respond, place: &Place) -> Result<Self, ConfigError> {
-        let Respond { status, body, headers } = respond;
-        let mut head = Response::new(());
-        *head.status_mut() = *status;
-        let (body, kind) = match body {
-            FixedBody::Empty => (Bytes::new(), None),
-            FixedBody::Text(text) => (Bytes::from(text.clone()), Some("text/plain; charset=utf-8")),
-            FixedBody::File(file) => {
-                let body = read(file).map_err(|why| {
-                    let message = format!("cannot read the answer `{}`: {why}", file.display());
-                    ConfigError::new(place.clone(), message)
-                })?;
-                (body, Some(kind(file)))
-            }
-        };
-        for (name, value) in headers {
-            head.headers_mut().append(name.clone(), value.clone());
+/// The answer, ready to be given.
+pub fn load(respond: &Respond, place: &Place) -> Result<Fixed, ConfigError> {
+    let Respond { status, body, headers } = respond;
+    let (body, kind) = match body {
+        FixedBody::Empty => (Bytes::new(), None),
+        FixedBody::Text(text) => (Bytes::from(text.clone()), Some("text/plain; charset=utf-8")),
+        FixedBody::File(file) => {
+            let (body, kind) = Fixed::read(file).map_err(|why| {
+                let message = format!("cannot read the answer `{}`: {why}", file.display());
+                ConfigError::new(place.clone(), message)
+            })?;
+            (body, Some(kind))
         }
-        if let Some(kind) = kind {
-            let kind = HeaderValue::from_static(kind);
-            head.headers_mut().entry(header::CONTENT_TYPE).or_insert(kind);
-        }
-        Ok(Fixed { head, body })
-    }
-
-    pub fn answer(&self) -> (Response<()>, Bytes) {
-        let mut head = Response::new(());
-        *head.status_mut() = self.head.status();
-        *head.headers_mut() = self.head.headers().clone();
-        (head, self.body.clone())
-    }
-}
-
-fn read(file: &Path) -> Result<Bytes, String> {
-    let mut content = Vec::new();
-    let opened = File::open(file).and_then(|open| open.take(LONGEST + 1).read_to_end(&mut content));
-    match opened {
-        Ok(_) if content.len() as u64 > LONGEST => Err(format!("it is longer than {LONGEST} bytes")),
-        Ok(_) => Ok(content.into()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// What a file is, by its name.
-fn kind(file: &Path) -> &'static str {
-    match file.extension().and_then(|ending| ending.to_str()) {
-        Some("html" | "htm") => "text/html; charset=utf-8",
-        Some("json") => "application/json",
-        Some("xml") => "application/xml",
-        Some("css") => "text/css; charset=utf-8",
-        Some("js" | "mjs") => "text/javascript; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        Some("png") => "image/png",
-        Some("ico") => "image/x-icon",
-        Some("txt") => "text/plain; charset=utf-8",
-        _ => "application/octet-stream",
-    }
+    };
+    Ok(Fixed::new(*status, headers, body, kind))
 }

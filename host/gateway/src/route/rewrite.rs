@@ -5,21 +5,20 @@ use http::Uri;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use limen_config::RoutePath;
-use limen_policy::Exchange;
+use limen_policy::{Exchange, PathTemplate};
 
-use super::template::Template;
 use crate::head;
 use crate::refusal::Fault;
 
 pub struct Rewrite {
-    pub path: Option<Template>,
+    pub path: Option<PathTemplate>,
     host: Option<HeaderValue>,
 }
 
 impl Rewrite {
     pub fn new(rewrite: &limen_config::Rewrite, route: &RoutePath) -> Self {
         let limen_config::Rewrite { path, host } = rewrite;
-        let path = path.as_ref().map(|template| Template::new(&template.pieces, route));
+        let path = path.as_ref().map(|template| PathTemplate::new(&template.pieces, route));
         Rewrite { path, host: host.clone() }
     }
 
@@ -27,7 +26,9 @@ impl Rewrite {
     pub fn target(&self, exchange: &Exchange) -> Result<Uri, Fault> {
         let uri = exchange.request.uri();
         let mut target = match (&self.path, exchange.matched_path()) {
-            (Some(template), Some(matched)) if matched == uri.path() => fill(template, matched)?,
+            (Some(template), Some(matched)) if matched == uri.path() => {
+                template.path(matched).map_err(Fault::bad_request)?
+            }
             _ => return Ok(head::origin_form(uri)),
         };
         if let Some(query) = uri.query() {
@@ -45,16 +46,6 @@ impl Rewrite {
     }
 }
 
-/// The new path. Parts of a good one may make a bad one.
-fn fill(template: &Template, matched: &str) -> Result<String, Fault> {
-    let mut path = String::with_capacity(matched.len() + 32);
-    template.fill(matched, &mut path);
-    if path.contains("/.") && path.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err(Fault::bad_request("The path has dot segments."));
-    }
-    Ok(path)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -67,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_path_that_a_policy_changed_stays_and_a_query_does_not_matter() {
-        let template = Template::new(&[Piece::Literal("/v2".to_owned()), Piece::Path], &everything());
+        let template = PathTemplate::new(&[Piece::Literal("/v2".to_owned()), Piece::Path], &everything());
         let rewrite = Rewrite { path: Some(template), host: None };
         let facts = RouteFacts { target: TargetMemory::Kept, ..RouteFacts::default() };
         let request = Request::builder().uri("http://a/x?q=1").body(()).unwrap();

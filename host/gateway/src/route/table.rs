@@ -166,17 +166,10 @@ fn allow(methods: &[Method]) -> String {
 
 /// The host of an authority, without its port and in lower case, which it nearly always is already.
 pub(super) fn host(authority: &str) -> Cow<'_, str> {
-    let host = without_port(authority);
+    let host = limen_policy::without_port(authority);
     let host = host.strip_suffix('.').unwrap_or(host);
     match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         false => Cow::Borrowed(host),
         true => Cow::Owned(host.to_ascii_lowercase()),
-    }
-}
-
-pub(super) fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
     }
 }

@@ -1,10 +1,10 @@
-//! `headers`: set, add and remove headers of requests and responses.
+//! `headers`: sets, adds, removes and renames headers of requests and responses.
 //!
 //! ```toml
 //! policies = [{ use = "headers", with = { response = { set = { server = "api" }, remove = ["x-powered-by"] } } }]
 //! ```
 //!
-//! Removes first, then sets (replacing every value), then adds. What the gateway owns (framing,
+//! Renames first, then removes, then sets (replacing every value), then adds. What the gateway owns (framing,
 //! connection and `host` headers) is refused when the configuration is loaded.
 
 use std::collections::BTreeMap;
@@ -30,6 +30,9 @@ struct Settings {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Edits {
+    /// `rename`: the new names of headers, by the old ones: `{ x-user = "x-consumer" }`. All values go
+    /// along, in place of those that the new name had. What is not there is not renamed.
+    rename: BTreeMap<String, String>,
     /// `remove`: headers to take away, whatever their value.
     remove: Vec<String>,
     /// `set`: headers to have with this value and no other.
@@ -64,8 +67,11 @@ impl Policy for Headers {
             Phase::Request => (Side::Request, &self.0.request),
             _ => (Side::Response, &self.0.response),
         };
+        // Every one of them was tried when the configuration was loaded.
+        for (from, to) in &edits.rename {
+            let _ = exchange.rename_header(side, from, to);
+        }
         for (_, edit) in edits.iter() {
-            // Every one of them was tried when the configuration was loaded.
             let _ = exchange.edit_header(side, edit);
         }
         Answer::Ready(Ok(Verdict::Next))
@@ -74,7 +80,7 @@ impl Policy for Headers {
 
 impl Edits {
     fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.rename.is_empty() && self.iter().next().is_none()
     }
 
     /// The edits in their order, each with the name of the setting it comes from.
@@ -88,8 +94,13 @@ impl Edits {
     /// Whether every edit may be made.
     fn check(&self, side: Side) -> Result<(), SettingsError> {
         let of = if side == Side::Request { "request" } else { "response" };
-        if self.iter().count() > MAX_EDITS {
+        // To rename is to edit two.
+        if self.iter().count() + 2 * self.rename.len() > MAX_EDITS {
             return Err(SettingsError::new(&format!("/{of}"), format!("more than {MAX_EDITS} edits")));
+        }
+        let both = |(from, to)| [from, to].into_iter();
+        for name in self.rename.iter().flat_map(both) {
+            check_edit(&format!("/{of}/rename"), side, HeaderEdit::Remove(name))?;
         }
         self.iter().try_for_each(|(setting, edit)| check_edit(&format!("/{of}/{setting}"), side, edit))
     }
@@ -130,6 +141,27 @@ mod tests {
     }
 
     #[test]
+    fn renames_with_all_values() {
+        let policy = build(&json!({ "request": {
+            "rename": { "x-old": "x-new", "x-gone": "x-kept" },
+            "set": { "x-old": "again" },
+        }}))
+        .unwrap();
+        let mut exchange = Box::<Exchange>::default();
+        for (name, value) in [("x-old", "1"), ("x-old", "2"), ("x-new", "3"), ("x-kept", "4")] {
+            exchange.request.headers_mut().append(name, value.parse().unwrap());
+        }
+        call(&*policy, Phase::Request, &mut exchange);
+        let head = exchange.request.headers();
+        let values = |name| head.get_all(name).iter().cloned().collect::<Vec<_>>();
+        assert_eq!(
+            (values("x-new"), values("x-old")),
+            (vec!["1".parse().unwrap(), "2".parse().unwrap()], vec!["again".parse().unwrap()])
+        );
+        assert_eq!(head["x-kept"], "4");
+    }
+
+    #[test]
     fn is_asked_only_where_it_has_something_to_do() {
         let policy = build(&json!({ "response": { "remove": ["server"] } })).unwrap();
         assert_eq!(policy.phases().iter().collect::<Vec<_>>(), [Phase::Response]);
@@ -142,5 +174,9 @@ mod tests {
         let (pointer, message) = mistake(json!({ "request": { "set": { "host": "x" } } })).unwrap();
         assert_eq!((pointer.as_str(), message.as_str()), ("/request/set", "`host` belongs to the gateway"));
         assert!(mistake(json!({ "response": { "add": { "a b": "x" } } })).is_some());
+        assert_eq!(
+            mistake(json!({ "request": { "rename": { "x": "host" } } })).unwrap().0,
+            "/request/rename"
+        );
     }
 }

@@ -4,6 +4,7 @@
 mod denial;
 mod expression;
 mod kept;
+mod paths;
 mod settings;
 
 mod authorize;
@@ -12,7 +13,11 @@ mod geo;
 mod headers;
 mod ip;
 mod jwt;
+mod redirect;
+mod respond;
+mod rewrite;
 mod security_headers;
+mod size;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,7 +48,7 @@ pub const NATIVE: &[Native] = &[
     },
     Native {
         name: "headers",
-        summary: "set, add and remove headers of requests and responses",
+        summary: "set, add, remove and rename headers of requests and responses",
         files: &[],
         build: headers::build,
     },
@@ -54,12 +59,26 @@ pub const NATIVE: &[Native] = &[
         files: &[],
         build: jwt::build,
     },
+    Native { name: "redirect", summary: "send clients elsewhere", files: &[], build: redirect::build },
+    Native {
+        name: "respond",
+        summary: "answer itself, always the same",
+        files: &["file"],
+        build: respond::build,
+    },
+    Native {
+        name: "rewrite",
+        summary: "change path, query, method and host of requests",
+        files: &[],
+        build: rewrite::build,
+    },
     Native {
         name: "security-headers",
         summary: "tell browsers to be careful with responses",
         files: &[],
         build: security_headers::build,
     },
+    Native { name: "size", summary: "bound what a client may send", files: &[], build: size::build },
 ];
 
 /// One built-in policy, as the configuration finds it.

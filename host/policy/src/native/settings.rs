@@ -43,6 +43,10 @@ pub(super) fn read<T: DeserializeOwned>(settings: &Value) -> Result<T, SettingsE
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span(pub(super) Duration);
 
+/// A number of bytes like "64KiB".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size(pub(super) u64);
+
 /// Addresses that belong together: "10.0.0.0/8", or one address.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Network(pub(super) IpNet);
@@ -55,6 +59,16 @@ impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         units::duration(&text).map(Span).map_err(|malformed| {
+            let hint = malformed.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            D::Error::custom(format!("{}{hint}", malformed.message))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        units::size(&text).map(Size).map_err(|malformed| {
             let hint = malformed.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
             D::Error::custom(format!("{}{hint}", malformed.message))
         })

@@ -4,7 +4,7 @@ use limen_config::{Piece, RoutePath, Segment};
 use regex::bytes::Regex;
 
 /// A path with holes.
-pub struct Template {
+pub struct PathTemplate {
     parts: Vec<Part>,
     /// What the groups are taken from.
     regex: Option<Regex>,
@@ -20,8 +20,8 @@ enum Part {
     Path,
 }
 
-impl Template {
-    /// `route` is the path of the route that this belongs to.
+impl PathTemplate {
+    /// `route` is what the paths match that it is filled in from.
     pub fn new(pieces: &[Piece], route: &RoutePath) -> Self {
         let parts = pieces.iter().map(|piece| match (piece, route) {
             (Piece::Literal(text), _) => Part::Literal(text.as_str().into()),
@@ -41,7 +41,17 @@ impl Template {
             }
             _ => None,
         };
-        Template { parts, regex }
+        PathTemplate { parts, regex }
+    }
+
+    /// What becomes of this path; or what the client reads, for parts of a good one may make a bad one.
+    pub fn path(&self, path: &str) -> Result<String, &'static str> {
+        let mut filled = String::with_capacity(path.len() + 32);
+        self.fill(path, &mut filled);
+        if filled.contains("/.") && filled.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err("The path has dot segments.");
+        }
+        Ok(filled)
     }
 
     /// Adds what becomes of this path. What it takes from it stays as it was sent: percent-encoded.

@@ -1,0 +1,139 @@
+//! `redirect`: sends clients elsewhere.
+//!
+//! ```toml
+//! policies = [{ use = "redirect", with = { match = "/old/**", to = "https://www.example.com/new/{rest}" } }]
+//! ```
+//!
+//! What `match` or `regex` does not match goes on. The names in `to` are as in `redirect` of a route, which
+//! is what a route needs that never does anything else.
+
+use http::StatusCode;
+use http::header;
+use limen_config::{RoutePath, Template};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::denial::Denial;
+use super::paths::matched;
+use super::settings::{SettingsError, read};
+use super::{Built, Materials};
+use crate::{Answer, Exchange, Location, Phase, Phases, Policy, Reply, Seat, Verdict};
+
+/// `redirect`: who is sent where.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// `match`: which paths, as a route's `path` (`"/old/{id}"`, `"/old/**"`). Default: all.
+    #[serde(rename = "match")]
+    pattern: Option<String>,
+    /// `regex`: the same as a regular expression that matches the whole path; its named groups are names.
+    regex: Option<String>,
+    /// `to` (required): a path (`"/new/{rest}"`) or a URL. `{name}` is a parameter of `match` or a group of
+    /// `regex`, `/{rest}` what `/**` stood for, `{path}` all of the path, and in the place of a URL's host
+    /// `{host}` is the host that was asked for. All as it was sent; a path can't lead to another host.
+    to: String,
+    /// `status`: 301, 302, 303, 307 or 308. Default 308.
+    #[serde(default = "status")]
+    status: u16,
+    /// `query`: `"keep"` adds the request's own to `to`, `"drop"` does not. Default `"keep"`.
+    #[serde(default)]
+    query: Query,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Query {
+    #[default]
+    Keep,
+    Drop,
+}
+
+fn status() -> u16 {
+    308
+}
+
+pub(super) fn build(settings: &Value, _: &Materials<'_>) -> Built {
+    let Settings { pattern, regex, to, status, query } = read(settings)?;
+    let matched = matched(pattern.as_deref(), regex.as_deref())?;
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        let message = format!("not the status of a redirect (301, 302, 303, 307 or 308): {status}");
+        return Err(SettingsError::new("/status", message));
+    }
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::PERMANENT_REDIRECT);
+    let to = Template::of_location(&to, &matched)
+        .map_err(|why| SettingsError::new("/to", format!("{why}: `{to}`")))?;
+    let to = Location::new(&to, &matched, query == Query::Keep);
+    Ok(Box::new(Redirect { matched, to, status }))
+}
+
+struct Redirect {
+    matched: RoutePath,
+    to: Location,
+    status: StatusCode,
+}
+
+impl Policy for Redirect {
+    fn phases(&self) -> Phases {
+        Phases::default().with(Phase::Request)
+    }
+
+    fn call<'a>(&'a self, _: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
+        let path = exchange.request.uri().path();
+        if !self.matched.matches(path) {
+            return Answer::Ready(Ok(Verdict::Next));
+        }
+        match self.to.of(exchange, path) {
+            Ok(location) => {
+                let mut reply = Reply::status(self.status);
+                reply.head.headers_mut().insert(header::LOCATION, location);
+                exchange.reply = Some(reply);
+                Answer::Ready(Ok(Verdict::Reply))
+            }
+            Err(why) => Denial::new(StatusCode::BAD_REQUEST, "bad_request", why, why).answer(exchange),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::plain;
+    use serde_json::json;
+
+    fn location(settings: Value, target: &str) -> Option<String> {
+        let policy = plain(build, &settings).unwrap();
+        let mut exchange = Box::<Exchange>::default();
+        *exchange.request.uri_mut() = target.parse().unwrap();
+        exchange.request.headers_mut().insert("host", "a.example:8080".parse().unwrap());
+        exchange.enter(Phase::Request, 0);
+        let _ = policy.call(Phase::Request, &mut exchange, &mut None);
+        let reply = exchange.reply?;
+        Some(reply.head.headers()["location"].to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn what_matches_is_sent_elsewhere() {
+        let old = || json!({ "match": "/old/**", "to": "https://{host}/new/{rest}" });
+        assert_eq!(location(old(), "/old/a%2Fb?c=1").as_deref(), Some("https://a.example/new/a%2Fb?c=1"));
+        assert_eq!(location(old(), "/older"), None);
+        let id = json!({ "regex": "/u/(?<id>[0-9]+)", "to": "/users/{id}", "query": "drop" });
+        assert_eq!(location(id.clone(), "/u/7?c=1").as_deref(), Some("/users/7"));
+        assert_eq!(location(id, "/u/x"), None);
+    }
+
+    #[test]
+    fn a_path_never_becomes_a_host() {
+        let path = json!({ "match": "/go/**", "to": "/{rest}" });
+        assert_eq!(location(path, "/go//evil.example").as_deref(), Some("/evil.example"));
+    }
+
+    #[test]
+    fn mistakes_are_found_at_load() {
+        let mistake = |settings| plain(build, &settings).err().map(|error| error.pointer).unwrap();
+        assert_eq!(mistake(json!({ "to": "/{id}" })), "/to");
+        assert_eq!(mistake(json!({ "to": "//{id}", "match": "/{id}", "regex": "/" })), "/regex");
+        assert_eq!(mistake(json!({ "to": "https://{id}/", "match": "/{id}" })), "/to");
+        assert_eq!(mistake(json!({ "to": "/", "status": 200 })), "/status");
+        assert_eq!(mistake(json!({ "to": "/", "match": "old" })), "/match");
+    }
+}

@@ -1,0 +1,223 @@
+//! `rewrite`: makes another request of a request: path, query, method and host.
+//!
+//! ```toml
+//! [[route]]
+//! path     = "/v1/**"
+//! upstream = "orders"
+//! policies = [{ use = "rewrite", with = { match = "/v1/users/{id}/**", path = "/internal/{id}/{rest}", query = { set = { source = "api" }, remove = ["debug"] } } }]
+//! ```
+//!
+//! What `match` or `regex` does not match stays as it is. Policies behind it, the log and the upstream see
+//! the new request, and a `rewrite` of the route leaves its path alone; the route itself was found before.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use limen_config::{RoutePath, Template};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::denial::Denial;
+use super::paths::matched;
+use super::settings::{SettingsError, read};
+use super::{Built, Materials};
+use crate::{Answer, EditError, Exchange, PathTemplate, Phase, Phases, Policy, Seat, Verdict};
+
+/// `rewrite`: which requests, and what becomes of them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    /// `match`: which paths, as a route's `path` (`"/v1/{id}"`, `"/v1/**"`). Default: all.
+    #[serde(rename = "match")]
+    pattern: Option<String>,
+    /// `regex`: the same as a regular expression that matches the whole path (`"/v1/(?<id>[0-9]+)"`); its
+    /// named groups are names for `path`.
+    regex: Option<String>,
+    /// `path`: the new path. `{name}` is a parameter of `match` or a group of `regex`, `/{rest}` what `/**`
+    /// stood for, `{path}` all of it, as it was sent. Default: the same.
+    path: Option<String>,
+    /// `prefix`: instead of `path`, what comes in the place of all before `/**` of `match`; `"/"` for
+    /// nothing.
+    prefix: Option<String>,
+    /// `query`: what becomes of the query. Default: the same.
+    query: Query,
+    /// `method`: the new method. Default: the same.
+    method: Option<String>,
+    /// `host`: the host, with or without a port, that the upstream is asked for, unless the route's or the
+    /// upstream's own `host` says otherwise. Default: the same.
+    host: Option<String>,
+}
+
+/// `query`: removes first, then sets, then adds. Other parameters stay as they were sent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Query {
+    /// `remove`: parameters to take away, whatever their value.
+    remove: Vec<String>,
+    /// `set`: parameters to have with this value and no other.
+    set: BTreeMap<String, String>,
+    /// `add`: parameters to have with this value beside those that are there.
+    add: BTreeMap<String, String>,
+}
+
+pub(super) fn build(settings: &Value, _: &Materials<'_>) -> Built {
+    let Settings { pattern, regex, path, prefix, query, method, host } = read(settings)?;
+    let matched = matched(pattern.as_deref(), regex.as_deref())?;
+    let (key, template) = match (path, prefix) {
+        (Some(_), Some(_)) => return Err(SettingsError::new("/prefix", "either `path` or `prefix`")),
+        (Some(path), None) => ("/path", Some(Template::of_path(&path, &matched))),
+        (None, Some(prefix)) => ("/prefix", Some(Template::of_prefix(&prefix, &matched))),
+        (None, None) => ("", None),
+    };
+    let template = template.transpose().map_err(|why| SettingsError::new(key, why))?;
+    let path = template.map(|template| PathTemplate::new(&template.pieces, &matched));
+    let rewrite = Rewrite { matched, path, query, method, host };
+    rewrite.check()?;
+    Ok(Box::new(rewrite))
+}
+
+struct Rewrite {
+    matched: RoutePath,
+    path: Option<PathTemplate>,
+    query: Query,
+    method: Option<String>,
+    host: Option<String>,
+}
+
+impl Policy for Rewrite {
+    fn phases(&self) -> Phases {
+        Phases::default().with(Phase::Request)
+    }
+
+    fn call<'a>(&'a self, _: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
+        if !self.matched.matches(exchange.request.uri().path()) {
+            return Answer::Ready(Ok(Verdict::Next));
+        }
+        match self.edit(exchange) {
+            Ok(()) => Answer::Ready(Ok(Verdict::Next)),
+            Err(why) => Denial::new(StatusCode::BAD_REQUEST, "bad_request", why, why).answer(exchange),
+        }
+    }
+}
+
+impl Rewrite {
+    /// Rewrites it, or answers what the client reads.
+    fn edit(&self, exchange: &mut Exchange) -> Result<(), &'static str> {
+        if let Some(template) = &self.path {
+            let path = template.path(exchange.request.uri().path())?;
+            exchange.set_path(&path).map_err(|_| "The path can't be read.")?;
+        }
+        if !self.query.is_empty() {
+            let query = self.query.of(exchange.request.uri().query().unwrap_or_default());
+            let query = Some(&*query).filter(|query| !query.is_empty());
+            exchange.set_query(query).map_err(|_| "The query can't be read.")?;
+        }
+        // Both were tried when the configuration was loaded.
+        if let Some(method) = &self.method {
+            let _ = exchange.set_method(method);
+        }
+        if let Some(host) = &self.host {
+            let _ = exchange.set_authority(host);
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        let mut exchange = Exchange::default();
+        exchange.enter(Phase::Request, 0);
+        let wrong = |key: &'static str, what: &'static str, text: &str| {
+            let message = format!("not {what}: `{text}`");
+            move |_: EditError| SettingsError::new(key, message)
+        };
+        if let Some(method) = &self.method {
+            exchange.set_method(method).map_err(wrong("/method", "a method that may be set", method))?;
+        }
+        if let Some(host) = &self.host {
+            exchange.set_authority(host).map_err(wrong("/host", "a host", host))?;
+        }
+        if self.path.is_none() && self.query.is_empty() && self.method.is_none() && self.host.is_none() {
+            let message = "it changes nothing; give it `path`, `prefix`, `query`, `method` or `host`";
+            return Err(SettingsError::new("", message));
+        }
+        Ok(())
+    }
+}
+
+impl Query {
+    fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+
+    /// What becomes of a query. What nobody names stays as it was sent, even where it is odd.
+    fn of(&self, query: &str) -> String {
+        let goes = |pair: &str| {
+            let name =
+                form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name).unwrap_or_default();
+            self.remove.iter().any(|it| *it == name) || self.set.contains_key(&*name)
+        };
+        let stays = query.split('&').filter(|pair| !pair.is_empty() && !goes(pair));
+        let mut new = stays.collect::<Vec<_>>().join("&");
+        for (name, value) in self.set.iter().chain(&self.add) {
+            if !new.is_empty() {
+                new.push('&');
+            }
+            new.extend(form_urlencoded::byte_serialize(name.as_bytes()));
+            new.push('=');
+            new.extend(form_urlencoded::byte_serialize(value.as_bytes()));
+        }
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::plain;
+    use serde_json::json;
+
+    fn rewritten(settings: Value, target: &str) -> Result<String, u16> {
+        let policy = plain(build, &settings).unwrap();
+        let mut exchange = Box::<Exchange>::default();
+        *exchange.request.uri_mut() = target.parse().unwrap();
+        exchange.enter(Phase::Request, 0);
+        let _ = policy.call(Phase::Request, &mut exchange, &mut None);
+        let uri = exchange.request.uri();
+        exchange.reply.as_ref().map_or(Ok(uri.to_string()), |reply| Err(reply.head.status().as_u16()))
+    }
+
+    #[test]
+    fn paths_are_filled_in() {
+        let users = || json!({ "match": "/v1/{id}/**", "path": "/i/{id}{path}/{rest}" });
+        assert_eq!(rewritten(users(), "/v1/7/a/b?q=1").unwrap(), "/i/7/v1/7/a/b/a/b?q=1");
+        assert_eq!(rewritten(users(), "/v1/7").unwrap(), "/i/7/v1/7");
+        assert_eq!(rewritten(users(), "/v2/7/a?q").unwrap(), "/v2/7/a?q", "it does not match");
+        assert_eq!(rewritten(json!({ "match": "/v1/**", "prefix": "/" }), "/v1/a").unwrap(), "/a");
+        assert_eq!(rewritten(json!({ "prefix": "/v1" }), "/a").unwrap(), "/v1/a");
+        let regex = json!({ "regex": "/(?<year>[0-9]{4})-(?<month>[0-9]{2})", "path": "/{year}/{month}" });
+        assert_eq!(rewritten(regex, "/2026-05").unwrap(), "/2026/05");
+        let dots = json!({ "regex": "/(?<a>.*)x(?<b>.*)", "path": "/{a}{b}" });
+        assert_eq!(rewritten(dots, "/a/.x./b"), Err(400), "parts of a good path make a bad one");
+    }
+
+    #[test]
+    fn queries_are_edited_and_the_rest_stays_as_it_was_sent() {
+        let query =
+            json!({ "query": { "remove": ["debug", "a b"], "set": { "x": "1&2" }, "add": { "y": "ä" } } });
+        let new = rewritten(query, "/p?k=%7e&debug&x=9&a+b=1&a%20b=2&y=0&k&&x").unwrap();
+        assert_eq!(new, "/p?k=%7e&y=0&k&x=1%262&y=%C3%A4");
+        assert_eq!(rewritten(json!({ "query": { "remove": ["a"] } }), "/p?a=1").unwrap(), "/p");
+    }
+
+    #[test]
+    fn mistakes_are_found_at_load() {
+        let mistake = |settings| plain(build, &settings).err().map(|error| error.pointer).unwrap();
+        assert_eq!(mistake(json!({})), "");
+        assert_eq!(mistake(json!({ "path": "/{id}" })), "/path");
+        assert_eq!(mistake(json!({ "path": "a" })), "/path");
+        assert_eq!(mistake(json!({ "regex": "(", "path": "/" })), "/regex");
+        assert_eq!(mistake(json!({ "match": "/a", "prefix": "/b" })), "/prefix");
+        assert_eq!(mistake(json!({ "path": "/b", "prefix": "/b" })), "/prefix");
+        assert_eq!(mistake(json!({ "method": "CONNECT" })), "/method");
+        assert_eq!(mistake(json!({ "host": "a@b" })), "/host");
+    }
+}
