@@ -9,6 +9,7 @@
 
 mod bag;
 mod consumer;
+mod destination;
 mod edit;
 mod exchange;
 mod fetch;
@@ -19,12 +20,12 @@ mod phase;
 mod policy;
 mod problem;
 mod subject;
-mod target;
 mod timing;
 pub mod vault;
 
 pub use bag::Bag;
 pub use consumer::Consumer;
+pub use destination::{Location, PathTemplate, without_port};
 pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE, SPEAKS_OF_THE_BODY, may_trail};
 pub use exchange::{
     Client, ClientCertificate, Denied, Exchange, Parameter, Parameters, Refusal, Reply, RequestId,
@@ -37,5 +38,4 @@ pub use phase::{Phase, Phases};
 pub use policy::{Answer, Failure, FailureKind, Policy, Seat, Verdict};
 pub use problem::problem;
 pub use subject::{Attempt, Chunk, Subject};
-pub use target::{Location, PathTemplate, without_port};
 pub use timing::{Timing, Went};

@@ -21,6 +21,12 @@ pub trait Policy: Send + Sync {
         false
     }
 
+    /// Whether what it makes of a body's pieces is the same content, coded in another way. What the head says
+    /// of the body it settles itself then, before the first piece.
+    fn recodes(&self) -> bool {
+        false
+    }
+
     /// Asks it at one of its phases. `seat` is what it keeps from one phase to the next of the same
     /// exchange; dropping it is how an exchange that ends early says so.
     ///

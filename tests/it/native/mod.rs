@@ -1,6 +1,7 @@
 //! Policies that are part of the gateway, used as users do: by name, on a line of TOML.
 
 mod authorize;
+mod compress;
 mod cors;
 mod geo;
 mod ip;

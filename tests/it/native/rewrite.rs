@@ -9,16 +9,13 @@ async fn the_upstream_is_asked_for_something_else() {
     let gateway = gateway(&origin, with).await;
     let asked = Client::http1().get(gateway.url("/v1/7/a%2Fb/c?debug=1&k=v")).send().await.json();
     assert_eq!(asked["method"], "PUT");
-    assert_eq!(asked["path"], "/internal/7/a%2Fb/c?k=v&source=api", "{asked}");
+    assert_eq!(asked["path"], "/internal/7/a%2Fb/c", "{asked}");
+    assert_eq!(asked["query"], "k=v&source=api", "{asked}");
     assert_eq!(asked["headers"]["host"], "users.internal", "{asked}");
     let asked = Client::http2().get(gateway.url("/v1/7?source=x")).send().await.json();
-    assert_eq!(asked["path"], "/internal/7?source=api", "{asked}");
+    assert_eq!((&asked["path"], &asked["query"]), (&"/internal/7".into(), &"source=api".into()), "{asked}");
     let asked = Client::http1().get(gateway.url("/v2/7?debug=1")).send().await.json();
-    assert_eq!(
-        (&asked["path"], &asked["method"]),
-        (&"/v2/7?debug=1".into(), &"GET".into()),
-        "it does not match"
-    );
+    assert_eq!((&asked["path"], &asked["method"]), (&"/v2/7".into(), &"GET".into()), "it does not match");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use super::gateway;
 use crate::common::assert_problem;
 use limen_tests::{Client, Origin, body};
 
-const BOUNDS: &str = r#"{ use = "size", with = { body = "100KB", head = "2KiB", target = "256B" } }"#;
+const BOUNDS: &str = r#"{ use = "size", with = { body = "100kB", head = "2KiB", target = "256B" } }"#;
 
 #[tokio::test]
 async fn bodies_pass_up_to_the_bound_and_no_further() {

@@ -18,6 +18,7 @@ mod tries;
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use http::header;
 use http::{HeaderMap, Method, StatusCode};
 use limen_policy::{
@@ -184,6 +185,9 @@ impl Pipeline {
             if wants_more && has_no_body(&case.exchange, body) {
                 // What it would have made of the body, and how long that were, nobody knows.
                 case.exchange.response.headers_mut().remove(header::CONTENT_LENGTH);
+                if let ResponseBody::Full(_) = body {
+                    body.replace(Bytes::new());
+                }
             } else if verdict == Some(Verdict::WantBody) {
                 let limit = attached.policy.body_limit();
                 let collected = match (is_readable(&case.exchange), case.has_desk()) {
@@ -224,25 +228,27 @@ impl Pipeline {
     }
 
     /// Puts a policy in the way of the response's body, and waits for the first that goes on: until then it
-    /// can answer itself.
+    /// can answer itself. (One that recodes it never does.)
     async fn stream_response(&self, number: usize, case: &mut Case, body: &mut ResponseBody) {
         // What was answered in place of the response is the body that it is asked about.
         if let Some(bytes) = case.exchange.response_body.take() {
             body.replace(bytes);
         }
-        if let Err(failure) = is_readable(&case.exchange) {
+        let recodes = self.policies.get(number).is_some_and(|attached| attached.policy.recodes());
+        if !recodes && let Err(failure) = is_readable(&case.exchange) {
             self.policies.failed(number, case, failure);
             return;
         }
         // It may become another one.
         let headers = case.exchange.response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
-        for name in SPEAKS_OF_THE_BODY {
+        for name in SPEAKS_OF_THE_BODY.iter().filter(|_| !recodes) {
             headers.remove(name);
         }
         // Both sides of gRPC stream, and a client may wait for the head before it goes on.
-        let waits =
-            !case.exchange.headers(Side::Response).get(header::CONTENT_TYPE).is_some_and(head::is_grpc);
+        let is_grpc =
+            case.exchange.headers(Side::Response).get(header::CONTENT_TYPE).is_some_and(head::is_grpc);
+        let waits = !recodes && !is_grpc;
         let stream = Stream::new(&self.policies, number, case, Side::Response).asked_about_chunks();
         let stream = if waits { stream } else { stream.with_its_head_sent() };
         body.filter(|body| stream.through(body));

@@ -219,8 +219,10 @@ impl Stream {
     /// Does what the operator wrote for failures, as far as it can still be done.
     fn failed(&self, case: &mut Case, failure: Failure, may_skip: bool, is_sent: bool) -> Result<(), Ended> {
         let (policies, number) = (&self.policies, self.number);
-        let on_error = policies.get(number).map(|attached| attached.on_error);
-        if may_skip && on_error == Some(OnError::Skip) {
+        let attached = policies.get(number);
+        // The head says already what one that recodes would have made of it.
+        let skips = attached.is_some_and(|it| it.on_error == OnError::Skip && !it.policy.recodes());
+        if may_skip && skips {
             policies.gave_up(number, case, &failure, "skipped");
             return Ok(());
         }

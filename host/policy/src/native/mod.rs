@@ -8,7 +8,10 @@ mod paths;
 mod settings;
 
 mod authorize;
+mod compress;
 mod cors;
+mod cors;
+mod decompress;
 mod geo;
 mod headers;
 mod ip;
@@ -45,6 +48,17 @@ pub const NATIVE: &[Native] = &[
         summary: "let pass by the country of the client's address",
         files: &["database"],
         build: geo::build,
+        name: "compress",
+        summary: "compress responses for clients that can read it",
+        files: &[],
+        build: compress::build,
+    },
+    Native { name: "cors", summary: "let web pages of other origins ask", files: &[], build: cors::build },
+    Native {
+        name: "decompress",
+        summary: "decompress the bodies of requests, bounded",
+        files: &[],
+        build: decompress::build,
     },
     Native {
         name: "headers",

@@ -79,6 +79,10 @@ impl Policy for Witness {
         self.policy.wants_timing()
     }
 
+    fn recodes(&self) -> bool {
+        self.policy.recodes()
+    }
+
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a> {
         Answer::Wait(Box::pin(self.ask(phase, exchange, seat)))
     }

@@ -1,0 +1,70 @@
+//! Where a client is sent.
+
+use http::header::HeaderValue;
+use limen_config::{Origin, RoutePath, Template};
+
+use super::PathTemplate;
+use crate::Exchange;
+
+/// A path or a URL that is filled in from a request.
+pub struct Location {
+    origin: Option<Origin>,
+    path: PathTemplate,
+    /// Whether the request's own query goes along.
+    keeps_query: bool,
+}
+
+impl Location {
+    /// `matched` is what the paths match that it is filled in from.
+    pub fn new(to: &Template, matched: &RoutePath, keeps_query: bool) -> Self {
+        Location { origin: to.origin.clone(), path: PathTemplate::new(&to.pieces, matched), keeps_query }
+    }
+
+    /// The value of `Location`, or what the client reads instead.
+    pub fn of(&self, exchange: &Exchange, path: &str) -> Result<HeaderValue, &'static str> {
+        let mut location = String::with_capacity(64 + path.len());
+        if let Some(Origin { scheme, host, port }) = &self.origin {
+            location.push_str(scheme);
+            match host {
+                Some(host) => location.push_str(host),
+                None => location.push_str(asked_host(exchange)?),
+            }
+            location.push_str(port);
+        }
+        let mut filled = String::with_capacity(32 + path.len());
+        self.path.fill(path, &mut filled);
+        if self.origin.is_none() {
+            // Browsers read `//host` and `/\host` as another host (WHATWG URL, relative slash state).
+            location.push('/');
+            location.push_str(filled.trim_start_matches(['/', '\\']));
+        } else {
+            location.push_str(&filled);
+        }
+        if self.keeps_query
+            && let Some(query) = exchange.request.uri().query()
+        {
+            location.push(if location.contains('?') { '&' } else { '?' });
+            location.push_str(query);
+        }
+        HeaderValue::try_from(location).map_err(|_| "The path can't be read.")
+    }
+}
+
+/// The host that the client asked for, if it is nothing but one: it is about to stand in a URL.
+fn asked_host(exchange: &Exchange) -> Result<&str, &'static str> {
+    let host = without_port(exchange.authority());
+    let good =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    if host.is_empty() || !host.bytes().all(good) {
+        return Err("The host is none.");
+    }
+    Ok(host)
+}
+
+/// The host of an authority.
+pub fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
