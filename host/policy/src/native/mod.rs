@@ -10,7 +10,6 @@ mod settings;
 mod authorize;
 mod compress;
 mod cors;
-mod cors;
 mod decompress;
 mod geo;
 mod headers;
@@ -42,12 +41,7 @@ pub const NATIVE: &[Native] = &[
         files: &[],
         build: authorize::build,
     },
-    Native { name: "cors", summary: "let web pages of other origins ask", files: &[], build: cors::build },
     Native {
-        name: "geo",
-        summary: "let pass by the country of the client's address",
-        files: &["database"],
-        build: geo::build,
         name: "compress",
         summary: "compress responses for clients that can read it",
         files: &[],
@@ -59,6 +53,12 @@ pub const NATIVE: &[Native] = &[
         summary: "decompress the bodies of requests, bounded",
         files: &[],
         build: decompress::build,
+    },
+    Native {
+        name: "geo",
+        summary: "let pass by the country of the client's address",
+        files: &["database"],
+        build: geo::build,
     },
     Native {
         name: "headers",
