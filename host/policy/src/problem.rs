@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
+use serde_json::Value;
 
 use crate::RequestId;
 
@@ -11,14 +12,27 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A whole answer. `detail` is for the client: never anything of the inside.
 pub fn problem(status: StatusCode, detail: &str, id: &RequestId) -> (Response<()>, Bytes) {
+    problem_with(status, detail, id, Vec::new())
+}
+
+/// The same with further members (section 3.2).
+pub(crate) fn problem_with(
+    status: StatusCode,
+    detail: &str,
+    id: &RequestId,
+    members: Vec<(&'static str, Value)>,
+) -> (Response<()>, Bytes) {
     let id = id.to_string();
-    let body = serde_json::json!({
+    let mut body = serde_json::json!({
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or("Error"),
         "status": status.as_u16(),
         "detail": detail,
         "request_id": id,
     });
+    if let Value::Object(body) = &mut body {
+        body.extend(members.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    }
     let mut head = Response::new(());
     *head.status_mut() = status;
     let headers = head.headers_mut();

@@ -4,8 +4,11 @@ mod authorize;
 mod compress;
 mod cors;
 mod geo;
+mod graphql;
 mod ip;
 mod jwt;
+mod mock;
+mod openapi;
 mod redirect;
 mod respond;
 mod rewrite;
@@ -46,7 +49,8 @@ async fn each_policy_has_an_example_that_is_a_good_one() {
         let text = [&upstream, listener(), route, example].concat();
         let countries = geo::countries(&[("2001:db8::/32", "DE")]);
         let gateway = Gateway::with(text).file("idp.json", Issuer::new().jwks("one"));
-        let checked = gateway.file("country.mmdb", countries).check().await;
+        let gateway = gateway.file("country.mmdb", countries).file("api.yaml", openapi::SMALL);
+        let checked = gateway.check().await;
         assert!(checked.status.success(), "{example}\n{}", checked.stderr);
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod openapi;
 mod policy;
 mod reload;
 mod run;
@@ -30,6 +31,8 @@ enum Command {
     Reload(reload::Reload),
     #[command(subcommand)]
     Policy(policy::Policy),
+    #[command(subcommand, name = "openapi")]
+    OpenApi(openapi::OpenApi),
 }
 
 pub fn main() -> ExitCode {
@@ -40,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Status(status) => status.main(),
         Command::Reload(reload) => reload.main(),
         Command::Policy(policy) => policy.main(),
+        Command::OpenApi(openapi) => openapi.main().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "{error}");

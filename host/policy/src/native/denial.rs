@@ -2,8 +2,10 @@
 
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
+use serde_json::Value;
 
-use crate::{Answer, Denied, Exchange, Reply, Verdict, problem};
+use crate::problem::problem_with;
+use crate::{Answer, Denied, Exchange, Reply, Verdict};
 
 /// A request that goes no further.
 pub(super) struct Denial {
@@ -12,6 +14,7 @@ pub(super) struct Denial {
     detail: &'static str,
     denied: Denied,
     headers: Vec<(HeaderName, HeaderValue)>,
+    members: Vec<(&'static str, Value)>,
 }
 
 impl Denial {
@@ -21,7 +24,13 @@ impl Denial {
         detail: &'static str,
         why: impl Into<String>,
     ) -> Self {
-        Denial { status, detail, denied: Denied { code, why: why.into() }, headers: Vec::new() }
+        Denial {
+            status,
+            detail,
+            denied: Denied { code, why: why.into() },
+            headers: Vec::new(),
+            members: Vec::new(),
+        }
     }
 
     /// 401: it is not known who asks. The challenge says how to tell (RFC 9110, section 11.6.1).
@@ -40,9 +49,20 @@ impl Denial {
         self
     }
 
+    /// A further member of the problem (RFC 9457, section 3.2).
+    pub(super) fn member(mut self, name: &'static str, value: Value) -> Self {
+        self.members.push((name, value));
+        self
+    }
+
+    /// What the log is told.
+    pub(super) fn why(&self) -> &str {
+        &self.denied.why
+    }
+
     /// Answers with it.
     pub(super) fn answer(self, exchange: &mut Exchange) -> Answer<'static> {
-        let (mut head, body) = problem(self.status, self.detail, &exchange.id);
+        let (mut head, body) = problem_with(self.status, self.detail, &exchange.id, self.members);
         for (name, value) in self.headers {
             head.headers_mut().append(name, value);
         }

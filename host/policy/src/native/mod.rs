@@ -2,8 +2,10 @@
 //! here.
 
 mod denial;
+mod description;
 mod expression;
 mod kept;
+mod outline;
 mod paths;
 mod settings;
 
@@ -12,9 +14,12 @@ mod compress;
 mod cors;
 mod decompress;
 mod geo;
+mod graphql;
 mod headers;
 mod ip;
 mod jwt;
+mod mock;
+mod openapi;
 mod redirect;
 mod respond;
 mod rewrite;
@@ -28,6 +33,7 @@ use limen_store::{Journal, StateFile};
 use serde_json::Value;
 
 pub use kept::Kept;
+pub use outline::{Outline, outline};
 pub use settings::SettingsError;
 
 use crate::Policy;
@@ -59,6 +65,10 @@ pub const NATIVE: &[Native] = &[
         summary: "let pass by the country of the client's address",
         files: &["database"],
         build: geo::build,
+        name: "graphql",
+        summary: "let queries pass that ask for no more than they may",
+        files: &[],
+        build: graphql::build,
     },
     Native {
         name: "headers",
@@ -72,6 +82,18 @@ pub const NATIVE: &[Native] = &[
         summary: "let pass who has a token (JWT), and name the consumer",
         files: &[],
         build: jwt::build,
+    },
+    Native {
+        name: "mock",
+        summary: "answer as an OpenAPI document says the upstream will",
+        files: &["document"],
+        build: mock::build,
+    },
+    Native {
+        name: "openapi",
+        summary: "let pass what is as an OpenAPI document describes it",
+        files: &["document"],
+        build: openapi::build,
     },
     Native { name: "redirect", summary: "send clients elsewhere", files: &[], build: redirect::build },
     Native {
