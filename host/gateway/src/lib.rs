@@ -10,6 +10,7 @@
 mod admin;
 pub mod author;
 mod body;
+mod client;
 mod component;
 mod edition;
 mod fetch;
@@ -17,6 +18,7 @@ mod forward;
 mod gateway;
 mod grpc;
 mod head;
+mod issuers;
 mod listener;
 mod observe;
 mod pipeline;

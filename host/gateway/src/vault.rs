@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use limen_config::{Config, ConfigError, KeySet, Secret, SecretSource};
-use limen_policy::vault::{self, Key, TokenTerms, Vault};
+use limen_policy::vault::{self, Key, RenewalTerms, TokenTerms, Vault};
 
 /// The largest secret, in bytes.
 const LARGEST_SECRET: u64 = 64 << 10;
@@ -30,9 +30,16 @@ pub fn open(config: &Config, previous: Option<&Vault>, errors: &mut Vec<ConfigEr
     }
     for terms in config.key_sets.values() {
         match key_set(terms, &vault) {
-            Ok(set) => {
+            Ok(mut set) => {
                 let known = previous.and_then(|previous| previous.key_sets.get(&terms.name));
-                let set = known.filter(|known| ***known == set).cloned().unwrap_or_else(|| Arc::new(set));
+                let set = match known {
+                    Some(known) if **known == set => known.clone(),
+                    Some(known) => {
+                        set.inherit(known);
+                        Arc::new(set)
+                    }
+                    None => Arc::new(set),
+                };
                 vault.key_sets.insert(terms.name.clone(), set);
             }
             Err(what) => errors.push(wrong("key set", &terms.name, terms.place.clone(), &what)),
@@ -70,6 +77,21 @@ fn value(source: &SecretSource) -> Result<Vec<u8>, String> {
 }
 
 fn key_set(terms: &KeySet, vault: &Vault) -> Result<vault::KeySet, String> {
+    let asked = TokenTerms {
+        algorithms: terms.algorithms.clone(),
+        issuers: terms.issuer.clone(),
+        audiences: terms.audience.clone(),
+        leeway: terms.leeway,
+    };
+    if let Some(url) = terms.url() {
+        let renewal = RenewalTerms {
+            from: url.to_string(),
+            max_stale: terms.max_stale,
+            cooldown: terms.cooldown,
+            wait: terms.wait,
+        };
+        return Ok(vault::KeySet::renewed(&terms.name, asked, renewal));
+    }
     let mut keys = Vec::new();
     if let Some(file) = &terms.jwks {
         let text = read(file, LARGEST_KEYS)?;
@@ -85,12 +107,6 @@ fn key_set(terms: &KeySet, vault: &Vault) -> Result<vault::KeySet, String> {
             keys.push(Key::of_secret(value).map_err(|error| format!("secret `{name}`: {error}"))?);
         }
     }
-    let asked = TokenTerms {
-        algorithms: terms.algorithms.clone(),
-        issuers: terms.issuer.clone(),
-        audiences: terms.audience.clone(),
-        leeway: terms.leeway,
-    };
     vault::KeySet::new(&terms.name, keys, &asked).map_err(|error| error.to_string())
 }
 

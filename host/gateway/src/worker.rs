@@ -223,7 +223,7 @@ impl World {
         let upstreams = upstreams.map(|shared| Upstream::new(shared.clone(), pools.clone(), worker));
         let upstreams = upstreams.collect();
         let facts = snapshot.routes.iter().map(|_| OnceCell::new()).collect();
-        let calls_out = snapshot.plugins.values().any(|plugin| plugin.calls_out);
+        let calls_out = snapshot.calls_out;
         Rc::new_cyclic(|this| {
             let fetch = calls_out.then(|| fetch::open(this.clone()));
             World { snapshot, observers, upstreams, facts, fetch }

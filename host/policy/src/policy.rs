@@ -27,6 +27,11 @@ pub trait Policy: Send + Sync {
         false
     }
 
+    /// The upstream that it calls itself, if any.
+    fn upstream(&self) -> Option<&str> {
+        None
+    }
+
     /// Asks it at one of its phases. `seat` is what it keeps from one phase to the next of the same
     /// exchange; dropping it is how an exchange that ends early says so.
     ///

@@ -12,6 +12,8 @@ mod openapi;
 mod redirect;
 mod respond;
 mod rewrite;
+mod jwt_attacks;
+mod jwt_issuers;
 mod security_headers;
 mod size;
 

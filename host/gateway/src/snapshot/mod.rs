@@ -17,6 +17,7 @@ use limen_wasm::Registry;
 
 use crate::component::{Components, Registries};
 use crate::head::forwarded::Forwarding;
+use crate::issuers::{Issuer, Issuers};
 use crate::listener::Terms;
 use crate::observe::{AccessLog, Tracer};
 use crate::pipeline::{Attached, Pipeline};
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub tracer: Option<Arc<Tracer>>,
     /// Whether anybody can read metrics.
     pub metrics: bool,
+    /// Whether any policy calls upstreams itself.
+    pub calls_out: bool,
     /// Kept for the next build, should a plugin's file be broken then.
     pub plugins: BTreeMap<String, LivePlugin>,
     /// What is of no use in the folder of plugins.
@@ -49,7 +52,10 @@ pub struct Snapshot {
     /// Where those that come from afar are kept.
     components: Arc<Components>,
     /// What policies hold of it.
-    vault: Vault,
+    pub vault: Vault,
+    /// Whose keys are fetched, and by whom.
+    asked: Vec<Issuer>,
+    issuers: Issuers,
     /// What built-in policies keep over reloads.
     kept: Arc<Kept>,
     /// What they keep over restarts.
@@ -102,7 +108,7 @@ impl Snapshot {
             written: _,
             listeners,
             secrets: _,
-            key_sets: _,
+            key_sets,
             plugins,
             registries,
             upstreams,
@@ -124,7 +130,7 @@ impl Snapshot {
         let fetched = components.fetch(plugins.values(), &gateway.trust, registries);
         let kept = previous.map(|previous| previous.kept.clone()).unwrap_or_default();
         let store = Storeroom { terms: store_terms, file: state };
-        let means = Means { registry, vault: &vault, kept: &kept, store };
+        let means = Means { registry, vault: &vault, kept: &kept, store, upstreams };
         let mut policies = Policies::load(plugins, fetched, routes, last_good, means, &mut errors);
 
         let mut built_listeners = Vec::new();
@@ -208,7 +214,11 @@ impl Snapshot {
             }
         });
         let routes = built_routes.collect();
-        let Policies { live, kept_back, left_out: unusable, .. } = policies;
+        let Policies { live, kept_back, left_out: unusable, calls_out, .. } = policies;
+        let asked = key_sets.values().filter(|terms| terms.url().is_some()).filter_map(|terms| {
+            Some(Issuer { terms: terms.clone(), keys: vault.key_sets.get(&terms.name)?.clone() })
+        });
+        let asked = asked.collect();
         let snapshot = Snapshot {
             routes,
             listeners: built_listeners,
@@ -219,11 +229,14 @@ impl Snapshot {
             access_log,
             tracer,
             metrics: admin.is_some(),
+            calls_out,
             plugins: live,
             left_out: left_out.iter().cloned().chain(unusable).collect(),
             stores,
             components,
             vault,
+            asked,
+            issuers: previous.map(|previous| previous.issuers.clone()).unwrap_or_default(),
             kept,
             state: state.clone(),
             upkeep: previous.map(|previous| previous.upkeep.clone()).unwrap_or_default(),
@@ -232,9 +245,11 @@ impl Snapshot {
         Ok((snapshot, kept_back))
     }
 
-    /// To be called before it goes live: from now on its upstreams are looked after, and no others, and its
-    /// stores are as it has them. Waits until that has begun, though for no longer than some seconds.
+    /// To be called before it goes live: from now on its upstreams are looked after and its issuers of tokens
+    /// asked, and no others, and its stores are as it has them. Waits until that has begun, though for no longer
+    /// than some seconds.
     pub fn prepare(&self) {
+        self.issuers.ask(&self.asked);
         self.upkeep.tend(&self.upstreams, &self.resolver);
         for (terms, store) in &self.stores {
             store.adopt(terms);

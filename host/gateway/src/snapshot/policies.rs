@@ -22,6 +22,8 @@ pub struct Policies {
     pub kept_back: Vec<KeptBack>,
     /// Those that nothing names and that can't be used.
     pub left_out: Vec<LeftOut>,
+    /// Whether any of them calls upstreams itself.
+    pub calls_out: bool,
     seated: BTreeMap<Seat, Box<dyn Policy>>,
 }
 
@@ -67,6 +69,7 @@ pub struct Means<'a> {
     pub vault: &'a Vault,
     pub kept: &'a Kept,
     pub store: Storeroom<'a>,
+    pub upstreams: &'a BTreeMap<String, limen_config::Upstream>,
 }
 
 /// Where an attachment stands: its route, and its place there.
@@ -91,6 +94,7 @@ impl Policies {
             live: BTreeMap::new(),
             kept_back: Vec::new(),
             left_out: Vec::new(),
+            calls_out: false,
             seated: BTreeMap::new(),
         };
         for plugin in plugins.values() {
@@ -113,11 +117,15 @@ impl Policies {
             if let Target::Native(name) = &attachment.target {
                 let route = routes.get(seat.0).map_or("", |route| &*route.name);
                 match build_native(name, attachment, route, means) {
-                    Ok(policy) => drop(policies.seated.insert(seat, policy)),
+                    Ok(policy) => {
+                        policies.calls_out |= policy.upstream().is_some();
+                        policies.seated.insert(seat, policy);
+                    }
                     Err(error) => errors.push(error),
                 }
             }
         }
+        policies.calls_out |= policies.live.values().any(|plugin| plugin.calls_out);
         policies
     }
 
@@ -313,10 +321,16 @@ fn build_native(
     let whose = if attachment.name == name { format!("{route}/{name}") } else { attachment.name.clone() };
     let folder = attachment.place.file.parent().unwrap_or(Path::new(""));
     let materials = Materials::new(&whose, folder, means.vault, means.kept, means.store);
-    (native.build)(attachment.settings.value(), &materials).map_err(|error| {
-        let place = attachment.settings.place(&error.pointer).clone();
-        ConfigError::new(place, format!("policy `{name}`: {}", error.message))
-    })
+    let wrong = |pointer: &str, message: &str| {
+        let place = attachment.settings.place(pointer).clone();
+        ConfigError::new(place, format!("policy `{name}`: {message}"))
+    };
+    let policy = (native.build)(attachment.settings.value(), &materials)
+        .map_err(|error| wrong(&error.pointer, &error.message))?;
+    match policy.upstream().filter(|called| !means.upstreams.contains_key(*called)) {
+        Some(called) => Err(wrong("/upstream", &format!("there is no [upstream.{called}]"))),
+        None => Ok(policy),
+    }
 }
 
 fn is_used(plugin: &limen_config::Plugin, routes: &[limen_config::Route]) -> bool {

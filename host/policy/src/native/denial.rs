@@ -5,7 +5,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::problem::problem_with;
-use crate::{Answer, Denied, Exchange, Reply, Verdict};
+use crate::{Answer, Denied, Exchange, Failure, Reply, Verdict};
 
 /// A request that goes no further.
 pub(super) struct Denial {
@@ -62,12 +62,17 @@ impl Denial {
 
     /// Answers with it.
     pub(super) fn answer(self, exchange: &mut Exchange) -> Answer<'static> {
+        Answer::Ready(self.stage(exchange))
+    }
+
+    /// The same, for one that had to wait.
+    pub(super) fn stage(self, exchange: &mut Exchange) -> Result<Verdict, Failure> {
         let (mut head, body) = problem_with(self.status, self.detail, &exchange.id, self.members);
         for (name, value) in self.headers {
             head.headers_mut().append(name, value);
         }
         let denied = Some(Box::new(self.denied));
         exchange.reply = Some(Reply { head, body: body.into(), denied });
-        Answer::Ready(Ok(Verdict::Reply))
+        Ok(Verdict::Reply)
     }
 }

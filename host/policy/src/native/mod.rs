@@ -1,6 +1,7 @@
 //! Policies that are part of the gateway. One file each: settings, policy, docs and tests; one line
 //! here.
 
+mod bearer;
 mod denial;
 mod description;
 mod expression;

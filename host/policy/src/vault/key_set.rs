@@ -1,13 +1,19 @@
 //! Whether a token (JWT, RFC 7519) is one of those that are accepted.
 
+mod accepted;
+mod renewal;
+
 use std::fmt;
 use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Header, Validation, decode, decode_header};
+use jsonwebtoken::{decode, decode_header};
 use serde_json::Value;
 
+use self::accepted::{Accepted, accept, candidates};
 use super::{Key, KeyError};
+use crate::Later;
+pub use renewal::{Renewal, RenewalReading, RenewalTerms};
 
 /// The longest token, in bytes.
 const LONGEST_TOKEN: usize = 64 << 10;
@@ -16,11 +22,19 @@ const LONGEST_TOKEN: usize = 64 << 10;
 #[derive(PartialEq)]
 pub struct KeySet {
     name: String,
-    keys: Vec<Accepted>,
+    keys: Keys,
+}
+
+#[derive(PartialEq)]
+enum Keys {
+    /// As they are configured.
+    Given(Vec<Accepted>),
+    /// Brought anew from time to time.
+    Renewed(Box<Renewal>),
 }
 
 /// What a token has to say beside being signed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenTerms {
     /// As tokens name them; none: all that the keys can verify.
     pub algorithms: Option<Vec<&'static str>>,
@@ -30,13 +44,6 @@ pub struct TokenTerms {
     pub audiences: Vec<String>,
     /// How much clocks may differ, in whole seconds.
     pub leeway: Duration,
-}
-
-/// A key with all that is asked of a token of its own.
-struct Accepted {
-    id: Option<String>,
-    key: DecodingKey,
-    validation: Validation,
 }
 
 /// Why a token is not accepted.
@@ -51,24 +58,32 @@ pub enum TokenError {
     NotYetValid,
     WrongIssuer,
     WrongAudience,
+    /// Its keys could not be had; it may be a good one.
+    Unavailable,
 }
 
 impl KeySet {
     pub fn new(name: &str, keys: Vec<Key>, terms: &TokenTerms) -> Result<Self, KeyError> {
-        let accepted = |algorithm: &Algorithm| match &terms.algorithms {
-            Some(accepted) => accepted.contains(&&*format!("{algorithm:?}")),
-            None => true,
-        };
-        let keys = keys.into_iter().filter_map(|key| {
-            let algorithms: Vec<_> = key.algorithms.into_iter().filter(accepted).collect();
-            let first = algorithms.first()?;
-            let validation = Validation { algorithms: algorithms.clone(), ..validation(*first, terms) };
-            Some(Accepted { id: key.id, key: key.key, validation })
-        });
-        let keys: Vec<_> = keys.collect();
-        match keys.is_empty() {
-            true => Err(KeyError("no key that verifies one of `algorithms`".to_owned())),
-            false => Ok(KeySet { name: name.to_owned(), keys }),
+        Ok(KeySet { name: name.to_owned(), keys: Keys::Given(accept(keys, terms)?) })
+    }
+
+    /// One whose keys somebody else brings.
+    pub fn renewed(name: &str, terms: TokenTerms, renewal: RenewalTerms) -> Self {
+        KeySet { name: name.to_owned(), keys: Keys::Renewed(Box::new(Renewal::new(terms, renewal))) }
+    }
+
+    /// Who brings keys, if anybody does.
+    pub fn renewal(&self) -> Option<&Renewal> {
+        match &self.keys {
+            Keys::Given(_) => None,
+            Keys::Renewed(renewal) => Some(renewal),
+        }
+    }
+
+    /// Takes over the keys of the one before it, if they come from the same place.
+    pub fn inherit(&mut self, before: &KeySet) {
+        if let (Keys::Renewed(renewal), Some(before)) = (&mut self.keys, before.renewal()) {
+            renewal.inherit(before);
         }
     }
 
@@ -78,72 +93,57 @@ impl KeySet {
 
     /// The claims of a token that is accepted now.
     pub fn verify(&self, token: &str) -> Result<Value, TokenError> {
-        if token.len() > LONGEST_TOKEN {
-            return Err(TokenError::Malformed);
-        }
-        let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
-        if header.crit.is_some() {
-            return Err(TokenError::Malformed);
-        }
-        let mut refused = TokenError::UnknownKey;
-        for key in self.candidates(&header) {
-            match decode::<Value>(token, &key.key, &key.validation) {
-                Ok(token) => return Ok(token.claims),
-                Err(error) => refused = reason(error.kind()),
-            }
-            // Another key may have signed it; what it says is the same.
-            if refused != TokenError::BadSignature {
-                break;
+        match &self.keys {
+            Keys::Given(keys) => verify(token, keys),
+            Keys::Renewed(renewal) => {
+                let current = renewal.current().ok_or(TokenError::Unavailable)?;
+                verify(token, &current.accepted)
             }
         }
-        Err(refused)
     }
 
-    /// The keys of its `kid`, or those that are not tied to one.
-    fn candidates<'a>(&'a self, header: &'a Header) -> impl Iterator<Item = &'a Accepted> {
-        let kid = header.kid.as_ref();
-        let known = kid.is_some_and(|kid| self.keys.iter().any(|key| key.id.as_ref() == Some(kid)));
-        let fits = move |key: &&Accepted| match kid {
-            Some(_) if known => key.id.as_ref() == kid,
-            Some(_) => key.id.is_none(),
-            None => true,
-        };
-        self.keys.iter().filter(fits).filter(move |key| key.validation.algorithms.contains(&header.alg))
+    /// What to wait for if keys may be on their way that change this answer; then it is worth to verify again.
+    pub fn news(&self, error: TokenError) -> Option<Later<'_, ()>> {
+        let renewal = self.renewal()?;
+        match error {
+            TokenError::UnknownKey | TokenError::Unavailable => renewal.news(),
+            _ => None,
+        }
+    }
+
+    /// As [`verify`](Self::verify), having waited for news if there may be some.
+    pub async fn verify_with_news(&self, token: &str) -> Result<Value, TokenError> {
+        let verified = self.verify(token);
+        match verified.as_ref().err().and_then(|error| self.news(*error)) {
+            None => verified,
+            Some(news) => {
+                news.await;
+                self.verify(token)
+            }
+        }
     }
 }
 
-impl PartialEq for Accepted {
-    fn eq(&self, other: &Self) -> bool {
-        let same_key = match (self.key.kind(), other.key.kind()) {
-            (DecodingKeyKind::SecretOrDer(one), DecodingKeyKind::SecretOrDer(other)) => one == other,
-            (
-                DecodingKeyKind::RsaModulusExponent { n, e },
-                DecodingKeyKind::RsaModulusExponent { n: other_n, e: other_e },
-            ) => n == other_n && e == other_e,
-            _ => false,
-        };
-        same_key && self.id == other.id && self.validation == other.validation
+fn verify(token: &str, keys: &[Accepted]) -> Result<Value, TokenError> {
+    if token.len() > LONGEST_TOKEN {
+        return Err(TokenError::Malformed);
     }
-}
-
-fn validation(algorithm: Algorithm, terms: &TokenTerms) -> Validation {
-    let mut validation = Validation::new(algorithm);
-    validation.leeway = terms.leeway.as_secs();
-    validation.validate_nbf = true;
-    // The library compares what is there; that it is there has to be asked for.
-    let mut required = vec!["exp"];
-    if !terms.issuers.is_empty() {
-        validation.set_issuer(&terms.issuers);
-        required.push("iss");
+    let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
+    if header.crit.is_some() {
+        return Err(TokenError::Malformed);
     }
-    if terms.audiences.is_empty() {
-        validation.validate_aud = false;
-    } else {
-        validation.set_audience(&terms.audiences);
-        required.push("aud");
+    let mut refused = TokenError::UnknownKey;
+    for key in candidates(keys, &header) {
+        match decode::<Value>(token, &key.key, &key.validation) {
+            Ok(token) => return Ok(token.claims),
+            Err(error) => refused = reason(error.kind()),
+        }
+        // Another key may have signed it; what it says is the same.
+        if refused != TokenError::BadSignature {
+            break;
+        }
     }
-    validation.set_required_spec_claims(&required);
-    validation
+    Err(refused)
 }
 
 fn reason(kind: &ErrorKind) -> TokenError {

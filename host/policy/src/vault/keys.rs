@@ -11,6 +11,7 @@ const SHORTEST_SECRET: usize = 32;
 const MAX_KEYS: usize = 64;
 
 /// One key: it verifies algorithms of its own type and no others.
+#[derive(Clone)]
 pub struct Key {
     /// `kid`; none for a key that verifies tokens with any.
     pub(super) id: Option<String>,
@@ -35,6 +36,30 @@ impl Key {
             0 => Err(wrong("no key for signatures is in it")),
             1..=MAX_KEYS => Ok(keys),
             count => Err(wrong(format!("{count} keys; at most {MAX_KEYS} can be in one set"))),
+        }
+    }
+
+    /// The keys of a JWK Set of somebody else's: those that can't be used are left out, and counted
+    /// (RFC 7517, section 5).
+    pub fn of_foreign_jwks(text: &[u8]) -> Result<(Vec<Key>, usize), KeyError> {
+        #[derive(serde::Deserialize)]
+        struct Foreign {
+            keys: Vec<serde_json::Value>,
+        }
+        let set: Foreign = serde_json::from_slice(text).map_err(|_| wrong("no JWK Set"))?;
+        let count = set.keys.len();
+        if count > MAX_KEYS {
+            return Err(wrong(format!("{count} keys; at most {MAX_KEYS} can be in one set")));
+        }
+        let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+        let signs = |jwk: &Jwk| jwk.common.public_key_use != Some(PublicKeyUse::Encryption);
+        let keys: Vec<_> = jwks.filter(signs).filter_map(|jwk| Key::of_jwk(&jwk).ok()).collect();
+        match keys.is_empty() {
+            true => Err(wrong("no key for signatures that can be used is in it")),
+            false => {
+                let left_out = count - keys.len();
+                Ok((keys, left_out))
+            }
         }
     }
 

@@ -9,7 +9,7 @@ mod secret;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use key_set::{KeySet, TokenError, TokenTerms};
+pub use key_set::{KeySet, Renewal, RenewalReading, RenewalTerms, TokenError, TokenTerms};
 pub use keys::{Key, KeyError};
 pub use secret::Secret;
 

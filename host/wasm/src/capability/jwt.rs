@@ -6,9 +6,10 @@ use super::bindings::limen::policy::jwt::{self, JwtError};
 use crate::state::State;
 
 impl jwt::Host for State {
-    fn verify(&mut self, key_set: String, token: String) -> Result<String, JwtError> {
+    async fn verify(&mut self, key_set: String, token: String) -> Result<String, JwtError> {
         let granted = self.grounds.key_sets.iter().find(|granted| granted.name() == key_set);
-        let claims = granted.ok_or(JwtError::Denied)?.verify(&token)?;
+        let keys = granted.ok_or(JwtError::Denied)?.clone();
+        let claims = keys.verify_with_news(&token).await?;
         Ok(claims.to_string())
     }
 }
@@ -17,7 +18,8 @@ impl From<TokenError> for JwtError {
     fn from(error: TokenError) -> Self {
         match error {
             TokenError::Malformed => JwtError::Malformed,
-            TokenError::UnknownKey => JwtError::UnknownKey,
+            // The contract has no word for keys that could not be fetched; the log does.
+            TokenError::UnknownKey | TokenError::Unavailable => JwtError::UnknownKey,
             TokenError::BadSignature => JwtError::BadSignature,
             TokenError::Expired => JwtError::Expired,
             TokenError::NotYetValid => JwtError::NotYetValid,

@@ -21,6 +21,7 @@ pub(crate) mod bindings {
             "limen:policy/fetch.[method]incoming.read": async | trappable,
             "limen:policy/fetch.[method]incoming.body": async | trappable,
             "limen:policy/fetch.send-all": async | trappable,
+            "limen:policy/jwt.verify": async,
             "limen:policy/kv.get": async,
             "limen:policy/kv.set": async,
             "limen:policy/kv.remove": async,

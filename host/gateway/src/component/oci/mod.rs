@@ -10,16 +10,14 @@ pub mod layout;
 pub mod registry;
 
 mod challenge;
-mod client;
 mod credentials;
 mod session;
-
-use std::fmt;
 
 use limen_config::Digest;
 use sha2::{Digest as _, Sha256};
 
 use super::{Content, LARGEST, LARGEST_SIGNATURE};
+pub use crate::client::Failure;
 pub use manifest::{COMPONENT, SIGNATURE};
 use manifest::{Descriptor, Document, Parts};
 
@@ -48,15 +46,6 @@ struct Wanted {
     size: Option<u64>,
     /// More is not read.
     largest: u64,
-}
-
-/// Why a component is not to be had.
-#[derive(Debug)]
-pub struct Failure {
-    pub message: String,
-    pub hint: Option<String>,
-    /// It may work in a moment, with nothing changed here.
-    pub may_pass: bool,
 }
 
 /// The component that a manifest names, and its signature if it has one.
@@ -116,29 +105,5 @@ impl Wanted {
     /// How much to read of it.
     fn limit(&self) -> u64 {
         self.size.map_or(self.largest, |size| size.min(self.largest))
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, " (hint: {hint})"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Failure {
-    pub fn new(message: impl Into<String>) -> Self {
-        Failure { message: message.into(), hint: None, may_pass: false }
-    }
-
-    pub fn passing(message: impl Into<String>) -> Self {
-        Failure { may_pass: true, ..Self::new(message) }
-    }
-
-    pub fn hint(self, hint: impl Into<String>) -> Self {
-        Failure { hint: Some(hint.into()), ..self }
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use limen_config::{Reference, Registry, RegistryName};
 use serde_json::Value;
@@ -11,8 +11,8 @@ use tokio::time::sleep;
 
 use super::Failure;
 use super::challenge::Challenge;
-use super::client::{Answer, Client};
 use super::credentials::Credentials;
+use crate::client::{Answer, Client, at, redirected, uri};
 
 /// Tried again after these, where that may help.
 const AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
@@ -44,7 +44,7 @@ impl<'a> Session<'a> {
         let host = if host == DOCKER_HUB.0 { DOCKER_HUB.1 } else { host };
         let authority = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         Ok(Session {
-            client: Client::new(terms)?,
+            client: Client::new(terms.roots.as_deref())?,
             scheme: if terms.plain_http { Scheme::HTTP } else { Scheme::HTTPS },
             authority: authority.parse().map_err(|_| Failure::new("not a registry"))?,
             repository: &reference.repository,
@@ -90,7 +90,8 @@ impl<'a> Session<'a> {
                 }
                 status if status.is_redirection() && redirects < REDIRECTS => {
                     redirects += 1;
-                    uri = self.redirected(&uri, &answer).map_err(|failure| at(&uri, failure))?;
+                    uri = redirected(&uri, &answer, |scheme| self.may_speak(scheme))
+                        .map_err(|failure| at(&uri, failure))?;
                 }
                 status if status.is_redirection() => {
                     return Err(at(&uri, Failure::new(format!("more than {REDIRECTS} redirects"))));
@@ -100,27 +101,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Where a redirect leads; never from TLS to plain HTTP.
-    fn redirected(&self, from: &Uri, answer: &Answer) -> Result<Uri, Failure> {
-        let location = answer.headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
-        let nowhere = || Failure::new("a redirect to nowhere");
-        let to = location.and_then(|location| location.parse::<Uri>().ok()).ok_or_else(nowhere)?;
-        let to = match (to.scheme(), to.authority(), from.authority()) {
-            (None, None, Some(authority)) => {
-                uri(from.scheme().unwrap_or(&self.scheme), authority, &to.to_string())?
-            }
-            (Some(scheme), Some(_), _) if self.may_speak(scheme) => to,
-            (Some(scheme), ..) => {
-                return Err(Failure::new(format!("a redirect to {scheme}, which is not `https`")));
-            }
-            _ => return Err(nowhere()),
-        };
-        if to.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(nowhere());
-        }
-        Ok(to)
-    }
-
+    /// Never plain HTTP where it began with TLS.
     fn may_speak(&self, scheme: &Scheme) -> bool {
         *scheme == Scheme::HTTPS || *scheme == self.scheme
     }
@@ -184,18 +165,6 @@ impl<'a> Session<'a> {
         token.set_sensitive(true);
         Ok(token)
     }
-}
-
-fn uri(scheme: &Scheme, authority: &Authority, path: &str) -> Result<Uri, Failure> {
-    let path = PathAndQuery::try_from(path).map_err(|_| Failure::new("not a path"))?;
-    let uri = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query(path).build();
-    uri.map_err(|_| Failure::new("not an address"))
-}
-
-/// Whom it is about: the host alone, for a query may be as good as a key.
-fn at(uri: &Uri, failure: Failure) -> Failure {
-    let host = uri.authority().map_or("", Authority::as_str);
-    Failure { message: format!("{host}: {}", failure.message), ..failure }
 }
 
 fn needs_credentials(who: &Authority) -> Failure {

@@ -7,6 +7,7 @@
 mod calls;
 mod cell;
 mod endpoints;
+mod key_sets;
 mod listeners;
 mod plugins;
 mod policies;

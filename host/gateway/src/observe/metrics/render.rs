@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use super::cell::{DURATIONS, SIZES, Total};
 use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
-use super::{Metrics, calls, endpoints, listeners, lock, plugins, policies, upstreams};
+use super::{Metrics, calls, endpoints, key_sets, listeners, lock, plugins, policies, upstreams};
 use crate::observe::output;
 use crate::observe::trace::export;
 use crate::reload::Record;
@@ -28,6 +28,7 @@ pub fn render(metrics: &Metrics, snapshot: &Snapshot, reloads: &Record, format: 
     policies::render(snapshot, &mut text);
     endpoints::render(snapshot, &mut text);
     calls::render(snapshot, &mut text);
+    key_sets::render(snapshot, &mut text);
     plugins::render(snapshot, &mut text);
     logs_and_spans(&mut text);
     about(snapshot, reloads, &mut text);

@@ -1,31 +1,34 @@
-//! One request over HTTP/1.1, with or without TLS, and as much of its answer as is wanted.
+//! A small client for what the gateway itself fetches: one request over HTTP/1.1, with or without TLS, and as
+//! much of its answer as is wanted. Never on a worker.
+
+mod failure;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::uri::Scheme;
+use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use limen_config::Registry;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::Failure;
 use crate::roots;
+pub use failure::Failure;
 
 /// How long a connection may take, and its TLS handshake again as long.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Of an answer that is not what was asked for, what may say why.
 const LARGEST_COMPLAINT: u64 = 64 << 10;
 
-/// How a registry, and whoever it sends us to, is spoken to.
+/// Whom to believe, whoever is asked.
 pub struct Client {
     tls: TlsConnector,
 }
@@ -37,16 +40,15 @@ pub struct Answer {
 }
 
 impl Client {
-    /// Reads the roots.
-    pub fn new(terms: &Registry) -> Result<Self, Failure> {
-        let roots = match &terms.roots {
+    /// Reads the roots; without a file, those of the system.
+    pub fn new(roots: Option<&Path>) -> Result<Self, Failure> {
+        let roots = match roots {
             Some(file) => roots::of_file(file).map_err(Failure::new)?,
             None => roots::of_system(),
         };
         if roots.is_empty() {
-            return Err(Failure::new("this system trusts no certificates at all").hint(
-                "install the package `ca-certificates`, or name a file of `roots` in [registry.\"HOST\"]",
-            ));
+            return Err(Failure::new("this system trusts no certificates at all")
+                .hint("install the package `ca-certificates`, or name a file of `roots`"));
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -72,12 +74,45 @@ impl Client {
             let is_foreign =
                 ["corrupt message", "handshake eof"].iter().any(|it| failure.message.contains(it));
             match is_foreign {
-                true => failure.hint("one that has no TLS needs `plain_http = true` in [registry.\"HOST\"]"),
+                true => failure.hint("one that has no TLS needs `plain_http = true`"),
                 false => failure,
             }
         })?;
         ask(stream, uri, headers, largest).await
     }
+}
+
+/// Where an answer redirects to, if its scheme is one that may be spoken.
+pub fn redirected(from: &Uri, answer: &Answer, may_speak: impl Fn(&Scheme) -> bool) -> Result<Uri, Failure> {
+    let location = answer.headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+    let nowhere = || Failure::new("a redirect to nowhere");
+    let to = location.and_then(|location| location.parse::<Uri>().ok()).ok_or_else(nowhere)?;
+    let to = match (to.scheme(), to.authority(), from.authority()) {
+        (None, None, Some(authority)) => {
+            uri(from.scheme().unwrap_or(&Scheme::HTTPS), authority, &to.to_string())?
+        }
+        (Some(scheme), Some(_), _) if may_speak(scheme) => to,
+        (Some(scheme), ..) => {
+            return Err(Failure::new(format!("a redirect to {scheme}, which is not `https`")));
+        }
+        _ => return Err(nowhere()),
+    };
+    if to.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(nowhere());
+    }
+    Ok(to)
+}
+
+pub fn uri(scheme: &Scheme, authority: &Authority, path: &str) -> Result<Uri, Failure> {
+    let path = PathAndQuery::try_from(path).map_err(|_| Failure::new("not a path"))?;
+    let uri = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query(path).build();
+    uri.map_err(|_| Failure::new("not an address"))
+}
+
+/// Whom it is about: the host alone, for a query may be as good as a key.
+pub fn at(uri: &Uri, failure: Failure) -> Failure {
+    let host = uri.authority().map_or("", Authority::as_str);
+    Failure { message: format!("{host}: {}", failure.message), ..failure }
 }
 
 async fn in_time<T>(what: &str, doing: impl Future<Output = io::Result<T>>) -> Result<T, Failure> {

@@ -11,7 +11,7 @@ use crate::{Exchange, HeaderEdit, Side};
 /// One place that a token may be in.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub(super) enum Carrier {
+pub(in crate::native) enum Carrier {
     Header(Name),
     Cookie(String),
     Query(String),
@@ -25,7 +25,7 @@ pub(super) enum Carried<'a> {
 }
 
 impl Carrier {
-    pub(super) fn usual() -> Vec<Carrier> {
+    pub(in crate::native) fn usual() -> Vec<Carrier> {
         vec![Carrier::Header(Name(header::AUTHORIZATION))]
     }
 
