@@ -5,6 +5,10 @@ mod compress;
 mod cors;
 mod geo;
 mod graphql;
+mod basic;
+mod cors;
+mod hmac;
+mod introspect;
 mod ip;
 mod jwt;
 mod mock;
@@ -14,6 +18,8 @@ mod respond;
 mod rewrite;
 mod jwt_attacks;
 mod jwt_issuers;
+mod marks;
+mod mtls;
 mod security_headers;
 mod size;
 
@@ -22,6 +28,7 @@ use limen_tests::{Gateway, Origin};
 use crate::capabilities::jwt::Issuer;
 use crate::common::{config, listener, route};
 
+const SECRET: &str = "a shared secret of thirty-two bytes and more";
 const REFERENCE: &str = include_str!("../../../host/policy/REFERENCE.md");
 
 /// A gateway with the access log and a route with these policies.
@@ -53,6 +60,14 @@ async fn each_policy_has_an_example_that_is_a_good_one() {
         let gateway = Gateway::with(text).file("idp.json", Issuer::new().jwks("one"));
         let gateway = gateway.file("country.mmdb", countries).file("api.yaml", openapi::SMALL);
         let checked = gateway.check().await;
+        let checked = gateway.file("country.mmdb", countries).check().await;
+        let files = Gateway::with(text).file("idp.json", Issuer::new().jwks("one"));
+        let checked = files
+            .file("users.htpasswd", basic::USERS)
+            .env("PARTNER_SECRET", SECRET)
+            .env("INTROSPECTION_SECRET", SECRET)
+            .check()
+            .await;
         assert!(checked.status.success(), "{example}\n{}", checked.stderr);
     }
 }

@@ -12,11 +12,14 @@ mod settings;
 
 mod authorize;
 mod compress;
+mod basic;
 mod cors;
 mod decompress;
 mod geo;
 mod graphql;
 mod headers;
+mod hmac;
+mod introspect;
 mod ip;
 mod jwt;
 mod mock;
@@ -24,6 +27,7 @@ mod openapi;
 mod redirect;
 mod respond;
 mod rewrite;
+mod mtls;
 mod security_headers;
 mod size;
 
@@ -54,6 +58,7 @@ pub const NATIVE: &[Native] = &[
         files: &[],
         build: compress::build,
     },
+    Native { name: "basic", summary: "let pass who knows a password", files: &["file"], build: basic::build },
     Native { name: "cors", summary: "let web pages of other origins ask", files: &[], build: cors::build },
     Native {
         name: "decompress",
@@ -78,6 +83,13 @@ pub const NATIVE: &[Native] = &[
         summary: "set, add, remove and rename headers of requests and responses",
         files: &[],
         build: headers::build,
+    },
+    Native { name: "hmac", summary: "let pass what is signed (RFC 9421)", files: &[], build: hmac::build },
+    Native {
+        name: "introspect",
+        summary: "let pass who has a token that its issuer says is good",
+        files: &[],
+        build: introspect::build,
     },
     Native { name: "ip", summary: "let pass by the client's address", files: &[], build: ip::build },
     Native {
@@ -111,6 +123,7 @@ pub const NATIVE: &[Native] = &[
         files: &[],
         build: rewrite::build,
     },
+    Native { name: "mtls", summary: "let pass by the client's certificate", files: &[], build: mtls::build },
     Native {
         name: "security-headers",
         summary: "tell browsers to be careful with responses",

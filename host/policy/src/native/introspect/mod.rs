@@ -1,0 +1,237 @@
+//! `introspect`: lets requests pass whose token its issuer says is good (OAuth 2.0 Token Introspection, RFC 7662),
+//! and names the consumer. For tokens that say nothing themselves; see `jwt` for those that do.
+//!
+//! ```toml
+//! [secret.introspection]
+//! env = "INTROSPECTION_SECRET"
+//!
+//! [upstream.idp]
+//! endpoints = ["https://id.example.com"]
+//!
+//! [[route]]
+//! path     = "/orders/**"
+//! upstream = "orders"
+//!
+//! [[route.policies]]
+//! use = "introspect"
+//! with.upstream = "idp"
+//! with.path     = "/oauth2/introspect"
+//! with.client   = "gateway"
+//! with.secret   = "introspection"
+//! with.scopes   = ["orders:read"]
+//! ```
+//!
+//! The answer is remembered by a keyed hash of the token, within its `exp`; requests with the same token ask once
+//! together. A token that is not active gets 401 with a challenge (RFC 6750, section 3), one that lacks a scope or a claim
+//! 403. Where the issuer does not answer in time or as it should, tokens that are not remembered get 503.
+
+mod ask;
+mod memory;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use self::ask::{Issuer, Unavailable};
+use self::memory::{Memory, Said};
+use super::bearer::{self, Bearer, Carrier, OneOf, Token};
+use super::denial::Denial;
+use super::settings::{Name, SettingsError, Span, read};
+use super::{Built, Materials};
+use crate::{Answer, Exchange, Failure, Phase, Phases, Policy, Seat, Verdict};
+
+/// `introspect`: who says whether tokens are good, and what they have to say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// `upstream` (required): the upstream that is asked.
+    upstream: String,
+    /// `path`: where. Default `"/introspect"`.
+    #[serde(default = "introspect")]
+    path: String,
+    /// `client`: who the gateway is to it (`client_id`). Together with `secret`. Default: nobody.
+    #[serde(default)]
+    client: Option<String>,
+    /// `secret`: the name of the `[secret]` that is the client's.
+    #[serde(default)]
+    secret: Option<String>,
+    /// `timeout`: how long an answer may take. 10ms to 30s; default 2s.
+    #[serde(default = "two_seconds")]
+    timeout: Span,
+    /// `ttl`: how long it is remembered that a token is good: no longer than its `exp`, and longer than it takes to
+    /// revoke one matters. 0s to 1h; default 30s.
+    #[serde(default = "half_a_minute")]
+    ttl: Span,
+    /// `negative_ttl`: how long it is remembered that one is not. 0s to 1h; default 10s.
+    #[serde(default = "ten_seconds")]
+    negative_ttl: Span,
+    /// `max_stale`: how long beyond `ttl`, and within `exp`, a good one passes while the issuer does not answer. 0s to
+    /// 24h; default 0s.
+    #[serde(default = "not_at_all")]
+    max_stale: Span,
+    /// `remember`: how many tokens are remembered. 1 to 1000000; default 10000.
+    #[serde(default = "many")]
+    remember: u64,
+    /// `from`: where the token is: `{ header = "authorization" }` (after `Bearer ` there, alone in any other
+    /// header), `{ cookie = "session" }` or `{ query = "access_token" }`. The first place that has something
+    /// is the one that counts. Default `[{ header = "authorization" }]`.
+    #[serde(default = "Carrier::usual")]
+    from: Vec<Carrier>,
+    /// `scopes`: what `scope` in the answer has to name, all of it. Default: nothing.
+    #[serde(default)]
+    scopes: Vec<String>,
+    /// `claims`: what members of the answer have to be: `{ client_id = "shop" }`, or one of several: `{ aud = ["a", "b"] }`.
+    /// One that is a list has to contain it. Default: nothing.
+    #[serde(default)]
+    claims: BTreeMap<String, OneOf>,
+    /// `consumer`: the member that names the consumer: 256 bytes at most. Default `"sub"`.
+    #[serde(default = "bearer::sub")]
+    consumer: String,
+    /// `attributes`: the consumer's attributes, by members: `{ app = "client_id" }`. Default: none.
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
+    /// `headers`: headers for the upstream, by members: `{ x-user = "username" }`. What the client sent under these
+    /// names is taken away. Default: none.
+    #[serde(default)]
+    headers: HashMap<Name, String>,
+    /// `strip`: whether the token is taken out of the request. Default `false`.
+    #[serde(default)]
+    strip: bool,
+    /// `optional`: whether a request without a token passes, and then has no consumer. One that is not
+    /// accepted never does. Default `false`.
+    #[serde(default)]
+    optional: bool,
+    /// `realm`: what the challenge calls the place. Default: nothing.
+    #[serde(default)]
+    realm: Option<String>,
+}
+
+fn introspect() -> String {
+    "/introspect".to_owned()
+}
+
+fn two_seconds() -> Span {
+    Span(Duration::from_secs(2))
+}
+
+fn half_a_minute() -> Span {
+    Span(Duration::from_secs(30))
+}
+
+fn ten_seconds() -> Span {
+    Span(Duration::from_secs(10))
+}
+
+fn not_at_all() -> Span {
+    Span(Duration::ZERO)
+}
+
+fn many() -> u64 {
+    10_000
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
+    let settings: Settings = read(settings)?;
+    for (key, Span(value), range, said) in [
+        ("/timeout", settings.timeout, Duration::from_millis(10)..=Duration::from_secs(30), "10ms to 30s"),
+        ("/ttl", settings.ttl, Duration::ZERO..=HOUR, "0s to 1h"),
+        ("/negative_ttl", settings.negative_ttl, Duration::ZERO..=HOUR, "0s to 1h"),
+        ("/max_stale", settings.max_stale, Duration::ZERO..=DAY, "0s to 24h"),
+    ] {
+        if !range.contains(&value) {
+            return Err(SettingsError::new(key, said));
+        }
+    }
+    if !(1..=1_000_000).contains(&settings.remember) {
+        return Err(SettingsError::new("/remember", "1 to 1000000"));
+    }
+    let credentials = match (&settings.client, &settings.secret) {
+        (None, None) => None,
+        (Some(client), Some(name)) => {
+            let secret = materials.vault.secrets.get(name);
+            let missing = || SettingsError::new("/secret", format!("there is no [secret.{name}]"));
+            Some((client.as_str(), secret.ok_or_else(missing)?))
+        }
+        _ => return Err(SettingsError::new("", "`client` and `secret`, or neither")),
+    };
+    let Span(timeout) = settings.timeout;
+    let issuer = Issuer::new(settings.upstream, &settings.path, credentials, timeout)?;
+    let (Span(good), Span(bad), Span(max_stale)) = (settings.ttl, settings.negative_ttl, settings.max_stale);
+    let memory = Memory::new(settings.remember, good, bad, max_stale)
+        .ok_or_else(|| SettingsError::new("", "no random numbers are to be had"))?;
+    let Settings { from, scopes, claims, consumer, attributes, headers, strip, optional, realm, .. } =
+        settings;
+    let terms = bearer::Terms { from, scopes, claims, consumer, attributes, headers, strip, optional, realm };
+    let bearer = Bearer::new(terms, format!("the upstream `{}`", issuer.upstream()))?;
+    Ok(Box::new(Introspect { bearer, issuer, memory }))
+}
+
+struct Introspect {
+    bearer: Bearer,
+    issuer: Issuer,
+    memory: Memory,
+}
+
+impl Policy for Introspect {
+    fn phases(&self) -> Phases {
+        Phases::default().with(Phase::Request)
+    }
+
+    fn upstream(&self) -> Option<&str> {
+        Some(self.issuer.upstream())
+    }
+
+    fn call<'a>(&'a self, _: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
+        self.bearer.silence(exchange);
+        let Token { text, place } = match self.bearer.token(exchange) {
+            Ok(Some(token)) => token,
+            Ok(None) => return Answer::Ready(Ok(Verdict::Next)),
+            Err(denial) => return denial.answer(exchange),
+        };
+        let mark = self.memory.mark(&text);
+        if let Some(said) = self.memory.fresh(&mark) {
+            return Answer::Ready(self.decide(exchange, Ok(said), place));
+        }
+        let text = text.into_owned();
+        Answer::Wait(Box::pin(async move {
+            let said = self.memory.once(&mark, self.issuer.ask(exchange, &text)).await;
+            self.decide(exchange, said, place)
+        }))
+    }
+}
+
+impl Introspect {
+    fn decide(
+        &self,
+        exchange: &mut Exchange,
+        said: Result<Said, Unavailable>,
+        place: usize,
+    ) -> Result<Verdict, Failure> {
+        let admitted = match said {
+            Ok(Said::Active(claims)) => self.admit(exchange, claims, place),
+            Ok(Said::Inactive) => Err(self.bearer.invalid("it is not active")),
+            Err(Unavailable(why)) => Err(self.bearer.unavailable(&why)),
+        };
+        match admitted {
+            Ok(()) => Ok(Verdict::Next),
+            Err(denial) => denial.stage(exchange),
+        }
+    }
+
+    fn admit(&self, exchange: &mut Exchange, claims: Arc<Value>, place: usize) -> Result<(), Denial> {
+        let now = memory::seconds_now();
+        if memory::seconds(&claims, "exp").is_some_and(|exp| exp <= now) {
+            return Err(self.bearer.expired());
+        }
+        if memory::seconds(&claims, "nbf").is_some_and(|nbf| nbf > now) {
+            return Err(self.bearer.invalid("it is not valid yet"));
+        }
+        self.bearer.admit(exchange, claims, place)
+    }
+}

@@ -1,0 +1,71 @@
+use super::mistake;
+use crate::common::{assert_problem, config, route};
+use limen_tests::rcgen::{CertificateParams, DnType, SanType};
+use limen_tests::{Certs, Client, Gateway, Origin, Pair};
+use serde_json::Value;
+
+fn client(certs: &Certs, name: &str) -> Pair {
+    let mut about = CertificateParams::new(vec![format!("{name}.clients.example.com")]).unwrap();
+    about.distinguished_name = Default::default();
+    about.distinguished_name.push(DnType::CommonName, name);
+    let uri = format!("spiffe://example.com/ns/shop/{name}");
+    about.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
+    certs.issue_client(name, about)
+}
+
+async fn gateway(origin: &Origin, certs: &Certs, with: &str) -> Gateway {
+    let pair = certs.local();
+    let auth = format!("client_auth = {{ ca = {:?}, mode = \"optional\" }}", certs.ca());
+    let tls =
+        format!("tls = {{ certificates = [{{ cert = {:?}, key = {:?} }}], {auth} }}", pair.cert, pair.key);
+    let listener =
+        format!("[[listener]]\nname = \"tls\"\naddress = \"127.0.0.1:0\"\n{tls}\n[log]\naccess = true\n");
+    let policy = format!("{{ use = \"mtls\", with = {{ {with} }} }}");
+    Gateway::start(config(origin, &format!("{listener}{}", route("/**", &policy)))).await
+}
+
+#[tokio::test]
+async fn a_certificate_lets_pass_and_names_the_consumer() {
+    let (origin, certs) = (Origin::start(), Certs::new());
+    let with = r#"consumer = "uri", header = "x-client", allow = [
+        { uri = "spiffe://example.com/ns/shop/ada" }, { dns = "bob.clients.*", consumer = "batch" }]"#
+        .replace('\n', " ");
+    let gateway = gateway(&origin, &certs, &with).await;
+    let ask =
+        async |client: Client| client.get(gateway.url_of("tls", "/")).header("x-client", "root").send().await;
+    for (name, told) in [("ada", "spiffe://example.com/ns/shop/ada"), ("bob", "batch")] {
+        let passed = ask(Client::http1().showing(&certs, &client(&certs, name))).await;
+        assert_eq!((passed.status.as_u16(), &passed.json()["headers"]["x-client"]), (200, &told.into()));
+        gateway.wait_for_log(|line| line.contains("consumer") && line.contains(told)).await;
+    }
+    let before = origin.requests();
+    assert_problem(&ask(Client::http1().showing(&certs, &client(&certs, "eve"))).await, 403);
+    gateway.wait_for_log(|line| line.contains("CN=eve") && line.contains("is not in `allow`")).await;
+    assert_problem(&ask(Client::http1().trusting(&certs)).await, 403);
+    gateway.wait_for_log_containing("it showed no certificate").await;
+    // A header that a proxy would send is believed from nobody.
+    let claimed = Client::http1().get(gateway.url_of("plain", "/"));
+    let claimed =
+        claimed.header("x-forwarded-client-cert", "URI=spiffe://example.com/ns/shop/ada").send().await;
+    assert_problem(&claimed, 403);
+    gateway.wait_for_log_containing("it does not speak TLS").await;
+    assert_eq!(origin.requests(), before);
+}
+
+#[tokio::test]
+async fn it_can_be_optional() {
+    let (origin, certs) = (Origin::start(), Certs::new());
+    let gateway = gateway(&origin, &certs, r#"optional = true, consumer = "cn", header = "x-client""#).await;
+    let client = client(&certs, "ada");
+    let known = Client::http1().showing(&certs, &client).get(gateway.url_of("tls", "/")).send().await;
+    assert_eq!(known.json()["headers"]["x-client"], "ada");
+    let nobody = Client::http1().trusting(&certs).get(gateway.url_of("tls", "/"));
+    let nobody = nobody.header("x-client", "root").send().await;
+    assert_eq!((nobody.status.as_u16(), &nobody.json()["headers"]["x-client"]), (200, &Value::Null));
+}
+
+#[tokio::test]
+async fn mistakes_are_shown_with_their_line() {
+    let said = mistake(r#"{ use = "mtls", with = { allow = [{ dsn = "x" }] } }"#).await;
+    assert!(said.contains("unknown field `dsn`") && said.contains("with.allow[0]"), "{said}");
+}
