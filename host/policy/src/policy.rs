@@ -4,6 +4,8 @@ use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 
+use http::HeaderName;
+
 use crate::{Exchange, Phase, Phases};
 
 /// One entry of a route's `policies`: configured, and shared by all workers.
@@ -32,6 +34,11 @@ pub trait Policy: Send + Sync {
         None
     }
 
+    /// Where it looks for what shows who asks: no log tells what is there.
+    fn secrets(&self) -> Vec<SecretPlace> {
+        Vec::new()
+    }
+
     /// Asks it at one of its phases. `seat` is what it keeps from one phase to the next of the same
     /// exchange; dropping it is how an exchange that ends early says so.
     ///
@@ -41,6 +48,14 @@ pub trait Policy: Send + Sync {
 
     /// It is not asked again in this exchange: what it kept of it may serve another one.
     fn leave(&self, _seat: Seat) {}
+}
+
+/// A place in a request that a secret may be in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretPlace {
+    Header(HeaderName),
+    /// A parameter of the query.
+    Query(String),
 }
 
 /// What one policy keeps of one exchange, between its phases.

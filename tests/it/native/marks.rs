@@ -22,7 +22,7 @@ async fn what_is_shown_is_told_nobody() {
         r#"
         [log]
         level = "trace"
-        access = {{ fields = ["path", "query", "status", "code", "reason", "consumer", "request.authorization", "request.cookie"] }}
+        access = {{ fields = ["path", "query", "status", "code", "reason", "consumer", "request.authorization", "request.cookie", "request.x-ticket"] }}
         [admin]
         address = "127.0.0.1:0"
         [secret.own]
@@ -39,7 +39,7 @@ async fn what_is_shown_is_told_nobody() {
         endpoints = ["http://{web}"]
         "#
     );
-    let from = r#"from = [{ header = "authorization" }, { cookie = "session" }, { query = "access_token" }]"#;
+    let from = r#"from = [{ header = "authorization" }, { cookie = "session" }, { query = "ticket" }, { header = "x-ticket" }]"#;
     let routes = [
         route("/jwt", &format!(r#"{{ use = "jwt", with = {{ keys = "idp", {from}, strip = true }} }}"#)),
         route("/shared", r#"{ use = "jwt", with = { keys = "shared" } }"#),
@@ -68,8 +68,8 @@ async fn what_is_shown_is_told_nobody() {
     for path in ["/jwt", "/shared", "/gone", "/basic", "/hmac", "/introspect", "/mtls"] {
         for shown in bearers.iter().chain(&basics).map(String::as_str).chain([MARK]) {
             Client::http1().get(gateway.url(path)).header("authorization", shown).send().await;
-            let elsewhere = Client::http1().get(gateway.url(&format!("{path}?access_token={MARK}")));
-            elsewhere.header("cookie", &format!("session={MARK}")).send().await;
+            let elsewhere = Client::http1().get(gateway.url(&format!("{path}?ticket={MARK}")));
+            elsewhere.header("cookie", &format!("session={MARK}")).header("x-ticket", MARK).send().await;
             asked += 2;
         }
         let input = format!(

@@ -7,6 +7,7 @@ mod geo;
 mod graphql;
 mod basic;
 mod cors;
+mod geo;
 mod hmac;
 mod introspect;
 mod ip;
@@ -63,6 +64,8 @@ async fn each_policy_has_an_example_that_is_a_good_one() {
         let checked = gateway.file("country.mmdb", countries).check().await;
         let files = Gateway::with(text).file("idp.json", Issuer::new().jwks("one"));
         let checked = files
+        let checked = gateway
+            .file("country.mmdb", countries)
             .file("users.htpasswd", basic::USERS)
             .env("PARTNER_SECRET", SECRET)
             .env("INTROSPECTION_SECRET", SECRET)

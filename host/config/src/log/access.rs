@@ -48,7 +48,8 @@ section! {
 
         /// `redact_headers`: of these, `[redacted]` is written in place of the value. Default: authorization,
         /// proxy-authorization, cookie, set-cookie, x-api-key, api-key, x-auth-token, x-access-token,
-        /// x-csrf-token, x-xsrf-token, x-amz-security-token, x-forwarded-client-cert.
+        /// x-csrf-token, x-xsrf-token, x-amz-security-token, x-forwarded-client-cert. Where policies are told to
+        /// look for tokens and keys is redacted as well, in headers and `query`.
         pub redact_headers: Vec<HeaderName> =
             section.or("redact_headers", list(header_name), default_headers()),
 

@@ -171,7 +171,7 @@ impl Snapshot {
             }
         }
         let running = previous.and_then(|previous| previous.tracer.as_ref());
-        let tracer = trace.as_ref().and_then(|trace| match Tracer::new(trace, running) {
+        let tracer = trace.as_ref().and_then(|trace| match Tracer::new(trace, &policies.secrets, running) {
             Ok(tracer) => Some(tracer),
             Err(error) => {
                 let message = format!("spans can't be exported: {error}");
@@ -179,13 +179,14 @@ impl Snapshot {
                 None
             }
         });
-        let access_log = match log.access.as_ref().map(AccessLog::new).transpose() {
-            Ok(access_log) => access_log.map(Arc::new),
-            Err(error) => {
-                errors.push(error);
-                None
-            }
-        };
+        let access_log =
+            match log.access.as_ref().map(|access| AccessLog::new(access, &policies.secrets)).transpose() {
+                Ok(access_log) => access_log.map(Arc::new),
+                Err(error) => {
+                    errors.push(error);
+                    None
+                }
+            };
         if !errors.is_empty() {
             return Err(errors.into_iter().collect());
         }

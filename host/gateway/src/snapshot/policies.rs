@@ -8,7 +8,7 @@ use std::time::Duration;
 use limen_config::{Attachment, Component, ConfigError, LeftOut, Target};
 use limen_policy::native::{Kept, Materials, Storeroom};
 use limen_policy::vault::Vault;
-use limen_policy::{FailureKind, Policy, native};
+use limen_policy::{FailureKind, Policy, SecretPlace, native};
 use limen_wasm::meters::Meters;
 use limen_wasm::{Account, Cache, Counted, Keeper, Plugin, Refused, Registry, Reset, Ticker, WasmPolicy};
 
@@ -24,6 +24,8 @@ pub struct Policies {
     pub left_out: Vec<LeftOut>,
     /// Whether any of them calls upstreams itself.
     pub calls_out: bool,
+    /// Where they look for what no log tells.
+    pub secrets: Vec<SecretPlace>,
     seated: BTreeMap<Seat, Box<dyn Policy>>,
 }
 
@@ -95,6 +97,7 @@ impl Policies {
             kept_back: Vec::new(),
             left_out: Vec::new(),
             calls_out: false,
+            secrets: Vec::new(),
             seated: BTreeMap::new(),
         };
         for plugin in plugins.values() {
@@ -119,6 +122,7 @@ impl Policies {
                 match build_native(name, attachment, route, means) {
                     Ok(policy) => {
                         policies.calls_out |= policy.upstream().is_some();
+                        policies.secrets.extend(policy.secrets());
                         policies.seated.insert(seat, policy);
                     }
                     Err(error) => errors.push(error),

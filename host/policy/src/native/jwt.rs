@@ -27,7 +27,7 @@ use super::bearer::{self, Bearer, Carrier, OneOf, Token};
 use super::settings::{Name, SettingsError, read};
 use super::{Built, Materials};
 use crate::vault::{KeySet, TokenError};
-use crate::{Answer, Exchange, Failure, Phase, Phases, Policy, Seat, Verdict};
+use crate::{Answer, Exchange, Failure, Phase, Phases, Policy, Seat, SecretPlace, Verdict};
 
 /// `jwt`: whose tokens, and what they have to say.
 #[derive(Debug, Deserialize)]
@@ -89,6 +89,10 @@ struct Jwt {
 impl Policy for Jwt {
     fn phases(&self) -> Phases {
         Phases::default().with(Phase::Request)
+    }
+
+    fn secrets(&self) -> Vec<SecretPlace> {
+        self.bearer.places()
     }
 
     fn call<'a>(&'a self, _: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use limen_config::{ConfigError, Field, LogFormat, LogOutput};
-use limen_policy::Outcome;
+use limen_policy::{Outcome, SecretPlace};
 
 use super::detail::Detail;
 use super::log;
@@ -66,7 +66,7 @@ pub struct Recorder {
 }
 
 impl AccessLog {
-    pub fn new(terms: &limen_config::AccessLog) -> Result<Self, ConfigError> {
+    pub fn new(terms: &limen_config::AccessLog, secrets: &[SecretPlace]) -> Result<Self, ConfigError> {
         let output = match &terms.output {
             LogOutput::Stderr => None,
             other => Some(Output::open(other).map_err(|error| {
@@ -77,7 +77,7 @@ impl AccessLog {
                 .expected("a file that can be made or written")
             })?),
         };
-        let redaction = Redaction::new(&terms.redact_headers, &terms.redact_query);
+        let redaction = Redaction::new(&terms.redact_headers, &terms.redact_query, secrets);
         let (mut request_headers, mut response_headers) = (Vec::new(), Vec::new());
         let columns = terms.fields.iter().map(|field| {
             let name = field.name();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::HeaderName;
+use limen_policy::SecretPlace;
 
 /// What stands in place of a secret.
 pub const REDACTED: &str = "[redacted]";
@@ -11,6 +12,7 @@ pub const REDACTED: &str = "[redacted]";
 const SEPARATORS: [char; 4] = ['&', ';', '#', '?'];
 
 /// The names whose values are secrets.
+#[derive(PartialEq, Eq)]
 pub struct Redaction {
     headers: Vec<HeaderName>,
     /// In lower case.
@@ -18,9 +20,17 @@ pub struct Redaction {
 }
 
 impl Redaction {
-    pub fn new(headers: &[HeaderName], parameters: &[String]) -> Self {
-        let parameters = parameters.iter().map(|name| name.to_ascii_lowercase()).collect();
-        Redaction { headers: headers.to_vec(), parameters }
+    /// Those of the configuration, and where policies look for secrets.
+    pub fn new(headers: &[HeaderName], parameters: &[String], secrets: &[SecretPlace]) -> Self {
+        let (mut headers, mut parameters) = (headers.to_vec(), parameters.to_vec());
+        for place in secrets {
+            match place {
+                SecretPlace::Header(name) => headers.push(name.clone()),
+                SecretPlace::Query(name) => parameters.push(name.clone()),
+            }
+        }
+        parameters.iter_mut().for_each(|name| name.make_ascii_lowercase());
+        Redaction { headers, parameters }
     }
 
     /// Whether the values of this header are secrets.

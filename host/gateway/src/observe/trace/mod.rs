@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, Request, StatusCode, header};
 use limen_config::TraceParent;
-use limen_policy::Outcome;
+use limen_policy::{Outcome, SecretPlace};
 
 use super::access_log::Redaction;
 use super::detail::Detail;
@@ -49,12 +49,17 @@ pub struct TracedAttempt {
 
 impl Tracer {
     /// `previous` is that of the running configuration, which goes on if it is the same.
-    pub fn new(terms: &limen_config::Trace, previous: Option<&Arc<Tracer>>) -> io::Result<Arc<Self>> {
-        if let Some(same) = previous.filter(|previous| previous.terms == *terms) {
+    pub fn new(
+        terms: &limen_config::Trace,
+        secrets: &[SecretPlace],
+        previous: Option<&Arc<Tracer>>,
+    ) -> io::Result<Arc<Self>> {
+        let redaction = Redaction::new(&[], &terms.redact_query, secrets);
+        let is_same = |previous: &Tracer| previous.terms == *terms && previous.redaction == redaction;
+        if let Some(same) = previous.filter(|previous| is_same(previous)) {
             return Ok(same.clone());
         }
         let exporter = Exporter::start(terms)?;
-        let redaction = Redaction::new(&[], &terms.redact_query);
         Ok(Arc::new(Tracer { terms: terms.clone(), redaction, exporter }))
     }
 

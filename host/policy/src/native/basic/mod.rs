@@ -31,7 +31,9 @@ use self::users::Users;
 use super::denial::Denial;
 use super::settings::{Name, SettingsError, Span, check_edit, read};
 use super::{Built, Materials};
-use crate::{Answer, Consumer, Exchange, Failure, HeaderEdit, Phase, Phases, Policy, Seat, Side, Verdict};
+use crate::{
+    Answer, Consumer, Exchange, Failure, HeaderEdit, Phase, Phases, Policy, Seat, SecretPlace, Side, Verdict,
+};
 
 /// The longest `user:password`, in bytes.
 const LONGEST: usize = 1024;
@@ -130,6 +132,10 @@ struct Credentials {
 impl Policy for Basic {
     fn phases(&self) -> Phases {
         Phases::default().with(Phase::Request)
+    }
+
+    fn secrets(&self) -> Vec<SecretPlace> {
+        vec![SecretPlace::Header(header::AUTHORIZATION)]
     }
 
     fn call<'a>(&'a self, _: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {

@@ -15,7 +15,7 @@ use self::token::Carried;
 pub(super) use self::token::Carrier;
 use super::denial::Denial;
 use super::settings::{Name, SettingsError, check_edit};
-use crate::{Consumer, EditError, Exchange, HeaderEdit, Side};
+use crate::{Consumer, EditError, Exchange, HeaderEdit, SecretPlace, Side};
 
 /// Where tokens are, what they have to say, and what becomes of it: settings by the same names.
 pub(super) struct Terms {
@@ -74,6 +74,11 @@ impl Bearer {
         }
         let challenges = Challenges::new(&terms)?;
         Ok(Bearer { terms, challenges, judge })
+    }
+
+    /// Where tokens are.
+    pub(super) fn places(&self) -> Vec<SecretPlace> {
+        self.terms.from.iter().map(Carrier::place).collect()
     }
 
     /// Whatever becomes of the token, nobody else says who asks.

@@ -6,7 +6,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::native::settings::Name;
-use crate::{Exchange, HeaderEdit, Side};
+use crate::{Exchange, HeaderEdit, SecretPlace, Side};
 
 /// One place that a token may be in.
 #[derive(Debug, Deserialize)]
@@ -35,6 +35,15 @@ impl Carrier {
             Carrier::Header(Name(name)) => in_header(exchange, name),
             Carrier::Cookie(name) => exchange.cookie(name).map(|token| Carried::Token(token.into())),
             Carrier::Query(name) => exchange.query_parameter(name).map(Carried::Token),
+        }
+    }
+
+    /// What is there is told by no log.
+    pub(super) fn place(&self) -> SecretPlace {
+        match self {
+            Carrier::Header(Name(name)) => SecretPlace::Header(name.clone()),
+            Carrier::Cookie(_) => SecretPlace::Header(header::COOKIE),
+            Carrier::Query(name) => SecretPlace::Query(name.clone()),
         }
     }
 

@@ -39,7 +39,9 @@ use self::replays::{Replays, Seen};
 use super::denial::Denial;
 use super::settings::{Name, SettingsError, Span, check_edit, read};
 use super::{Built, Materials};
-use crate::{Answer, Consumer, Exchange, HeaderEdit, Phase, Phases, Policy, Seat, Side, Verdict};
+use crate::{
+    Answer, Consumer, Exchange, HeaderEdit, Phase, Phases, Policy, Seat, SecretPlace, Side, Verdict,
+};
 
 const INPUT: HeaderName = HeaderName::from_static("signature-input");
 const SIGNATURE: HeaderName = HeaderName::from_static("signature");
@@ -180,6 +182,10 @@ impl Policy for Hmac {
 
     fn body_limit(&self) -> u64 {
         self.limit
+    }
+
+    fn secrets(&self) -> Vec<SecretPlace> {
+        vec![SecretPlace::Header(SIGNATURE)]
     }
 
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a> {

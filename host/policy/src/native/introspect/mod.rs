@@ -41,7 +41,7 @@ use super::bearer::{self, Bearer, Carrier, OneOf, Token};
 use super::denial::Denial;
 use super::settings::{Name, SettingsError, Span, read};
 use super::{Built, Materials};
-use crate::{Answer, Exchange, Failure, Phase, Phases, Policy, Seat, Verdict};
+use crate::{Answer, Exchange, Failure, Phase, Phases, Policy, Seat, SecretPlace, Verdict};
 
 /// `introspect`: who says whether tokens are good, and what they have to say.
 #[derive(Deserialize)]
@@ -185,6 +185,10 @@ impl Policy for Introspect {
 
     fn upstream(&self) -> Option<&str> {
         Some(self.issuer.upstream())
+    }
+
+    fn secrets(&self) -> Vec<SecretPlace> {
+        self.bearer.places()
     }
 
     fn call<'a>(&'a self, _: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
