@@ -9,6 +9,7 @@ use serde_json::json;
 /// A database of countries: some networks that are meant for examples (RFC 5737), and one of addresses of version 6.
 pub fn countries(networks: &[(&str, &str)]) -> Vec<u8> {
     let mut database = Database::default();
+    database.metadata.binary_format_major_version = 2;
     database.metadata.ip_version = IpVersion::V6;
     database.metadata.database_type = "Test-Country".to_owned();
     for (network, code) in networks {

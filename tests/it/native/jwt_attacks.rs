@@ -239,7 +239,7 @@ async fn known_attacks_do_not_pass() {
 
     // Other spellings of the same bytes.
     raw[0] ^= 1;
-    attack("padding", format!("{head}.{body}.{}", URL_SAFE.encode(&raw)), WRONG);
+    attack("padding", format!("{head}.{body}.{}", URL_SAFE.encode(&raw)), MALFORMED);
     attack("padding of the claims", format!("{head}.{}.{signature}", body.to_owned() + "="), WRONG);
     attack("space within", format!("{head}.{body}.{} {}", &signature[..9], &signature[9..]), MALFORMED);
     let last = signature.chars().last().unwrap();
@@ -247,7 +247,7 @@ async fn known_attacks_do_not_pass() {
     attack(
         "bits behind the end",
         format!("{head}.{body}.{}{next}", &signature[..signature.len() - 1]),
-        WRONG,
+        MALFORMED,
     );
     attack("percent-encoded", good.replace('.', "%2E"), MALFORMED);
 
@@ -271,7 +271,7 @@ async fn known_attacks_do_not_pass() {
         (with("nbf", "soon".into()), ""),
         (with("iss", "https://id.example.com.evil.example".into()), "another issuer"),
         (with("iss", "https://id.example.com/".into()), "another issuer"),
-        (with("iss", json!(["https://id.example.com"])), ""),
+        (with("iss", json!(["https://id.example.com"])), "another issuer"), // CVE-2025-30144
         (without("iss"), "another issuer"),
         (with("aud", "apis".into()), "another audience"),
         (with("aud", json!(["other"])), "another audience"),
@@ -280,7 +280,7 @@ async fn known_attacks_do_not_pass() {
         (with("aud", json!([])), "another audience"),
         (without("aud"), "another audience"),
         (with("sub", Value::Null), "no claim `sub`"),
-        (with("sub", json!({ "id": "root" })), "no claim `sub`"),
+        (with("sub", json!({ "id": "root" })), MALFORMED),
         (with("sub", "root\r\nx-admin: 1".into()), "control characters"),
         (with("sub", "x".repeat(300).into()), "too long"),
         ("[]".to_owned(), ""),
@@ -293,21 +293,22 @@ async fn known_attacks_do_not_pass() {
     attack("depth", claimed(format!("{}{}", "[".repeat(3000), "]".repeat(3000))), MALFORMED);
     attack("length", format!("{head}.{}.{signature}", "A".repeat(7000)), WRONG);
 
+    let mut amiss = Vec::new();
     for (name, token, why) in &attacks {
         gateway.forget_log();
         let refused = ask(token).await;
-        assert_eq!(refused.status, 401, "{name}: {}", refused.text());
+        let challenge = refused.header("www-authenticate").unwrap_or_default().to_owned();
+        if refused.status != 401 || !challenge.starts_with("Bearer error=\"invalid_token\"") {
+            amiss.push(format!("{name}: {} {challenge} {}", refused.status, refused.text()));
+            continue;
+        }
         assert_problem(&refused, 401);
-        assert!(
-            refused.header("www-authenticate").unwrap().starts_with("Bearer error=\"invalid_token\""),
-            "{name}"
-        );
-        let line = gateway
-            .wait_for_log(|line| line.contains("is not accepted by") || line.contains("the token has"))
-            .await;
-        assert!(line.contains(why), "{name}: {why:?} is not in {line}");
-        assert!(token.len() < 20 || !line.contains(&**token), "{name}: the token is in {line}");
+        let line = gateway.wait_for_log_containing("is not accepted by").await;
+        if !line.contains(why) || token.len() > 20 && line.contains(&**token) {
+            amiss.push(format!("{name}: {why:?} is not in {line}"));
+        }
     }
+    assert!(amiss.is_empty(), "{}\nof {}", amiss.join("\n"), attacks.len());
     assert!(attacks.len() > 120, "{}", attacks.len());
     assert_eq!(origin.requests(), before, "the upstream saw none of them, and was asked for no keys");
     assert_eq!(ask(&good).await.status, 200);

@@ -22,7 +22,7 @@ async fn what_is_shown_is_told_nobody() {
         r#"
         [log]
         level = "trace"
-        access = {{ fields = ["path", "query", "status", "code", "reason", "consumer", "request.authorization", "request.cookie", "request.x-ticket"] }}
+        access = {{ fields = ["path", "query", "status", "reason", "why", "consumer", "request.authorization", "request.cookie", "request.x-ticket"] }}
         [admin]
         address = "127.0.0.1:0"
         [secret.own]
@@ -82,7 +82,7 @@ async fn what_is_shown_is_told_nobody() {
     }
     let passed = Client::http1().get(gateway.url("/jwt")).header("authorization", &format!("Bearer {good}"));
     assert_eq!(passed.send().await.status, 200);
-    gateway.wait_for_log(|line| line.contains("\"consumer\":\"ada\"") || line.contains("consumer=ada")).await;
+    gateway.wait_for_log(|line| line.contains("consumer=\"ada\"")).await;
 
     for page in ["/", "/status", "/metrics", "/config", "/routes", "/upstreams", "/plugins", "/reload"] {
         let text = Client::http1().get(gateway.admin_url(page)).send().await.text();
@@ -93,10 +93,7 @@ async fn what_is_shown_is_told_nobody() {
     let (_, claims) = good.split_once('.').unwrap();
     let marks = [MARK, &claims[..40], &bearers[1][20..60], &basics[0][6..], &basics[2][6..], SECRET];
     let log = gateway.log();
-    assert!(
-        log.iter().filter(|line| line.contains("\"status\"") || line.contains("status=")).count() >= asked,
-        "{log:#?}"
-    );
+    assert!(log.iter().filter(|line| line.contains(" status=")).count() >= asked, "{log:#?}");
     let told: Vec<_> = log.iter().filter(|line| marks.iter().any(|mark| line.contains(mark))).collect();
     assert!(told.is_empty(), "{told:#?}");
 }

@@ -64,7 +64,7 @@ impl Client {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let is_tls = uri.scheme() != Some(&Scheme::HTTP);
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let stream = in_time("a connection", TcpStream::connect((host, port))).await?;
+        let stream = in_time("connection", TcpStream::connect((host, port))).await?;
         if !is_tls {
             return ask(stream, uri, headers, largest).await;
         }

@@ -90,7 +90,9 @@ async fn tend(issuer: Issuer, asked: SyncSender<()>) {
     let Issuer { terms, keys } = issuer;
     let Some(renewal) = keys.renewal() else { return };
     let mut failures = Failures::default();
-    let mut at = renewal.due().map_or_else(Instant::now, |due| due - terms.refresh.mul_f64(0.2));
+    // Keys that were there before this order are renewed when they would have been.
+    let due = renewal.due().and_then(|due| due.checked_sub(terms.refresh.mul_f64(0.2)));
+    let mut at = due.unwrap_or_else(Instant::now);
     loop {
         if at > Instant::now() {
             drop(asked.take());

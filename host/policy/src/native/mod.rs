@@ -11,8 +11,8 @@ mod paths;
 mod settings;
 
 mod authorize;
-mod compress;
 mod basic;
+mod compress;
 mod cors;
 mod decompress;
 mod geo;
@@ -23,11 +23,11 @@ mod introspect;
 mod ip;
 mod jwt;
 mod mock;
+mod mtls;
 mod openapi;
 mod redirect;
 mod respond;
 mod rewrite;
-mod mtls;
 mod security_headers;
 mod size;
 
@@ -52,13 +52,13 @@ pub const NATIVE: &[Native] = &[
         files: &[],
         build: authorize::build,
     },
+    Native { name: "basic", summary: "let pass who knows a password", files: &["file"], build: basic::build },
     Native {
         name: "compress",
         summary: "compress responses for clients that can read it",
         files: &[],
         build: compress::build,
     },
-    Native { name: "basic", summary: "let pass who knows a password", files: &["file"], build: basic::build },
     Native { name: "cors", summary: "let web pages of other origins ask", files: &[], build: cors::build },
     Native {
         name: "decompress",
@@ -104,6 +104,7 @@ pub const NATIVE: &[Native] = &[
         files: &["document"],
         build: mock::build,
     },
+    Native { name: "mtls", summary: "let pass by the client's certificate", files: &[], build: mtls::build },
     Native {
         name: "openapi",
         summary: "let pass what is as an OpenAPI document describes it",
@@ -123,7 +124,6 @@ pub const NATIVE: &[Native] = &[
         files: &[],
         build: rewrite::build,
     },
-    Native { name: "mtls", summary: "let pass by the client's certificate", files: &[], build: mtls::build },
     Native {
         name: "security-headers",
         summary: "tell browsers to be careful with responses",

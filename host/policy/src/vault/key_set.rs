@@ -135,6 +135,13 @@ fn verify(token: &str, keys: &[Accepted]) -> Result<Value, TokenError> {
     let mut refused = TokenError::UnknownKey;
     for key in candidates(keys, &header) {
         match decode::<Value>(token, &key.key, &key.validation) {
+            // The library takes a list of issuers for one of them, and whoever signs for several could speak for
+            // each (CVE-2025-30144).
+            Ok(token)
+                if key.validation.iss.is_some() && !token.claims.get("iss").is_some_and(Value::is_string) =>
+            {
+                return Err(TokenError::WrongIssuer);
+            }
             Ok(token) => return Ok(token.claims),
             Err(error) => refused = reason(error.kind()),
         }
