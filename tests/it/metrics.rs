@@ -229,3 +229,42 @@ async fn openmetrics_says_the_same() {
     assert!(told.samples.iter().all(|(name, ..)| names(name)), "{text}");
     assert_eq!(told.sum("limen_panics_total", &[]), 0.0);
 }
+
+#[tokio::test]
+async fn what_policies_decide_is_counted_and_in_the_access_log() {
+    let origin = Origin::start();
+    let office = "[policy.office]\nuse = \"ip\"\nwith = { allow = [\"192.0.2.0/24\"] }\n";
+    let traps = guest_plugin("traps");
+    let skipped = "[[route]]\nname = \"skipped\"\npath = \"/skipped\"\nupstream = \"origin\"\npolicies = [{ use = \"traps\", on_error = \"skip\" }]\n";
+    let rest =
+        [office, &traps, skipped, &route("/closed", "\"office\""), &route("/traps", "\"traps\"")].concat();
+    let log = "[log]\naccess = { fields = [\"status\", \"policies\", \"reason\"] }\n";
+    let gateway = Gateway::start(format!("{ADMIN}{log}{}", config(&origin, &rest))).await;
+    for (path, status) in [("/closed", 403), ("/closed", 403), ("/skipped", 200), ("/traps", 503)] {
+        let asked = Client::http1().get(gateway.url(path)).header("x-naughty", "panic").send().await;
+        assert_eq!(asked.status, status, "{path}");
+    }
+    let expected = [
+        ("/closed", "office", "reply", "forbidden", 2.0),
+        ("skipped", "traps", "failed", "", 1.0),
+        ("/traps", "traps", "failed", "policy_failed", 1.0),
+    ];
+    let scrape = eventually("the decisions", async || {
+        let scrape = scrape(&gateway).await;
+        (scrape.samples.iter().filter(|it| it.0 == "limen_policy_decisions_total").count() == 3)
+            .then_some(scrape)
+    });
+    let scrape = scrape.await;
+    for (route, policy, verdict, reason, count) in expected {
+        let labels = [
+            ("limen_route", route),
+            ("limen_policy", policy),
+            ("limen_verdict", verdict),
+            ("limen_reason", reason),
+        ];
+        let labels = if reason.is_empty() { &labels[..3] } else { &labels[..] };
+        assert_eq!(scrape.sum("limen_policy_decisions_total", labels), count, "{labels:?}");
+    }
+    let line = gateway.wait_for_log(|line| line.contains("office") && line.contains("403")).await;
+    assert!(line.contains("reply") && line.contains("forbidden") && line.contains("us"), "{line}");
+}

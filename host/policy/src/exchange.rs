@@ -13,7 +13,7 @@ use regex::bytes::Regex;
 
 use crate::edit::Journal;
 use crate::hooks::Hooks;
-use crate::{Bag, Consumer, Fetch, Phase, Subject, Timing};
+use crate::{Bag, Consumer, Fetch, Outcome, Phase, Subject, Timing};
 
 /// Heads, buffered bodies, property bag and plain facts. The gateway's own state around it (seats,
 /// connections, streams) stays in the gateway.
@@ -44,6 +44,8 @@ pub struct Exchange {
     /// What the policy being asked is asked about, besides the heads.
     pub subject: Subject,
     pub bag: Bag,
+    /// What policies decided but to let it go on; almost always nothing.
+    pub decisions: Vec<Decision>,
     /// What policies did and how long it took; none if nobody wants to know.
     pub hooks: Option<Box<Hooks>>,
     /// How long components have computed for it.
@@ -57,6 +59,16 @@ pub struct Exchange {
     pub(crate) journal: Journal,
     pub(crate) phase: Phase,
     pub(crate) policy: usize,
+}
+
+/// A policy that ended the exchange, or failed in it.
+#[derive(Debug)]
+pub struct Decision {
+    /// The policy's place on its route.
+    pub policy: usize,
+    pub outcome: Outcome,
+    /// The exchange's then; empty if it went on all the same.
+    pub reason: &'static str,
 }
 
 /// What went wrong with an exchange, as the log is to tell it.

@@ -28,7 +28,7 @@ pub use consumer::Consumer;
 pub use destination::{Location, PathTemplate, without_port};
 pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE, SPEAKS_OF_THE_BODY, may_trail};
 pub use exchange::{
-    Client, ClientCertificate, Denied, Exchange, Parameter, Parameters, Refusal, Reply, RequestId,
+    Client, ClientCertificate, Decision, Denied, Exchange, Parameter, Parameters, Refusal, Reply, RequestId,
     RouteFacts, Side, TargetMemory, TlsFacts, cookie,
 };
 pub use fetch::{Call, Fetch, FetchError, Fetched, FetchedBody, Later, add_call_header, call_head};

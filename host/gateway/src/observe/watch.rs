@@ -198,10 +198,16 @@ impl Watch {
                 reason: exchange.reason,
                 overflow: false,
             };
-            let series = meters.route(route).get(labels);
+            let of_route = meters.route(route);
+            let series = of_route.exchanges.get(labels);
             series.duration.record_time(time);
             series.request_size.record_size(received);
             series.response_size.record_size(sent);
+            let pipeline = route.and_then(|number| Some(&snapshot.routes.get(number)?.pipeline));
+            for decision in &exchange.decisions {
+                let policy = pipeline.map_or("", |pipeline| pipeline.name(decision.policy));
+                of_route.decisions.count(policy, decision.outcome.name(), decision.reason);
+            }
         }
         let Some(detail) = &self.detail else { return Told::Not };
         let route = route.and_then(|number| snapshot.routes.get(number));

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use limen_config::OnError;
-use limen_policy::{Answer, Exchange, Failure, FailureKind, Phase, Phases, Policy, Reply, Seat, Verdict};
+use limen_policy::{
+    Answer, Decision, Exchange, Failure, FailureKind, Outcome, Phase, Phases, Policy, Reply, Seat, Verdict,
+};
 
 use super::{Case, Place};
 use crate::refusal::{self, Fault};
@@ -44,7 +46,7 @@ impl Policies {
             Answer::Ready(verdict) => verdict,
             Answer::Wait(future) => future.await,
         };
-        match settle(verdict, case) {
+        match settle(verdict, number, case) {
             Ok(verdict) => Some(verdict),
             Err(failure) => self.failed(number, case, failure),
         }
@@ -63,7 +65,7 @@ impl Policies {
             Some(Answer::Ready(verdict)) => verdict,
             Some(Answer::Wait(future)) => future.await,
         };
-        settle(verdict, case).map(Some)
+        settle(verdict, number, case).map(Some)
     }
 
     /// None if the policy is not asked at this phase, or not any more.
@@ -99,12 +101,15 @@ impl Policies {
         let fault = Fault::policy(status, format!("{}: {failure}", attached.name));
         let fault = if is_told(&failure) { fault.told() } else { fault };
         refusal::respond(fault, &mut case.exchange);
+        let reason = case.exchange.reason;
+        note(&mut case.exchange, number, Outcome::Failed, reason);
         Some(Verdict::Reply)
     }
 
     /// Notes a failure that becomes no answer: what became of it instead is told in one word or two.
     pub fn gave_up(&self, number: usize, case: &mut Case, failure: &Failure, instead: &str) {
         case.leave_out(number);
+        note(&mut case.exchange, number, Outcome::Failed, "");
         let Some(attached) = self.0.get(number).filter(|_| !is_told(failure)) else { return };
         let exchange = &case.exchange;
         let (id, policy, route) = (&exchange.id, attached.name.as_str(), exchange.route.name.as_str());
@@ -154,7 +159,7 @@ impl Policy for Nobody {
 }
 
 /// Takes or drops the edits by how the hook ended; its reply becomes the answer of the exchange.
-fn settle(verdict: Result<Verdict, Failure>, case: &mut Case) -> Result<Verdict, Failure> {
+fn settle(verdict: Result<Verdict, Failure>, policy: usize, case: &mut Case) -> Result<Verdict, Failure> {
     let exchange = &mut case.exchange;
     match verdict {
         Ok(Verdict::Reply) => {
@@ -164,11 +169,18 @@ fn settle(verdict: Result<Verdict, Failure>, case: &mut Case) -> Result<Verdict,
             if let Some(denied) = denied {
                 refusal::denied(*denied, exchange);
             }
+            let reason = exchange.reason;
+            note(exchange, policy, Outcome::Reply, reason);
         }
         Ok(_) => exchange.commit(),
         Err(_) => exchange.discard(),
     }
     verdict
+}
+
+/// Keeps for metrics what a policy decided.
+fn note(exchange: &mut Exchange, policy: usize, outcome: Outcome, reason: &'static str) {
+    exchange.decisions.push(Decision { policy, outcome, reason });
 }
 
 /// Whether whoever did not ask it has said so: once, and not for each request.

@@ -6,6 +6,7 @@
 
 mod calls;
 mod cell;
+mod decisions;
 mod endpoints;
 mod key_sets;
 mod listeners;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::snapshot::Snapshot;
 
 use cell::Cell;
+use decisions::Decisions;
 pub use render::render;
 use series::{ClientSeries, SeriesList, ServerSeries};
 pub use series::{KnownMethod, Labels, Scheme};
@@ -56,8 +58,13 @@ struct RouteName {
     path: String,
 }
 
-/// The exchanges of one route at one worker.
-pub type RouteMeters = SeriesList<ServerSeries>;
+/// The exchanges of one route at one worker, and what its policies decided.
+#[derive(Default)]
+pub struct RouteMeters {
+    pub exchanges: SeriesList<ServerSeries>,
+    pub decisions: Decisions,
+}
+
 /// The attempts at one upstream by one worker.
 pub type UpstreamMeters = SeriesList<ClientSeries>;
 

@@ -26,6 +26,7 @@ pub fn render(metrics: &Metrics, snapshot: &Snapshot, reloads: &Record, format: 
     mirrors(snapshot, &mut text);
     upstreams::render(snapshot, &mut text);
     policies::render(snapshot, &mut text);
+    decisions(metrics, &mut text);
     endpoints::render(snapshot, &mut text);
     calls::render(snapshot, &mut text);
     key_sets::render(snapshot, &mut text);
@@ -48,7 +49,7 @@ fn server(metrics: &Metrics, text: &mut Text) {
     let mut active = BTreeMap::<_, u64>::new();
     for worker in lock(&metrics.workers).iter() {
         for (name, meters) in &lock(&worker.named).routes {
-            for (labels, series) in meters.iter() {
+            for (labels, series) in meters.exchanges.iter() {
                 totals.entry((name.clone(), labels)).or_default().add(series);
             }
         }
@@ -98,6 +99,30 @@ fn server(metrics: &Metrics, text: &mut Text) {
         "http_server_active_requests",
         "Exchanges under way.",
         active.iter().map(|(set, active)| (set, *active)),
+    );
+}
+
+/// What policies decided that ended an exchange, or should have.
+fn decisions(metrics: &Metrics, text: &mut Text) {
+    let mut totals = BTreeMap::<_, u64>::new();
+    for worker in lock(&metrics.workers).iter() {
+        for (name, meters) in &lock(&worker.named).routes {
+            for it in meters.decisions.all() {
+                *totals.entry((name.name.clone(), it.policy, it.verdict, it.reason)).or_default() += it.count;
+            }
+        }
+    }
+    let totals: Vec<_> = totals
+        .into_iter()
+        .map(|((route, policy, verdict, reason), count)| {
+            let set = LabelSet::default().with("limen_route", &route).with("limen_policy", &policy);
+            (set.with("limen_verdict", verdict).with("limen_reason", reason), count)
+        })
+        .collect();
+    text.counters(
+        "limen_policy_decisions",
+        "Exchanges that a policy answered itself, or failed in; in all others it let go on.",
+        totals.iter().map(|(set, count)| (set, *count)),
     );
 }
 
