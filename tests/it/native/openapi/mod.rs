@@ -327,3 +327,31 @@ async fn a_document_makes_routes() {
     let wrong = Gateway::with("").finish(&["openapi", "routes", "nowhere.yaml"]).await;
     assert!(!wrong.status.success() && wrong.stderr.contains("nowhere.yaml"), "{}", wrong.stderr);
 }
+
+#[tokio::test]
+async fn mistakes_cost_no_more_than_it_takes_to_send_them() {
+    let node = |needs: &str| json!({ "type": "object", "required": [needs], "properties": { "n": { "$ref": "#/components/schemas/Node" } } });
+    let schemas = json!({ "Node": { "anyOf": [node("a"), node("b")] }, "List": { "type": "array", "items": { "type": "integer" } } });
+    let post = |name: &str| {
+        let schema = json!({ "$ref": format!("#/components/schemas/{name}") });
+        json!({ "post": { "requestBody": { "content": { "application/json": { "schema": schema } } } } })
+    };
+    let document = json!({ "openapi": "3.0.0", "paths": { "/node": post("Node"), "/list": post("List") }, "components": { "schemas": schemas } });
+    let origin = Origin::start();
+    let text = config(&origin, &route("/**", r#"{ use = "openapi", with = { document = "api.yaml" } }"#));
+    let gateway = Gateway::with(text).file("api.yaml", document.to_string()).start().await;
+    let send = async |path: &str, body: Value| {
+        let asked = Client::http1().post(gateway.url(path)).header("content-type", "application/json");
+        asked.body(body.to_string()).send().await
+    };
+    // With 2 alternatives at each of 100 levels nobody would be back.
+    let deep = (0..100).fold(json!({ "c": 1 }), |value, _| json!({ "n": value }));
+    assert_eq!(told(&send("/node", deep).await, 400), ["body #"]);
+    let good = (0..100).fold(json!({ "b": 1 }), |value, _| json!({ "b": 1, "n": value }));
+    assert_eq!(send("/node", good).await.status, 200);
+    let before = gateway.rss_bytes();
+    assert_eq!(told(&send("/list", json!(vec![""; 200_000])).await, 400), ["body #"]);
+    let grown = gateway.rss_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes more for a body of 600 KB");
+    assert_eq!(told(&send("/list", json!(vec![""; 30])).await, 400).len(), 20);
+}

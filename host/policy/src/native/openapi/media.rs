@@ -59,7 +59,9 @@ impl Content {
             let schema = at.at("schema");
             // What can't be read is not checked, and so not waited for.
             let is_read = files.get(&schema).is_some() && (kind(&essence).is_some() || essence.contains('*'));
-            let shape = if is_read { Shape::of(files, &schema) } else { Shape::default() };
+            // JSON says itself what its values are.
+            let is_text = is_read && kind(&essence) != Some(Kind::Json);
+            let shape = if is_text { Shape::of(files, &schema) } else { Shape::default() };
             let schema = is_read.then(|| schemas.want(way, &schema));
             all.push(Media { range: essence, schema, shape, encodings: encodings(media) });
         }

@@ -8,6 +8,8 @@ use crate::native::description::{Files, Spot};
 
 /// How deep shapes are looked into: text is never nested deeper.
 const DEPTH: usize = 6;
+/// The most schemas that one is made of: they may lead back to themselves in many ways.
+const MOST: usize = 2000;
 
 /// The types that a schema names, wherever it does, as far as text can have them.
 #[derive(Clone, Debug, Default)]
@@ -31,16 +33,20 @@ const OBJECT: u8 = 32;
 impl Shape {
     pub(super) fn of(files: &Files, spot: &Spot) -> Self {
         let mut shape = Shape::default();
-        shape.learn(files, spot, 0);
+        let mut left = MOST;
+        shape.learn(files, spot, 0, &mut left);
         shape
     }
 
-    fn learn(&mut self, files: &Files, spot: &Spot, depth: usize) {
-        let Some(Value::Object(schema)) = files.get(spot).filter(|_| depth < DEPTH) else { return };
+    fn learn(&mut self, files: &Files, spot: &Spot, depth: usize, left: &mut usize) {
+        let Some(Value::Object(schema)) = files.get(spot).filter(|_| depth < DEPTH && *left > 0) else {
+            return;
+        };
+        *left -= 1;
         if schema.contains_key("$ref")
             && let Ok((target, _)) = files.follow(spot)
         {
-            self.learn(files, &target, depth + 1);
+            self.learn(files, &target, depth + 1, left);
         }
         match schema.get("type") {
             Some(Value::Array(names)) => names.iter().for_each(|name| self.types |= of_name(name)),
@@ -56,19 +62,24 @@ impl Shape {
         listed.chain(schema.get("const")).for_each(|value| self.types |= of_value(value));
         for key in ["allOf", "anyOf", "oneOf"] {
             let count = schema.get(key).and_then(Value::as_array).map_or(0, Vec::len);
-            (0..count).for_each(|number| self.learn(files, &spot.at(key).at(number), depth + 1));
+            (0..count).for_each(|number| self.learn(files, &spot.at(key).at(number), depth + 1, left));
         }
         if schema.contains_key("items") {
             self.types |= ARRAY;
-            self.items.get_or_insert_default().learn(files, &spot.at("items"), depth + 1);
+            self.items.get_or_insert_default().learn(files, &spot.at("items"), depth + 1, left);
         }
         if schema.get("additionalProperties").is_some_and(Value::is_object) {
-            self.others.get_or_insert_default().learn(files, &spot.at("additionalProperties"), depth + 1);
+            self.others.get_or_insert_default().learn(
+                files,
+                &spot.at("additionalProperties"),
+                depth + 1,
+                left,
+            );
         }
         for name in schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(|it| it.0) {
             self.types |= OBJECT;
             let property = self.properties.entry(name.clone()).or_default();
-            property.learn(files, &spot.at("properties").at(name), depth + 1);
+            property.learn(files, &spot.at("properties").at(name), depth + 1, left);
         }
     }
 

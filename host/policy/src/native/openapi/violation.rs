@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Write};
 
+use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value};
 
+use super::schema::Checker;
 use super::shape::Shape;
 
 /// How far mistakes of alternatives are looked into.
@@ -63,11 +64,14 @@ impl Violations {
     }
 
     /// Checks a value. What the value is, is not told: it may be a secret, and whoever sent it knows.
-    pub(super) fn check(&mut self, place: &Place, validator: &Validator, value: &Value) {
-        if validator.is_valid(value) {
+    pub(super) fn check(&mut self, place: &Place, checker: &Checker, value: &Value) {
+        if checker.is_valid(value) {
             return;
         }
-        for error in validator.iter_errors(value) {
+        let Some(errors) = checker.errors(value) else {
+            return self.add(place, "it is not as its schema says, and too large to tell where");
+        };
+        for error in errors {
             if self.list.len() >= self.most {
                 return;
             }
@@ -79,16 +83,16 @@ impl Violations {
     pub(super) fn check_text(
         &mut self,
         place: &Place,
-        validator: &Validator,
+        checker: &Checker,
         shape: &Shape,
         value: &Value,
         text: &str,
     ) {
         let is_other = shape.may_be_text() && !value.is_string() && !value.is_array() && !value.is_object();
-        if is_other && validator.is_valid(&Value::String(text.to_owned())) {
+        if is_other && checker.is_valid(&Value::String(text.to_owned())) {
             return;
         }
-        self.check(place, validator, value);
+        self.check(place, checker, value);
     }
 
     fn take(&mut self, place: &Place, before: &str, error: &ValidationError<'_>, depth: usize) {

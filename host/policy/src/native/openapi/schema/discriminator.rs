@@ -50,7 +50,7 @@ impl Schemas<'_> {
         }));
         let branches = made.remove(key);
         let otherwise = json!({ key: branches });
-        all_of(made, json!({ "if": { "type": "object" }, "then": { "allOf": chosen }, "else": otherwise }));
+        all_of(made, json!({ "if": object(), "then": { "allOf": chosen }, "else": otherwise }));
         Ok(())
     }
 
@@ -60,4 +60,13 @@ impl Schemas<'_> {
         let is_name = !text.contains(['/', '#']);
         (is_name && *text == target.last()) || self.files.link(spot, text).is_ok_and(|it| it == *target)
     }
+}
+
+/// What `discriminator` is for.
+fn object() -> Value {
+    json!({ "type": "object" })
+}
+
+pub(super) fn is_object(schema: &Value) -> bool {
+    *schema == object()
 }

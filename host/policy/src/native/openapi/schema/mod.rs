@@ -1,14 +1,17 @@
 //! Schemas of a document, compiled: all that are needed become one resource of JSON Schema 2020-12, with a
 //! definition for each place that a `$ref` leads to.
 
+mod checker;
 mod discriminator;
 mod formats;
 mod rewrite;
 
 use std::collections::HashMap;
 
-use jsonschema::{Draft, PatternOptions, ReferencingError, Registry, Validator};
+use jsonschema::{Draft, PatternOptions, ReferencingError, Registry};
 use serde_json::{Map, Value, json};
+
+pub(in crate::native::openapi) use checker::Checker;
 
 use crate::native::description::{Files, Spot, Version, Wrong};
 
@@ -27,7 +30,7 @@ pub(in crate::native::openapi) enum Way {
 pub(in crate::native::openapi) struct Schema(usize);
 
 /// What was asked for of a document's schemas.
-pub(in crate::native::openapi) struct Validators(HashMap<usize, Validator>);
+pub(in crate::native::openapi) struct Validators(HashMap<usize, Checker>);
 
 /// How schemas are understood.
 #[derive(Clone, Copy)]
@@ -102,7 +105,7 @@ impl<'d> Schemas<'d> {
         for number in &self.wanted {
             let validator = options.build(&json!({ "$ref": reference(*number) }));
             let validator = validator.map_err(|error| self.at_fault(*number, &error))?;
-            validators.insert(*number, validator);
+            validators.insert(*number, Checker::new(validator, *number, &definitions));
         }
         Ok(Validators(validators))
     }
@@ -153,7 +156,7 @@ fn reference(number: usize) -> String {
 }
 
 impl Validators {
-    pub(in crate::native::openapi) fn get(&self, schema: Schema) -> Option<&Validator> {
+    pub(in crate::native::openapi) fn get(&self, schema: Schema) -> Option<&Checker> {
         self.0.get(&schema.0)
     }
 }
