@@ -18,6 +18,7 @@ use crate::grpc;
 use crate::head::{self, Kind, Traits, request_id};
 use crate::listener::Connection;
 use crate::observe::{Arrived, End, Last, Notes, Told, Track, Watch};
+use crate::onward;
 use crate::pipeline::{Case, Decision};
 use crate::refusal::{self, Fault};
 use crate::route::{Action, Ask, Found};
@@ -97,7 +98,7 @@ async fn through(
     mut body: RequestBody,
     kind: Kind,
 ) -> ResponseBody {
-    let Live { case, watch, tunnel, .. } = live;
+    let Live { case, watch, tunnel, route: number, .. } = live;
     let way = match way(route, &mut case.exchange, kind) {
         Ok(way) => way,
         Err(fault) => {
@@ -116,7 +117,12 @@ async fn through(
         return local(&mut case.exchange);
     }
     let mut answer = match route.pipeline.on_request(case, &mut body).await {
-        Decision::Answered => local(&mut case.exchange),
+        Decision::Answered => {
+            if let Some(copy) = case.take_onward() {
+                onward::send(world.clone(), *number, copy);
+            }
+            local(&mut case.exchange)
+        }
         Decision::Forward => {
             let track = case.exchange.timing.is_some().then(Box::<Track>::default);
             let notes = Notes { watch: watch.as_ref(), track: track.as_deref() };
@@ -141,7 +147,7 @@ async fn through(
 }
 
 /// What the route is there for.
-async fn act(
+pub async fn act(
     route: &Route,
     world: &Rc<World>,
     case: &mut Case,
@@ -189,7 +195,7 @@ fn way(route: &Route, exchange: &mut Exchange, kind: Kind) -> Result<Way, Fault>
 }
 
 /// The response that the gateway or a policy has put into the exchange.
-fn local(exchange: &mut Exchange) -> ResponseBody {
+pub fn local(exchange: &mut Exchange) -> ResponseBody {
     ResponseBody::Full(exchange.response_body.take().unwrap_or_default().into())
 }
 

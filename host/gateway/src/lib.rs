@@ -21,6 +21,7 @@ mod head;
 mod issuers;
 mod listener;
 mod observe;
+mod onward;
 mod pipeline;
 mod refusal;
 mod reload;

@@ -9,13 +9,13 @@ const MAX_BYTES: usize = 64 * 1024;
 
 /// What policies leave for themselves and for one another. A key belongs to the one that first puts
 /// it. Few entries, so a list: nothing is allocated while it is empty.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Bag {
     entries: Vec<Entry>,
     bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     key: Box<str>,
     value: Bytes,

@@ -4,7 +4,7 @@
 //! leaves no trace: [`Exchange::discard`] undoes them, [`Exchange::commit`] forgets how to. Copying
 //! both heads before every hook would be simpler and cost every exchange what only failures need.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, StatusCode, Uri};
@@ -384,7 +384,11 @@ impl Exchange {
         if reply.body.len() + data.len() > MAX_REPLY {
             return Err(EditError::TooLarge);
         }
-        reply.body.extend_from_slice(data);
+        // Nobody else has it yet, so that it grows in place.
+        let staged = std::mem::take(&mut reply.body).try_into_mut();
+        let mut staged = staged.unwrap_or_else(|shared| BytesMut::from(&*shared));
+        staged.extend_from_slice(data);
+        reply.body = staged.freeze();
         Ok(())
     }
 

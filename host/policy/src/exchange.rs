@@ -13,7 +13,7 @@ use regex::bytes::Regex;
 
 use crate::edit::Journal;
 use crate::hooks::Hooks;
-use crate::{Bag, Consumer, Fetch, Outcome, Phase, Subject, Timing};
+use crate::{Bag, Consumer, Fetch, Outcome, Phase, Reply, Subject, Tap, Timing};
 
 /// Heads, buffered bodies, property bag and plain facts. The gateway's own state around it (seats,
 /// connections, streams) stays in the gateway.
@@ -39,6 +39,9 @@ pub struct Exchange {
     pub refusal: Option<Box<Refusal>>,
     /// A response that the policy being asked has staged.
     pub reply: Option<Reply>,
+    /// Where the policy being asked about a response wants a copy of its body. It is the body as the policy
+    /// meets it, whatever it answers instead.
+    pub tap: Option<Box<dyn Tap>>,
     /// Whether a byte of the response is on its way: too late for another one.
     pub is_sent: bool,
     /// What the policy being asked is asked about, besides the heads.
@@ -86,24 +89,6 @@ pub struct Refusal {
 pub enum Side {
     Request,
     Response,
-}
-
-/// A response of a policy's own.
-#[derive(Debug, Default)]
-pub struct Reply {
-    pub head: Response<()>,
-    pub body: Vec<u8>,
-    /// Why, if one of the gateway's own policies refuses the request with it.
-    pub denied: Option<Box<Denied>>,
-}
-
-/// Why a request was refused, for the log.
-#[derive(Debug)]
-pub struct Denied {
-    /// One word of a fixed list.
-    pub code: &'static str,
-    /// In words, with all that is known but secrets.
-    pub why: String,
 }
 
 /// Who asks.
@@ -227,6 +212,14 @@ impl Exchange {
         Exchange { id, client, route, request, matched, timing, ..Exchange::default() }
     }
 
+    /// What goes on behind an answer.
+    pub fn onward(&self, request: Request<()>) -> Self {
+        let Exchange { id, client, route, .. } = self;
+        let copy = Exchange::new(id.clone(), client.clone(), route.clone(), request);
+        let (bag, consumer, matched) = (self.bag.clone(), self.consumer.clone(), self.matched.clone());
+        Exchange { bag, consumer, matched, ..copy }
+    }
+
     /// Says who is asked next and at which phase; what came before is settled.
     pub fn enter(&mut self, phase: Phase, policy: usize) {
         self.phase = phase;
@@ -300,14 +293,6 @@ impl Exchange {
         self.response_body = Some(body);
         self.response_is_local = true;
         self.reason = reason;
-    }
-}
-
-impl Reply {
-    pub fn status(status: StatusCode) -> Self {
-        let mut head = Response::new(());
-        *head.status_mut() = status;
-        Reply { head, ..Reply::default() }
     }
 }
 

@@ -19,7 +19,9 @@ pub mod native;
 mod phase;
 mod policy;
 mod problem;
+mod reply;
 mod subject;
+mod tap;
 mod timing;
 pub mod vault;
 
@@ -28,8 +30,8 @@ pub use consumer::Consumer;
 pub use destination::{Location, PathTemplate, without_port};
 pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE, SPEAKS_OF_THE_BODY, may_trail};
 pub use exchange::{
-    Client, ClientCertificate, Decision, Denied, Exchange, Parameter, Parameters, Refusal, Reply, RequestId,
-    RouteFacts, Side, TargetMemory, TlsFacts, cookie,
+    Client, ClientCertificate, Decision, Exchange, Parameter, Parameters, Refusal, RequestId, RouteFacts,
+    Side, TargetMemory, TlsFacts, cookie,
 };
 pub use fetch::{Call, Fetch, FetchError, Fetched, FetchedBody, Later, add_call_header, call_head};
 pub use fixed::Fixed;
@@ -37,5 +39,7 @@ pub use hooks::{Hook, Hooks, Outcome};
 pub use phase::{Phase, Phases};
 pub use policy::{Answer, Failure, FailureKind, Policy, Seat, SecretPlace, Verdict};
 pub use problem::problem;
+pub use reply::{Denied, Onward, Reply};
 pub use subject::{Attempt, Chunk, Subject};
+pub use tap::Tap;
 pub use timing::{Timing, Went};

@@ -2,6 +2,7 @@
 
 mod authorize;
 mod basic;
+mod cache;
 mod compress;
 mod cors;
 mod geo;

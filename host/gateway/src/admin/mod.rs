@@ -2,6 +2,7 @@
 //! they are busy and costs them nothing.
 
 mod answer;
+mod caches;
 mod guard;
 mod pages;
 mod place;

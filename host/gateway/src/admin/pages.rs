@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode, header};
 use limen_config::{Action, ConfigError, Errors, Weighted};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::{Admin, answer, status};
+use super::{Admin, answer, caches as cache, status};
 use crate::edition::{Edition, Stage};
 use crate::observe::metrics::{self, Format};
 use crate::reload::{Ask, Outcome};
@@ -21,7 +22,7 @@ use crate::reload::{Ask, Outcome};
 const RELOAD_LIMIT: Duration = Duration::from_secs(300);
 
 /// What there is, and what for.
-const PAGES: [(&str, &str); 9] = [
+const PAGES: [(&str, &str); 11] = [
     ("/status", "all that matters at a glance, as `limen status` shows it"),
     ("/metrics", "what is counted and measured, for Prometheus"),
     ("/ready", "200 when traffic may come; 503 while starting and draining"),
@@ -30,6 +31,8 @@ const PAGES: [(&str, &str); 9] = [
     ("/routes", "where requests go"),
     ("/upstreams", "endpoints, and how they are"),
     ("/plugins", "which version of each is in force, how it stands, and what it has used"),
+    ("/caches", "what the policies `cache` keep, and how often it was of use"),
+    ("/caches/purge", "POST: forget by ?url=, ?prefix=, ?tag= or ?all=true; &cache= names one"),
     ("/reload", "GET: what became of the last reload; POST: reload now"),
 ];
 
@@ -46,6 +49,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/routes", get(routes))
         .route("/upstreams", get(upstreams))
         .route("/plugins", get(plugins))
+        .route("/caches", get(caches))
+        .route("/caches/purge", post(purge))
         .route("/reload", get(last_reload).post(reload))
         .fallback(async || answer::problem(StatusCode::NOT_FOUND, "no such page: / tells what there is"))
         .method_not_allowed_fallback(async || {
@@ -120,6 +125,24 @@ async fn upstreams(State(admin): Known) -> Response {
 
 async fn plugins(State(admin): Known) -> Response {
     admin.show(|edition| status::plugins(&edition.snapshot))
+}
+
+async fn caches(State(admin): Known) -> Response {
+    admin.show(|edition| cache::show(&edition.snapshot))
+}
+
+async fn purge(State(admin): Known, asked: Result<Query<cache::Asked>, QueryRejection>) -> Response {
+    let Some(edition) = admin.edition() else { return starting() };
+    let Ok(Query(asked)) = asked else {
+        return answer::problem(
+            StatusCode::BAD_REQUEST,
+            "it takes `url`, `prefix`, `tag`, `all` and `cache`",
+        );
+    };
+    match cache::purge(&edition.snapshot, asked) {
+        Ok(purged) => answer::json(&purged),
+        Err((status, detail)) => answer::problem(status, detail),
+    }
 }
 
 async fn last_reload(State(admin): Known) -> Response {

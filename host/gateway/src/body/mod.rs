@@ -6,6 +6,7 @@ mod response;
 mod copied;
 mod filtered;
 mod passing;
+mod tapped;
 mod whole;
 
 use std::fmt;

@@ -9,7 +9,9 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use limen_policy::Tap;
 
+use super::tapped::Tapped;
 use super::{CollectError, Filtered, Idle, Refused, Whole, collect, settle_trailers};
 use crate::upstream::{Lease, Permit};
 
@@ -28,6 +30,8 @@ pub enum ResponseBody {
     Switched(Lease),
     /// What policies see of it on its way.
     Filtered(Box<Filtered<ResponseBody>>),
+    /// What a policy gets a copy of.
+    Tapped(Box<Tapped>),
 }
 
 /// The rest of an upstream's answer, and what it holds there.
@@ -107,6 +111,13 @@ impl ResponseBody {
                 let trailers = collected.inspect_err(|_| filtered.put_back(bytes.clone()))?;
                 Ok(Whole { bytes, trailers })
             }
+            ResponseBody::Tapped(tapped) => {
+                let (mut whole, mut idle) = (BytesMut::new(), Idle::new(UNBOUNDED));
+                let collected = Box::pin(collect(&mut **tapped, &mut whole, &mut idle, limit)).await;
+                let bytes = whole.freeze();
+                let trailers = collected.inspect_err(|_| tapped.put_back(bytes.clone()))?;
+                Ok(Whole { bytes, trailers })
+            }
             ResponseBody::Stream(download) => {
                 if download.size_hint().lower() > limit {
                     return Err(CollectError::TooLong);
@@ -129,10 +140,26 @@ impl ResponseBody {
         *self = ResponseBody::Filtered(Box::new(body));
     }
 
+    /// Gives a copy of it to somebody.
+    pub fn tap(&mut self, mut tap: Box<dyn Tap>) {
+        match self {
+            ResponseBody::Full(whole) => {
+                if whole.bytes.is_empty() || tap.piece(&whole.bytes) {
+                    tap.end();
+                }
+            }
+            ResponseBody::Switched(_) => {}
+            ResponseBody::Stream(_) | ResponseBody::Filtered(_) | ResponseBody::Tapped(_) => {
+                let body = std::mem::replace(self, ResponseBody::Full(Whole::default()));
+                *self = ResponseBody::Tapped(Box::new(Tapped::new(body, tap)));
+            }
+        }
+    }
+
     /// Whether trailers may follow it.
     pub fn may_have_trailers(&self) -> bool {
         match self {
-            ResponseBody::Stream(_) | ResponseBody::Filtered(_) => true,
+            ResponseBody::Stream(_) | ResponseBody::Filtered(_) | ResponseBody::Tapped(_) => true,
             ResponseBody::Full(whole) => whole.trailers.is_some(),
             ResponseBody::Switched(_) => false,
         }
@@ -201,6 +228,7 @@ impl ResponseBody {
             ResponseBody::Stream(download) => download.poll_frame(context),
             ResponseBody::Switched(_) => Poll::Ready(None),
             ResponseBody::Filtered(filtered) => Pin::new(&mut **filtered).poll_frame(context),
+            ResponseBody::Tapped(tapped) => tapped.poll_next(context),
         }
     }
 
@@ -209,6 +237,7 @@ impl ResponseBody {
             ResponseBody::Full(whole) => whole.is_end_stream(),
             ResponseBody::Switched(_) => true,
             ResponseBody::Filtered(filtered) => filtered.is_end_stream(),
+            ResponseBody::Tapped(tapped) => tapped.has_ended(),
             ResponseBody::Stream(download) => {
                 download.ahead.is_empty() && download.broken.is_none() && download.incoming.is_end_stream()
             }
@@ -220,6 +249,7 @@ impl ResponseBody {
             ResponseBody::Full(whole) => whole.size_hint(),
             ResponseBody::Switched(_) => SizeHint::with_exact(0),
             ResponseBody::Filtered(_) => SizeHint::default(),
+            ResponseBody::Tapped(tapped) => tapped.length(),
             ResponseBody::Stream(download) => download.size_hint(),
         }
     }

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod cache;
 mod check;
 mod explain;
 mod openapi;
@@ -30,6 +31,8 @@ enum Command {
     Status(status::Status),
     Reload(reload::Reload),
     #[command(subcommand)]
+    Cache(cache::Cache),
+    #[command(subcommand)]
     Policy(policy::Policy),
     #[command(subcommand, name = "openapi")]
     OpenApi(openapi::OpenApi),
@@ -42,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.main().map(|()| ExitCode::SUCCESS),
         Command::Status(status) => status.main(),
         Command::Reload(reload) => reload.main(),
+        Command::Cache(cache) => cache.main(),
         Command::Policy(policy) => policy.main(),
         Command::OpenApi(openapi) => openapi.main().map(|()| ExitCode::SUCCESS),
     };

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use http::Request;
-use limen_policy::{Exchange, Phase, Seat};
+use limen_policy::{Exchange, Onward, Phase, Seat};
 use tokio::sync::Notify;
 
 /// One exchange, and what its policies keep of it: all that a hook is called with.
@@ -20,6 +20,8 @@ pub struct Case {
     desk: Option<Rc<Desk>>,
     /// This one only stands in: the real one is on the desk.
     is_away: bool,
+    /// A copy that goes on behind the answer that a policy has given.
+    onward: Option<Box<Case>>,
 }
 
 /// One policy in one exchange.
@@ -58,7 +60,21 @@ pub struct Turn {
 impl Case {
     pub fn new(exchange: Exchange) -> Self {
         // Each field by name: what `..Case::default()` would give up again is an exchange.
-        Case { exchange: Box::new(exchange), seats: Vec::new(), desk: None, is_away: false }
+        Case { exchange: Box::new(exchange), seats: Vec::new(), desk: None, is_away: false, onward: None }
+    }
+
+    /// Makes a copy that goes on behind the answer of this policy; those before it take no part.
+    pub fn fork(&mut self, number: usize, onward: Onward) {
+        let Onward { request, seat } = onward;
+        let mut copy = Case::new(self.exchange.onward(request));
+        copy.seats.resize_with(number, || Place::Out);
+        copy.seats.push(Place::In(Some(seat)));
+        self.onward = Some(Box::new(copy));
+    }
+
+    /// The copy that goes on, once.
+    pub fn take_onward(&mut self) -> Option<Box<Case>> {
+        self.onward.take()
     }
 
     /// Where it can be laid down.

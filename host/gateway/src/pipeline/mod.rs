@@ -94,10 +94,10 @@ impl Pipeline {
         self.phases.has(Phase::Upstream).then(|| Tries::new(self.policies.clone(), desk.clone()))
     }
 
-    /// Asks each policy in order, until one answers itself or refuses by failing.
+    /// Asks each policy in order, until one answers itself or refuses by failing. Those that have a seat were asked.
     pub async fn on_request(&self, case: &mut Case, body: &mut RequestBody) -> Decision {
-        case.seats.reserve_exact(self.policies.len());
-        for (number, attached) in self.policies.iter().enumerate() {
+        case.seats.reserve_exact(self.policies.len() - case.seats.len().min(self.policies.len()));
+        for (number, attached) in self.policies.iter().enumerate().skip(case.seats.len()) {
             case.seats.push(Place::In(None));
             let decision = match self.policies.ask(number, Phase::Request, case).await {
                 Some(Verdict::WantBody) => {
@@ -208,6 +208,9 @@ impl Pipeline {
                 }
             } else if verdict == Some(Verdict::WantChunks) {
                 Box::pin(self.stream_response(number, case, body)).await;
+            }
+            if let Some(tap) = case.exchange.tap.take() {
+                body.tap(tap);
             }
             // What was buffered, replaced or answered instead is the body from here on.
             if let Some(bytes) = case.exchange.response_body.take() {

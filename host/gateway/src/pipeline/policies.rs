@@ -3,7 +3,6 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::StatusCode;
 use limen_config::OnError;
 use limen_policy::{
@@ -164,13 +163,16 @@ fn settle(verdict: Result<Verdict, Failure>, policy: usize, case: &mut Case) -> 
     match verdict {
         Ok(Verdict::Reply) => {
             exchange.discard();
-            let Reply { head, body, denied } = exchange.reply.take().unwrap_or_default();
-            exchange.answer_locally(head, Bytes::from(body), "policy_reply");
+            let Reply { head, body, denied, reason, onward } = exchange.reply.take().unwrap_or_default();
+            exchange.answer_locally(head, body, reason.unwrap_or("policy_reply"));
             if let Some(denied) = denied {
                 refusal::denied(*denied, exchange);
             }
             let reason = exchange.reason;
             note(exchange, policy, Outcome::Reply, reason);
+            if let Some(onward) = onward {
+                case.fork(policy, *onward);
+            }
         }
         Ok(_) => exchange.commit(),
         Err(_) => exchange.discard(),

@@ -1,4 +1,4 @@
-//! `limen status` and `limen reload`: asking the gateway that runs, by its admin listener.
+//! `limen status`, `limen reload` and `limen cache`: asking the gateway that runs, by its admin listener.
 
 mod ask;
 mod show;
@@ -17,6 +17,9 @@ use ask::{Asking, Reply};
 const STATUS_LIMIT: Duration = Duration::from_secs(10);
 /// A reload takes as long as compiling does; the gateway gives up before we do.
 const RELOAD_LIMIT: Duration = Duration::from_secs(310);
+
+/// It looks at each response once.
+const PURGE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What to print, and whether all is well.
 pub struct Report {
@@ -49,6 +52,32 @@ pub fn reload(file: &Path, admin: Option<SocketAddr>, as_json: bool) -> Result<R
     let value = reply.json().ok_or_else(|| unexpected(&reply))?;
     let text = if as_json { format!("{value:#}") } else { show::reload(&value) };
     Ok(Report { text, is_good })
+}
+
+/// What a cache is to forget, and which one; all of them if none is named.
+pub struct Purge<'a> {
+    /// `url`, `prefix`, `tag` or `all`, and its value.
+    pub what: (&'a str, &'a str),
+    pub cache: Option<&'a str>,
+}
+
+/// Makes caches forget.
+pub fn purge(
+    file: &Path,
+    admin: Option<SocketAddr>,
+    purge: &Purge<'_>,
+    as_json: bool,
+) -> Result<Report, StartError> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair(purge.what.0, purge.what.1);
+    if let Some(cache) = purge.cache {
+        query.append_pair("cache", cache);
+    }
+    let path = format!("/caches/purge?{}", query.finish());
+    let reply = asking(file, admin)?.send(Method::POST, &path, PURGE_LIMIT)?;
+    let value = reply.json().filter(|_| reply.status == StatusCode::OK).ok_or_else(|| unexpected(&reply))?;
+    let text = if as_json { format!("{value:#}") } else { show::purged(&value) };
+    Ok(Report { text, is_good: true })
 }
 
 /// Where the gateway of this configuration is asked. That the file may be broken by now is no reason not

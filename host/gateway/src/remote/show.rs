@@ -64,6 +64,15 @@ pub fn reload(outcome: &Value) -> String {
     text.trim_end().to_owned()
 }
 
+/// The answer of `POST /caches/purge`.
+pub fn purged(purged: &Value) -> String {
+    let mut text = format!("forgotten: {} responses\n", number(purged, "purged"));
+    let caches = list(purged, "caches").iter();
+    let row = |cache| Row::new(1, [word(cache, "name"), number(cache, "purged").to_string(), String::new()]);
+    section(&mut text, "caches", caches.map(row).collect());
+    text.trim_end().to_owned()
+}
+
 fn last_reload(reloads: Option<&Value>) -> String {
     let Some(last) = reloads.and_then(|reloads| reloads.get("last")).filter(|last| !last.is_null()) else {
         return String::new();

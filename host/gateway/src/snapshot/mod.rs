@@ -9,7 +9,7 @@ use limen_config::{
     Config, ConfigError, Errors, LeftOut, PathRules, Place, RouteLimits, RoutePath, RouteTimeouts, Segment,
     Target,
 };
-use limen_policy::native::{Kept, Storeroom};
+use limen_policy::native::{CacheShelf, Kept, Storeroom};
 use limen_policy::vault::Vault;
 use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
 use limen_store::{Memory, StateFile};
@@ -263,6 +263,11 @@ impl Snapshot {
         for LeftOut { file, because } in self.left_out.iter().filter(|left_out| !known.contains(left_out)) {
             tracing::warn!("left out of the plugins, {}: {because}", file.display());
         }
+    }
+
+    /// The caches of its policies, by name.
+    pub fn caches(&self) -> Vec<(String, Arc<CacheShelf>)> {
+        self.kept.all()
     }
 
     fn listener(&self, name: &str) -> Option<&Listener> {

@@ -72,7 +72,7 @@ impl Denial {
             head.headers_mut().append(name, value);
         }
         let denied = Some(Box::new(self.denied));
-        exchange.reply = Some(Reply { head, body: body.into(), denied });
+        exchange.reply = Some(Reply { head, body, denied, ..Reply::default() });
         Ok(Verdict::Reply)
     }
 }

@@ -23,6 +23,17 @@ impl Kept {
             new
         })
     }
+
+    /// All of one type that somebody uses, by the names of whose they are.
+    pub fn all<T: Send + Sync + 'static>(&self) -> Vec<(String, Arc<T>)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_type = all.iter().filter(|((of, _), _)| *of == TypeId::of::<T>());
+        let live =
+            of_type.filter_map(|((_, name), one)| Some((name.clone(), one.upgrade()?.downcast().ok()?)));
+        let mut live: Vec<_> = live.collect();
+        live.sort_by(|(one, _), (other, _)| one.cmp(other));
+        live
+    }
 }
 
 #[cfg(test)]
@@ -36,6 +47,8 @@ mod tests {
         assert!(Arc::ptr_eq(&one, &kept.take("one", || 2u32)), "by its name");
         assert_eq!(*kept.take("two", || 2u32), 2);
         assert_eq!(*kept.take("one", || 3u64), 3, "and its type");
+        let all: Vec<_> = kept.all::<u32>().into_iter().map(|(name, one)| (name, *one)).collect();
+        assert_eq!(all, [("one".to_owned(), 1)]);
         drop(one);
         assert_eq!(*kept.take("one", || 4u32), 4, "gone with its last holder");
     }

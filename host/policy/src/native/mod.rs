@@ -12,6 +12,7 @@ mod settings;
 
 mod authorize;
 mod basic;
+mod cache;
 mod compress;
 mod cors;
 mod decompress;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use limen_store::{Journal, StateFile};
 use serde_json::Value;
 
+pub use cache::{Purge, Reading as CacheReading, Shelf as CacheShelf};
 pub use kept::Kept;
 pub use outline::{Outline, outline};
 pub use settings::SettingsError;
@@ -53,6 +55,12 @@ pub const NATIVE: &[Native] = &[
         build: authorize::build,
     },
     Native { name: "basic", summary: "let pass who knows a password", files: &["file"], build: basic::build },
+    Native {
+        name: "cache",
+        summary: "answer again with what the upstream has answered before",
+        files: &[],
+        build: cache::build,
+    },
     Native {
         name: "compress",
         summary: "compress responses for clients that can read it",

@@ -101,7 +101,7 @@ impl Policy for Respond {
 
     fn call<'a>(&'a self, _: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
         let (head, body) = self.0.answer();
-        exchange.reply = Some(Reply { head, body: body.into(), denied: None });
+        exchange.reply = Some(Reply { head, body, ..Reply::default() });
         Answer::Ready(Ok(Verdict::Reply))
     }
 }

@@ -4,6 +4,7 @@
 //! without a lock; a scrape adds the workers up. They outlive reloads by name, so that they never go back.
 //! What happens rarely is counted where it happens, by plain atomics, and read here.
 
+mod caches;
 mod calls;
 mod cell;
 mod decisions;

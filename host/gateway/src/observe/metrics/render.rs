@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use super::cell::{DURATIONS, SIZES, Total};
 use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
-use super::{Metrics, calls, endpoints, key_sets, listeners, lock, plugins, policies, upstreams};
+use super::{Metrics, caches, calls, endpoints, key_sets, listeners, lock, plugins, policies, upstreams};
 use crate::observe::output;
 use crate::observe::trace::export;
 use crate::reload::Record;
@@ -29,6 +29,7 @@ pub fn render(metrics: &Metrics, snapshot: &Snapshot, reloads: &Record, format: 
     decisions(metrics, &mut text);
     endpoints::render(snapshot, &mut text);
     calls::render(snapshot, &mut text);
+    caches::render(snapshot, &mut text);
     key_sets::render(snapshot, &mut text);
     plugins::render(snapshot, &mut text);
     logs_and_spans(&mut text);

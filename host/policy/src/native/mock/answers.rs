@@ -1,5 +1,6 @@
 //! The answers of an operation, made of its examples and schemas.
 
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
@@ -29,7 +30,7 @@ pub(super) struct Body {
 
 pub(super) struct Example {
     pub(super) name: String,
-    pub(super) content: Vec<u8>,
+    pub(super) content: Bytes,
 }
 
 impl Answers {
@@ -131,10 +132,10 @@ fn example(files: &Files, owner: &Spot) -> Result<Option<Value>, Wrong> {
     Ok(example.get("value").cloned())
 }
 
-fn written(media: &str, value: &Value) -> Vec<u8> {
+fn written(media: &str, value: &Value) -> Bytes {
     match value {
-        Value::String(text) if !is_json(media) => text.clone().into_bytes(),
-        value => value.to_string().into_bytes(),
+        Value::String(text) if !is_json(media) => text.clone().into(),
+        value => value.to_string().into(),
     }
 }
 

@@ -1,0 +1,81 @@
+//! `/caches`: what is kept of upstreams' answers, and how it is forgotten.
+
+use http::StatusCode;
+use limen_policy::native::{CacheReading, Purge};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::snapshot::Snapshot;
+
+/// What is to be forgotten: exactly one of all these, of one cache or of all.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Asked {
+    cache: Option<String>,
+    url: Option<String>,
+    prefix: Option<String>,
+    tag: Option<String>,
+    all: Option<bool>,
+}
+
+pub fn show(snapshot: &Snapshot) -> Value {
+    let caches = snapshot.caches();
+    caches.iter().map(|(name, shelf)| cache(name, shelf.read())).collect()
+}
+
+fn cache(name: &str, reading: CacheReading) -> Value {
+    let CacheReading {
+        hits,
+        misses,
+        stale,
+        validated,
+        passed,
+        collapsed,
+        stored,
+        evicted,
+        urls,
+        bytes,
+        size,
+    } = reading;
+    json!({
+        "name": name,
+        "urls": urls,
+        "bytes": bytes,
+        "size": size,
+        "hits": hits,
+        "misses": misses,
+        "stale": stale,
+        "validated": validated,
+        "passed": passed,
+        "collapsed": collapsed,
+        "stored": stored,
+        "evicted": evicted,
+    })
+}
+
+/// Forgets it, at once and for all workers.
+pub fn purge(snapshot: &Snapshot, asked: Asked) -> Result<Value, (StatusCode, &'static str)> {
+    let Asked { cache, url, prefix, tag, all } = asked;
+    let wanted = [
+        url.map(Purge::Url),
+        prefix.map(Purge::Prefix),
+        tag.map(Purge::Tag),
+        all.filter(|all| *all).map(|_| Purge::All),
+    ];
+    let mut wanted = wanted.into_iter().flatten();
+    let (Some(purge), None) = (wanted.next(), wanted.next()) else {
+        return Err((StatusCode::BAD_REQUEST, "say one of `url`, `prefix`, `tag` and `all=true`"));
+    };
+    let caches = snapshot.caches();
+    let named: Vec<_> =
+        caches.iter().filter(|(name, _)| cache.as_ref().is_none_or(|it| it == name)).collect();
+    if named.is_empty() {
+        return Err((StatusCode::NOT_FOUND, "there is no such cache: GET /caches tells which there are"));
+    }
+    let purged: Vec<_> = named.iter().map(|(name, shelf)| (name, shelf.purge(&purge))).collect();
+    tracing::info!(?purge, cache, "purged");
+    Ok(json!({
+        "purged": purged.iter().map(|(_, count)| count).sum::<usize>(),
+        "caches": purged.iter().map(|(name, count)| json!({ "name": name, "purged": count })).collect::<Value>(),
+    }))
+}

@@ -1,0 +1,154 @@
+//! A body that somebody gets a copy of, who is not to wait for the client: it is read ahead as far as the copy is
+//! wanted, and read on when the client is gone.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use limen_policy::Tap;
+use tokio::sync::mpsc;
+
+use super::{ResponseBody, StreamError};
+
+/// The client's end of it.
+pub struct Tapped {
+    state: State,
+    /// What was read and given back.
+    ahead: Bytes,
+    length: SizeHint,
+}
+
+enum State {
+    /// No more than the copy may be long waits here.
+    Reading(mpsc::UnboundedReceiver<Piece>),
+    /// No copy is wanted any more.
+    Alone(Box<ResponseBody>),
+    Ended,
+}
+
+enum Piece {
+    Frame(Frame<Bytes>),
+    Rest(Box<ResponseBody>),
+    Broken(StreamError),
+}
+
+impl Tapped {
+    /// To be called on the worker that the body belongs to.
+    pub fn new(body: ResponseBody, tap: Box<dyn Tap>) -> Self {
+        let length = body.size_hint();
+        let (client, pieces) = mpsc::unbounded_channel();
+        tokio::task::spawn_local(read(body, tap, client));
+        Tapped { state: State::Reading(pieces), ahead: Bytes::new(), length }
+    }
+
+    /// It begins with this, which was read and can't be used.
+    pub fn put_back(&mut self, ahead: Bytes) {
+        self.ahead = ahead;
+    }
+
+    pub fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead)))));
+        }
+        loop {
+            match &mut self.state {
+                State::Alone(body) => return body.poll_frame(context),
+                State::Ended => return Poll::Ready(None),
+                State::Reading(pieces) => match ready!(pieces.poll_recv(context)) {
+                    Some(Piece::Frame(frame)) => {
+                        self.length = less(&self.length, frame.data_ref().map_or(0, Bytes::len));
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    Some(Piece::Rest(body)) => self.state = State::Alone(body),
+                    Some(Piece::Broken(error)) => {
+                        self.state = State::Ended;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    None => self.state = State::Ended,
+                },
+            }
+        }
+    }
+
+    pub fn has_ended(&self) -> bool {
+        let is_over = match &self.state {
+            State::Alone(body) => body.is_end_stream(),
+            State::Ended => true,
+            State::Reading(pieces) => pieces.is_closed() && pieces.is_empty(),
+        };
+        is_over && self.ahead.is_empty()
+    }
+
+    /// How much is left of it.
+    pub fn length(&self) -> SizeHint {
+        match &self.state {
+            State::Alone(body) if self.ahead.is_empty() => body.size_hint(),
+            _ if self.ahead.is_empty() => self.length,
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+/// Reads the body for both of them.
+async fn read(mut body: ResponseBody, mut tap: Box<dyn Tap>, client: mpsc::UnboundedSender<Piece>) {
+    loop {
+        match poll_fn(|context| body.poll_frame(context)).await {
+            None => return tap.end(),
+            Some(Err(error)) => {
+                let _ = client.send(Piece::Broken(error)); // it may have gone
+                return;
+            }
+            Some(Ok(frame)) => {
+                let is_wanted = frame.data_ref().is_none_or(|data| tap.piece(data));
+                if is_wanted && body.is_end_stream() {
+                    // Before the client has the last of it, and asks again.
+                    tap.end();
+                    let _ = client.send(Piece::Frame(frame));
+                    return;
+                }
+                let _ = client.send(Piece::Frame(frame));
+                if !is_wanted {
+                    match client.is_closed() {
+                        true => body.discard(),
+                        false => drop(client.send(Piece::Rest(Box::new(body)))),
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn less(length: &SizeHint, taken: usize) -> SizeHint {
+    let mut left = SizeHint::new();
+    left.set_lower(length.lower().saturating_sub(taken as u64));
+    if let Some(upper) = length.upper() {
+        left.set_upper(upper.saturating_sub(taken as u64).max(left.lower()));
+    }
+    left
+}
+
+impl Body for Tapped {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        self.get_mut().poll_next(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.has_ended()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length()
+    }
+}

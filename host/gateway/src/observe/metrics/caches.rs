@@ -1,0 +1,30 @@
+//! What the policies `cache` keep, and how often it was of use.
+
+use limen_policy::native::CacheReading;
+
+use super::text::{LabelSet, Text};
+use crate::snapshot::Snapshot;
+
+pub fn render(snapshot: &Snapshot, text: &mut Text) {
+    let caches = snapshot.caches().into_iter();
+    let known: Vec<_> =
+        caches.map(|(name, shelf)| (LabelSet::default().with("limen_cache", &name), shelf.read())).collect();
+    let mut counters = |name, help, count: fn(&CacheReading) -> u64| {
+        text.counters(name, help, known.iter().map(|(set, reading)| (set, count(reading))));
+    };
+    counters("limen_cache_hits", "Requests answered with a fresh response of the cache.", |it| it.hits);
+    counters("limen_cache_stale", "Requests answered with a stale one.", |it| it.stale);
+    counters("limen_cache_validated", "Responses that the upstream has said are still good.", |it| {
+        it.validated
+    });
+    counters("limen_cache_misses", "Requests that went to the upstream, to keep its answer.", |it| it.misses);
+    counters("limen_cache_passed", "Requests whose answers are not kept.", |it| it.passed);
+    counters("limen_cache_collapsed", "Requests that waited for another one's answer.", |it| it.collapsed);
+    counters("limen_cache_stored", "Responses put into the cache.", |it| it.stored);
+    counters("limen_cache_evictions", "Responses that had to go because it was full.", |it| it.evicted);
+    let mut gauges = |name, help, value: fn(&CacheReading) -> u64| {
+        text.gauges(name, help, known.iter().map(|(set, reading)| (set, value(reading) as f64)));
+    };
+    gauges("limen_cache_urls", "URLs in the cache, about.", |it| it.urls);
+    gauges("limen_cache_size_bytes", "What they take of its `size`, about.", |it| it.bytes);
+}

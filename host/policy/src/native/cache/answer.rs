@@ -1,0 +1,131 @@
+//! Answers from the store (RFC 9111, section 4): whole, as a range, or that the client has it; and what clients are
+//! told of the cache (RFC 9211).
+
+use std::fmt;
+use std::time::Instant;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+
+use super::conditional;
+use super::entry::Entry;
+use super::range::{self, Asked};
+use crate::Reply;
+
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// What this cache is called there.
+const NAME: &str = "limen";
+/// What the log calls it.
+pub const REASON: &str = "cache";
+
+/// What was done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Answered from the store; for so many seconds it is fresh, or stale if they are less than none.
+    Hit { ttl: i64 },
+    /// Asked of the upstream.
+    Forwarded { why: Why, status: Option<StatusCode>, stored: bool, collapsed: bool },
+    /// Asked of the upstream, which failed: what is kept had to do.
+    Rescued { status: StatusCode },
+}
+
+/// Why the upstream was asked (RFC 9211, section 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The request is not one for caches, or the answers to such requests are not kept.
+    Bypass,
+    Method,
+    UriMiss,
+    VaryMiss,
+    Stale,
+    /// It was kept, and the client wanted it newer.
+    Request,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Status::Hit { ttl } => write!(f, "{NAME}; hit; ttl={ttl}"),
+            Status::Rescued { status } => {
+                write!(f, "{NAME}; fwd=stale; fwd-status={}; detail=stale-if-error", status.as_u16())
+            }
+            Status::Forwarded { why, status, stored, collapsed } => {
+                let why = match why {
+                    Why::Bypass => "bypass",
+                    Why::Method => "method",
+                    Why::UriMiss => "uri-miss",
+                    Why::VaryMiss => "vary-miss",
+                    Why::Stale => "stale",
+                    Why::Request => "request",
+                };
+                write!(f, "{NAME}; fwd={why}")?;
+                if let Some(status) = status {
+                    write!(f, "; fwd-status={}", status.as_u16())?;
+                }
+                f.write_str(if *stored { "; stored" } else { "" })?;
+                f.write_str(if *collapsed { "; collapsed" } else { "" })
+            }
+        }
+    }
+}
+
+/// Says it, behind what caches before this one have said.
+pub fn tell(headers: &mut HeaderMap, status: Status) {
+    if let Ok(value) = HeaderValue::try_from(status.to_string()) {
+        headers.append(CACHE_STATUS, value);
+    }
+}
+
+/// What is kept, as the answer to a request.
+pub fn from(entry: &Entry, request: &Request<()>, status: Status, now: Instant) -> Reply {
+    let is_get = request.method() == Method::GET;
+    let request = request.headers();
+    let mut head = Response::new(());
+    *head.status_mut() = entry.status;
+    *head.headers_mut() = entry.headers.clone();
+    let mut body = entry.body.clone();
+    head.headers_mut().insert(header::AGE, HeaderValue::from(entry.age(now).as_secs()));
+    tell(head.headers_mut(), status);
+    if conditional::has_it(request, entry.status, &entry.headers) {
+        not_modified(&mut head);
+        return Reply { head, reason: Some(REASON), ..Reply::default() };
+    }
+    if entry.status == StatusCode::OK
+        && is_get
+        && request.contains_key(header::RANGE)
+        && conditional::may_be_ranged(request, &entry.headers)
+    {
+        let length = body.len();
+        match range::asked(request, length) {
+            Asked::Whole => {}
+            Asked::Part(first, last) => {
+                body = body.slice(first..=last);
+                *head.status_mut() = StatusCode::PARTIAL_CONTENT;
+                of_range(head.headers_mut(), &format!("bytes {first}-{last}/{length}"), body.len());
+            }
+            Asked::Unsatisfiable => {
+                body.clear();
+                *head.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+                of_range(head.headers_mut(), &format!("bytes */{length}"), 0);
+            }
+        }
+    }
+    Reply { head, body, reason: Some(REASON), ..Reply::default() }
+}
+
+/// Makes the head one of a 304: what speaks of the body goes with it (RFC 9110, section 15.4.5).
+pub fn not_modified(head: &mut Response<()>) {
+    *head.status_mut() = StatusCode::NOT_MODIFIED;
+    for name in
+        [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_TYPE, header::CONTENT_RANGE]
+    {
+        head.headers_mut().remove(name);
+    }
+}
+
+fn of_range(headers: &mut HeaderMap, range: &str, length: usize) {
+    if let Ok(range) = HeaderValue::try_from(range) {
+        headers.insert(header::CONTENT_RANGE, range);
+    }
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+}

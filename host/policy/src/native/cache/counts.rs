@@ -1,0 +1,92 @@
+//! What a cache counts, over all its workers and reloads.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters of one cache.
+#[derive(Debug, Default)]
+pub struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    stale: AtomicU64,
+    validated: AtomicU64,
+    passed: AtomicU64,
+    collapsed: AtomicU64,
+    stored: AtomicU64,
+    evicted: AtomicU64,
+}
+
+/// What they came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Answered from the store, fresh.
+    pub hits: u64,
+    /// Asked of the upstream.
+    pub misses: u64,
+    /// Answered from the store, stale.
+    pub stale: u64,
+    /// Answered from the store, after the upstream has said that it is still good.
+    pub validated: u64,
+    /// Asked of the upstream without looking, or because such answers are not kept.
+    pub passed: u64,
+    /// How many waited for another one's answer.
+    pub collapsed: u64,
+    /// Responses put into the store.
+    pub stored: u64,
+    /// Responses that had to go because it was full.
+    pub evicted: u64,
+    /// URLs in the store, about.
+    pub urls: u64,
+    /// What they take, in bytes, about.
+    pub bytes: u64,
+    /// What they may take, in bytes.
+    pub size: u64,
+}
+
+impl Counts {
+    pub fn hit(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn missed(&self) {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn stale(&self) {
+        self.stale.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn validated(&self) {
+        self.validated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn passed(&self) {
+        self.passed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn collapsed(&self) {
+        self.collapsed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn stored(&self) {
+        self.stored.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn evicted(&self, entries: usize) {
+        self.evicted.fetch_add(entries as u64, Ordering::Relaxed);
+    }
+
+    pub fn read(&self) -> Reading {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Reading {
+            hits: count(&self.hits),
+            misses: count(&self.misses),
+            stale: count(&self.stale),
+            validated: count(&self.validated),
+            passed: count(&self.passed),
+            collapsed: count(&self.collapsed),
+            stored: count(&self.stored),
+            evicted: count(&self.evicted),
+            ..Reading::default()
+        }
+    }
+}

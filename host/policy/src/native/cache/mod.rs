@@ -1,0 +1,197 @@
+//! `cache`: answers again with what the upstream has answered before, as far as that may be used again
+//! (a shared cache, RFC 9111).
+//!
+//! ```toml
+//! policies = [{ use = "cache", with = { size = "512MiB", query = { ignore = ["utm_*"] } } }]
+//! ```
+//!
+//! Upstreams say what may be kept and for how long: by `Cache-Control`, `Expires`, `Vary`, `ETag` and
+//! `Last-Modified`, and to this cache alone by `CDN-Cache-Control` (RFC 9213) or `Surrogate-Control`. What says nothing of it is fresh for
+//! a tenth of the time since it was last changed, a day at most, and without that date it is not kept, but to be
+//! validated each time where it has an `ETag`; `ttl` says otherwise. Neither is assumed where the request has cookies. What is stale is validated with the upstream;
+//! while one request asks, others for the same wait and share the answer. Answers from the cache have an `Age`, all
+//! say in `Cache-Status` (RFC 9211) what became of them. Conditions and single ranges of clients are answered from
+//! whole responses, `HEAD` from those to `GET`.
+//!
+//! Only `GET` without a body is kept, and never, unless `store` says so: what is `private`, answers to requests with
+//! `Authorization` or a consumer (unless they say `public`, `s-maxage` or `must-revalidate`, RFC 9111, section 3.5),
+//! and what sets cookies. Requests with other methods that change something make the cache forget their URL.
+//!
+//! A response is found by its URL (scheme, host, path and query, as policies before this one have left them), its route
+//! and `Vary`. An upstream that answers by any other header has to say so in `Vary`, or the header has to be in
+//! `key`: else one client's answer is another's. Policies before the cache see every request, those behind it only
+//! what goes to the upstream; who checks or counts clients stands before it.
+//!
+//! `limen cache purge` forgets responses by URL, by the beginning of URLs, or by the tags that a response has in
+//! `Cache-Tag` or `Surrogate-Key`, which clients don't see.
+
+mod answer;
+mod ask;
+mod conditional;
+mod counts;
+mod directives;
+mod entry;
+mod fetched;
+mod fill;
+mod flight;
+mod head;
+mod key;
+mod range;
+mod shelf;
+mod store;
+mod storing;
+mod vary;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::HeaderName;
+use serde::Deserialize;
+use serde_json::Value;
+
+use self::ask::Role;
+use self::key::{Keys, Part, Query};
+use self::shelf::Stored;
+use self::storing::Terms;
+use super::settings::{SettingsError, Size, Span, read};
+use super::{Built, Materials};
+use crate::{Answer, Exchange, Phase, Phases, Policy, Seat};
+
+pub use counts::Reading;
+pub use shelf::{Purge, Shelf};
+
+const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+
+/// `cache`: how much, what, and for how long.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// `size`: what it may take of memory, for heads and bodies. When it is full, what is asked for seldom goes.
+    /// Default `"64MiB"`.
+    #[serde(default = "size")]
+    size: Size,
+    /// `max_object`: bodies longer than this are not kept. Default `"4MiB"`.
+    #[serde(default = "max_object")]
+    max_object: Size,
+    /// `max_variants`: the most different responses of one URL, by `Vary`, `key` and route. Default 32.
+    #[serde(default = "max_variants")]
+    max_variants: usize,
+    /// `ttl`: how long a response is fresh that says nothing of it. Default: as above.
+    #[serde(default)]
+    ttl: Option<Span>,
+    /// `stale_while_revalidate`: how long a stale response is used while a newer one is asked for beside, where it
+    /// does not say itself (RFC 5861). Default: not at all.
+    #[serde(default)]
+    stale_while_revalidate: Option<Span>,
+    /// `stale_if_error`: how long it is used when the upstream does not answer, or with 500, 502, 503 or 504, where it does
+    /// not say itself. Default: not at all.
+    #[serde(default)]
+    stale_if_error: Option<Span>,
+    /// `store`: what is kept as well: `"authorized"`, answers to requests with `Authorization` or a consumer: only where
+    /// they are the same for all, or `key` tells them apart; `"private"`; and `"cookies"`, what has `Set-Cookie`, which
+    /// all get then. Default: none of these.
+    #[serde(default)]
+    store: Vec<Also>,
+    /// `key`: what tells answers apart beside `Vary`: `"consumer"`, `{ header = "x-tenant" }`, `{ cookie = "lang" }`.
+    /// Default: nothing.
+    #[serde(default)]
+    key: Vec<Part>,
+    /// `query`: which query parameters count: `{ ignore = ["utm_*"] }` or `{ only = ["id", "page"] }`, and `sort = true`
+    /// if their order does not. Default: all of it.
+    #[serde(default)]
+    query: Query,
+    /// `obey_clients`: whether what clients say in `Cache-Control` counts; a client can get past the cache then.
+    /// Default `true`.
+    #[serde(default = "yes")]
+    obey_clients: bool,
+    /// `wait`: how long a request waits for another one that asks the upstream for the same, before it asks
+    /// itself. Default `"5s"`.
+    #[serde(default = "wait")]
+    wait: Span,
+}
+
+/// What is kept only where the operator says so.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum Also {
+    Authorized,
+    Private,
+    Cookies,
+}
+
+fn size() -> Size {
+    Size(64 << 20)
+}
+
+fn max_object() -> Size {
+    Size(4 << 20)
+}
+
+fn max_variants() -> usize {
+    32
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn wait() -> Span {
+    Span(Duration::from_secs(5))
+}
+
+pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
+    let settings: Settings = read(settings)?;
+    if settings.max_object.0 > settings.size.0 {
+        return Err(SettingsError::new("/max_object", "longer than all that the cache may take (`size`)"));
+    }
+    if settings.max_variants == 0 {
+        return Err(SettingsError::new("/max_variants", "nothing could be kept"));
+    }
+    let also = |also| settings.store.contains(&also);
+    let span = |span: Option<Span>| span.map(|span| span.0).unwrap_or_default();
+    let terms = Terms {
+        ttl: settings.ttl.map(|ttl| ttl.0),
+        while_revalidate: span(settings.stale_while_revalidate),
+        if_error: span(settings.stale_if_error),
+        authorized: also(Also::Authorized),
+        private: also(Also::Private),
+        cookies: also(Also::Cookies),
+    };
+    let shelf = materials.kept(Shelf::default);
+    let keys = Keys { query: settings.query, parts: settings.key };
+    Ok(Box::new(HttpCache {
+        stored: shelf.store(settings.size.0, settings.max_variants, keys),
+        _shelf: shelf,
+        terms,
+        max_object: usize::try_from(settings.max_object.0).unwrap_or(usize::MAX),
+        obey_clients: settings.obey_clients,
+        wait: settings.wait.0,
+    }))
+}
+
+struct HttpCache {
+    stored: Arc<Stored>,
+    /// By which operators find it.
+    _shelf: Arc<Shelf>,
+    terms: Terms,
+    max_object: usize,
+    obey_clients: bool,
+    wait: Duration,
+}
+
+impl Policy for HttpCache {
+    fn phases(&self) -> Phases {
+        Phases::default().with(Phase::Request).with(Phase::Response)
+    }
+
+    fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a> {
+        match phase {
+            Phase::Request => self.before(exchange, seat),
+            _ => {
+                let role = seat.take().and_then(|seat| seat.downcast::<Role>().ok());
+                Answer::Ready(Ok(self.after(exchange, role.map(|role| *role))))
+            }
+        }
+    }
+}
