@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use moka::Expiry;
 use moka::notification::RemovalCause;
+use moka::ops::compute::{CompResult, Op};
 use moka::policy::EvictionPolicy;
 
 use super::bindings::limen::policy::cache;
@@ -123,7 +124,15 @@ impl Cache {
     }
 
     fn add(&self, key: String, value: Vec<u8>, ttl_ms: u64) -> bool {
-        self.fits(&key, &value) && self.entries.entry(key).or_insert(Entry::new(value, ttl_ms)).is_fresh()
+        if !self.fits(&key, &value) {
+            return false;
+        }
+        // Under the key's lock: `or_insert` lets two of many through now and then.
+        let added = self.entries.entry(key).and_compute_with(|known| match known {
+            Some(_) => Op::Nop,
+            None => Op::Put(Entry::new(value, ttl_ms)),
+        });
+        matches!(added, CompResult::Inserted(_) | CompResult::ReplacedWith(_))
     }
 
     fn fits(&self, key: &str, value: &[u8]) -> bool {
@@ -227,12 +236,14 @@ mod tests {
     #[test]
     fn one_of_many_adds() {
         let cache = Cache::new(1 << 20, Arc::default());
-        let added: usize = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| cache.add("lock".to_owned(), vec![1], 60_000))).collect();
-            threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
-        });
-        assert_eq!(added, 1);
+        for round in 0..2000 {
+            let add = || cache.add(format!("lock {round}"), vec![1], 60_000);
+            let added: usize = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(add)).collect();
+                threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+            });
+            assert_eq!(added, 1, "round {round}");
+        }
     }
 
     #[test]

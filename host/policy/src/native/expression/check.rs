@@ -1,121 +1,19 @@
 //! What an expression is of, and what it may cost, before it is ever computed.
 
-use std::fmt;
-
 use cel::IdedExpr;
-use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
+use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, LiteralValue};
 use limen_config::did_you_mean;
 
+use super::calls;
+use super::kind::Type;
 use super::names::{NAMES, Name, Stage};
-use super::pattern::{MATCHES, Patterns};
-
-/// What a value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
-    Bool,
-    Int,
-    Uint,
-    Double,
-    Text,
-    Bytes,
-    Null,
-    /// Of anything.
-    List,
-    /// Texts by their names.
-    Texts,
-    /// Anything by anything.
-    Map,
-    /// A pattern of `matches`.
-    Pattern,
-    /// Known only when it is there.
-    Dyn,
-}
+use super::pattern::Patterns;
 
 /// The deepest nesting, and the most steps that an expression may take: one for each of its parts, as often as a
 /// macro goes through them. A list or map of the request counts as one of a hundred.
 const MAX_DEPTH: usize = 48;
 const MAX_STEPS: u64 = 20_000;
 const USUAL_LENGTH: u64 = 100;
-
-/// The functions there are: their name, whether they are asked of a value (`text.contains("a")`), what they
-/// take and what they answer.
-const FUNCTIONS: &[(&str, bool, &[Type], Type)] = &[
-    ("contains", true, &[Type::Text, Type::Text], Type::Bool),
-    ("startsWith", true, &[Type::Text, Type::Text], Type::Bool),
-    ("endsWith", true, &[Type::Text, Type::Text], Type::Bool),
-    (MATCHES, false, &[Type::Text, Type::Pattern], Type::Bool),
-    ("lowerAscii", true, &[Type::Text], Type::Text),
-    ("upperAscii", true, &[Type::Text], Type::Text),
-    ("trim", true, &[Type::Text], Type::Text),
-    ("substring", true, &[Type::Text, Type::Int], Type::Text),
-    ("substring", true, &[Type::Text, Type::Int, Type::Int], Type::Text),
-    ("indexOf", true, &[Type::Text, Type::Text], Type::Int),
-    ("split", true, &[Type::Text, Type::Text], Type::List),
-    ("size", true, &[Type::Text], Type::Int),
-    ("size", true, &[Type::List], Type::Int),
-    ("size", false, &[Type::Text], Type::Int),
-    ("size", false, &[Type::List], Type::Int),
-    ("size", false, &[Type::Map], Type::Int),
-    ("int", false, &[Type::Text], Type::Int),
-    ("int", false, &[Type::Double], Type::Int),
-    ("int", false, &[Type::Uint], Type::Int),
-    ("uint", false, &[Type::Text], Type::Uint),
-    ("uint", false, &[Type::Int], Type::Uint),
-    ("double", false, &[Type::Text], Type::Double),
-    ("double", false, &[Type::Int], Type::Double),
-    ("string", false, &[Type::Int], Type::Text),
-    ("string", false, &[Type::Uint], Type::Text),
-    ("string", false, &[Type::Double], Type::Text),
-    ("string", false, &[Type::Bool], Type::Text),
-    ("string", false, &[Type::Text], Type::Text),
-];
-
-/// The names of the functions, as they are written.
-#[cfg(test)]
-pub(super) fn functions() -> impl Iterator<Item = &'static str> {
-    FUNCTIONS.iter().map(|(name, ..)| shown(name))
-}
-
-impl fmt::Display for Type {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Type::Bool => "true or false",
-            Type::Int => "an integer",
-            Type::Uint => "an unsigned integer",
-            Type::Double => "a number with a point",
-            Type::Text => "a text",
-            Type::Bytes => "bytes",
-            Type::Null => "null",
-            Type::List => "a list",
-            Type::Texts | Type::Map => "a map",
-            Type::Pattern => "a pattern",
-            Type::Dyn => "anything",
-        })
-    }
-}
-
-impl Type {
-    fn is_number(self) -> bool {
-        matches!(self, Type::Int | Type::Uint | Type::Double)
-    }
-
-    /// Whether a value of this type can be where one of the other is asked for.
-    fn fits(self, other: Type) -> bool {
-        self == other
-            || self == Type::Dyn
-            || other == Type::Dyn
-            || (self == Type::Texts && other == Type::Map)
-    }
-
-    /// Whether they can ever be equal.
-    fn compares(self, other: Type) -> bool {
-        self.fits(other)
-            || other.fits(self)
-            || (self.is_number() && other.is_number())
-            || self == Type::Null
-            || other == Type::Null
-    }
-}
 
 /// Whether brackets are nested no deeper than may be: asked before a parser goes down there.
 pub(super) fn depth(text: &str) -> Result<(), String> {
@@ -230,7 +128,7 @@ impl<'a> Checker<'a> {
                 for argument in &call.args {
                     types.push(self.check(argument)?);
                 }
-                call_type(&call.func_name, target.is_some(), &types)
+                calls::type_of(&call.func_name, target.is_some(), &types)
             }
         }
     }
@@ -308,123 +206,5 @@ fn parts(kind: Type, path: &[&str]) -> Result<Type, String> {
         (Type::Dyn | Type::Map, _) => Ok(Type::Dyn),
         (Type::Texts, [_, part, ..]) => Err(format!("`.{part}` of a text, which has no parts")),
         (other, [part, ..]) => Err(format!("`.{part}` of {other}, which has no parts")),
-    }
-}
-
-fn call_type(name: &str, is_asked_of: bool, types: &[Type]) -> Result<Type, String> {
-    let wrong = |wants: &str| {
-        let found: Vec<_> = types.iter().map(ToString::to_string).collect();
-        Err(format!("`{}` of {}: it wants {wants}", shown(name), found.join(" and ")))
-    };
-    let are = |kind: Type| types.iter().all(|found| found.fits(kind));
-    match (name, types) {
-        (operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT, _) => {
-            if are(Type::Bool) {
-                Ok(Type::Bool)
-            } else {
-                wrong("true or false")
-            }
-        }
-        (operators::NOT_STRICTLY_FALSE, _) => Ok(Type::Bool),
-        (operators::CONDITIONAL, [condition, yes, no]) => match () {
-            () if !condition.fits(Type::Bool) => wrong("true or false before its `?`"),
-            () if yes == no => Ok(*yes),
-            () => Ok(Type::Dyn),
-        },
-        (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => {
-            if left.compares(*right) {
-                Ok(Type::Bool)
-            } else {
-                wrong("two of a kind")
-            }
-        }
-        (
-            operators::LESS | operators::LESS_EQUALS | operators::GREATER | operators::GREATER_EQUALS,
-            [left, right],
-        ) => {
-            let ordered = |kind: &Type| {
-                kind.is_number() || matches!(kind, Type::Text | Type::Bytes | Type::Bool | Type::Dyn)
-            };
-            let is_right = ordered(left) && ordered(right) && left.compares(*right);
-            if is_right { Ok(Type::Bool) } else { wrong("two numbers or two texts") }
-        }
-        (operators::ADD, [left, right]) => {
-            let can = |kind: &Type| {
-                kind.is_number() || matches!(kind, Type::Text | Type::Bytes | Type::List | Type::Dyn)
-            };
-            let is_right = can(left) && can(right) && (left.fits(*right) || right.fits(*left));
-            if is_right {
-                Ok(if *left == Type::Dyn { *right } else { *left })
-            } else {
-                wrong("two numbers, texts or lists of a kind")
-            }
-        }
-        (
-            operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO,
-            [left, right],
-        ) => {
-            let can = |kind: &Type| kind.is_number() || *kind == Type::Dyn;
-            let is_right = can(left) && can(right) && left.fits(*right);
-            if is_right {
-                Ok(if *left == Type::Dyn { *right } else { *left })
-            } else {
-                wrong("two numbers of a kind")
-            }
-        }
-        (operators::NEGATE, [only]) => {
-            if matches!(only, Type::Int | Type::Double | Type::Dyn) {
-                Ok(*only)
-            } else {
-                wrong("a number")
-            }
-        }
-        (operators::IN, [_, container]) => match container {
-            Type::List | Type::Texts | Type::Map | Type::Dyn => Ok(Type::Bool),
-            _ => wrong("a list or a map at its right"),
-        },
-        (operators::INDEX, [container, index]) => match container {
-            Type::Texts if index.fits(Type::Text) => Ok(Type::Text),
-            Type::List if index.fits(Type::Int) => Ok(Type::Dyn),
-            Type::Map | Type::Dyn => Ok(Type::Dyn),
-            _ => wrong("a list and a number, or a map and a name"),
-        },
-        _ => function(name, is_asked_of, types).map_or_else(|| wrong_function(name, &wrong), Ok),
-    }
-}
-
-fn function(name: &str, is_asked_of: bool, types: &[Type]) -> Option<Type> {
-    let fits = |takes: &[Type]| {
-        takes.len() == types.len() && types.iter().zip(takes).all(|(found, takes)| found.fits(*takes))
-    };
-    let named = FUNCTIONS.iter().filter(|(known, asked, ..)| *known == name && *asked == is_asked_of);
-    named.into_iter().find(|(_, _, takes, _)| fits(takes)).map(|(.., answers)| *answers)
-}
-
-fn wrong_function(name: &str, wrong: &impl Fn(&str) -> Result<Type, String>) -> Result<Type, String> {
-    let takes =
-        FUNCTIONS.iter().filter(|(known, ..)| *known == name).map(|(known, is_asked_of, takes, _)| {
-            let mut takes: Vec<_> = takes.iter().map(ToString::to_string).collect();
-            if *is_asked_of && !takes.is_empty() {
-                let of = takes.remove(0);
-                return format!("({of}).{}({})", shown(known), takes.join(", "));
-            }
-            format!("{}({})", shown(known), takes.join(", "))
-        });
-    let takes: Vec<_> = takes.collect();
-    if takes.is_empty() {
-        let hint = did_you_mean(name, FUNCTIONS.iter().map(|(known, ..)| shown(known)));
-        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-        return Err(format!("there is no function `{name}`{hint}"));
-    }
-    wrong(&takes.join(" or "))
-}
-
-/// An operator as it is written.
-fn shown(name: &str) -> &str {
-    match name {
-        operators::INDEX => "[...]",
-        operators::IN => "in",
-        operators::CONDITIONAL => "? :",
-        name => name.trim_matches(['_', '@']),
     }
 }

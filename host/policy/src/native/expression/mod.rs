@@ -6,13 +6,15 @@
 //!
 //! An expression is parsed, its types are checked and its cost is bounded when the configuration is loaded. It
 //! sees what [`NAMES`](names::NAMES) lists, and computes with the standard operators and macros (`has`, `all`,
-//! `exists`, `exists_one`, `map`, `filter`, `in`, `? :`) and the functions of [`check`]. There are no times, no
+//! `exists`, `exists_one`, `map`, `filter`, `in`, `? :`) and the functions of [`calls`]. There are no times, no
 //! optional syntax and no numbers from texts that are none: what can't be computed for a request is an error
 //! there, which whoever asks takes as no.
 
 #![allow(dead_code)]
 
+mod calls;
 mod check;
+mod kind;
 mod lookup;
 mod names;
 mod pattern;
@@ -25,7 +27,7 @@ use cel::common::value::{CowVal, Val};
 use cel::{Context, Env, IdedExpr, Value, extensions};
 use serde::{Deserialize, Deserializer};
 
-pub use self::check::Type;
+pub use self::kind::Type;
 #[cfg(test)]
 use self::names::NAMES;
 pub use self::names::Stage;

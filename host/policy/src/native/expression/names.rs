@@ -8,7 +8,7 @@ use cel::common::value::CowVal;
 use cel::context::VariableResolver;
 use serde_json::Value as Json;
 
-use super::check::Type;
+use super::kind::Type;
 use super::lookup::{Lookup, Of};
 use super::pattern::Patterns;
 use crate::Exchange;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Deserializer};
 
-use super::check::Type;
+use super::kind::Type;
 use super::{Expression, Stage};
 use crate::Exchange;
 

@@ -128,7 +128,7 @@ fn the_manual_has_every_name_and_function() {
         let row = MANUAL.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{row}"));
         assert!(row.ends_with(&format!("| {} |", name.meaning)), "{row}");
     }
-    for function in check::functions() {
+    for function in calls::functions() {
         assert!(MANUAL.contains(&format!("{function}(")), "{function}");
     }
 }
