@@ -10,6 +10,7 @@ mod graphql;
 mod hmac;
 mod introspect;
 mod ip;
+mod json;
 mod jwt;
 mod jwt_attacks;
 mod jwt_issuers;
@@ -22,6 +23,7 @@ mod respond;
 mod rewrite;
 mod security_headers;
 mod size;
+mod xml_json;
 
 use limen_tests::{Gateway, Origin};
 

@@ -6,12 +6,18 @@
 //!
 //! Renames first, then removes, then sets (replacing every value), then adds. What the gateway owns (framing,
 //! connection and `host` headers) is refused when the configuration is loaded.
+//!
+//! Values may have expressions in them (CEL, as in `authorize`): `"{consumer.id}"`, `"{claims.tenant}/{request.method}"`;
+//! for responses `response.status` and `response.headers` besides. A brace itself is doubled: `{{`. Where a value
+//! can't be computed, or is none that a header may have, there is no such header: what a client says itself
+//! never stands in its place.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::expression::{Stage, Template};
 use super::settings::{SettingsError, check_edit, read};
 use super::{Built, Materials};
 use crate::{Answer, Exchange, HeaderEdit, MAX_EDITS, Phase, Phases, Policy, Seat, Side, Verdict};
@@ -42,21 +48,30 @@ struct Edits {
 }
 
 pub(super) fn build(settings: &Value, _: &Materials<'_>) -> Built {
-    let settings: Settings = read(settings)?;
-    settings.request.check(Side::Request)?;
-    settings.response.check(Side::Response)?;
-    Ok(Box::new(Headers(settings)))
+    let Settings { request, response } = read(settings)?;
+    let (request, response) = (program(Side::Request, request)?, program(Side::Response, response)?);
+    Ok(Box::new(Headers { request, response }))
 }
 
-struct Headers(Settings);
+struct Headers {
+    request: Vec<Edit>,
+    response: Vec<Edit>,
+}
+
+enum Edit {
+    Rename(String, String),
+    Remove(String),
+    Set(String, Template),
+    Add(String, Template),
+}
 
 impl Policy for Headers {
     fn phases(&self) -> Phases {
         let mut phases = Phases::default();
-        if !self.0.request.is_empty() {
+        if !self.request.is_empty() {
             phases = phases.with(Phase::Request);
         }
-        if !self.0.response.is_empty() {
+        if !self.response.is_empty() {
             phases = phases.with(Phase::Response);
         }
         phases
@@ -64,46 +79,83 @@ impl Policy for Headers {
 
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
         let (side, edits) = match phase {
-            Phase::Request => (Side::Request, &self.0.request),
-            _ => (Side::Response, &self.0.response),
+            Phase::Request => (Side::Request, &self.request),
+            _ => (Side::Response, &self.response),
         };
-        // Every one of them was tried when the configuration was loaded.
-        for (from, to) in &edits.rename {
-            let _ = exchange.rename_header(side, from, to);
-        }
-        for (_, edit) in edits.iter() {
-            let _ = exchange.edit_header(side, edit);
+        for edit in edits {
+            edit.make(side, exchange);
         }
         Answer::Ready(Ok(Verdict::Next))
     }
 }
 
-impl Edits {
-    fn is_empty(&self) -> bool {
-        self.rename.is_empty() && self.iter().next().is_none()
+impl Edit {
+    /// All of them were tried when the configuration was loaded, but for values that are computed.
+    fn make(&self, side: Side, exchange: &mut Exchange) {
+        let _ = match self {
+            Edit::Rename(from, to) => exchange.rename_header(side, from, to),
+            Edit::Remove(name) => exchange.edit_header(side, HeaderEdit::Remove(name)),
+            Edit::Set(name, value) => {
+                let set = with(value, exchange, |value, exchange| {
+                    exchange.edit_header(side, HeaderEdit::Set(name, value)).is_ok()
+                });
+                if set { Ok(()) } else { exchange.edit_header(side, HeaderEdit::Remove(name)) }
+            }
+            Edit::Add(name, value) => {
+                with(value, exchange, |value, exchange| {
+                    exchange.edit_header(side, HeaderEdit::Add(name, value)).is_ok()
+                });
+                Ok(())
+            }
+        };
     }
+}
 
-    /// The edits in their order, each with the name of the setting it comes from.
-    fn iter(&self) -> impl Iterator<Item = (&'static str, HeaderEdit<'_>)> {
-        let remove = self.remove.iter().map(|name| ("remove", HeaderEdit::Remove(name)));
-        let set = self.set.iter().map(|(name, value)| ("set", HeaderEdit::Set(name, value)));
-        let add = self.add.iter().map(|(name, value)| ("add", HeaderEdit::Add(name, value)));
-        remove.chain(set).chain(add)
+/// Does something with the value that a template has here; false if it has none.
+fn with(value: &Template, exchange: &mut Exchange, act: impl FnOnce(&str, &mut Exchange) -> bool) -> bool {
+    match value.fixed() {
+        Some(fixed) => act(fixed, exchange),
+        None => value.text(exchange).is_ok_and(|value| act(&value, exchange)),
     }
+}
 
-    /// Whether every edit may be made.
-    fn check(&self, side: Side) -> Result<(), SettingsError> {
-        let of = if side == Side::Request { "request" } else { "response" };
-        // To rename is to edit two.
-        if self.iter().count() + 2 * self.rename.len() > MAX_EDITS {
-            return Err(SettingsError::new(&format!("/{of}"), format!("more than {MAX_EDITS} edits")));
-        }
-        let both = |(from, to)| [from, to].into_iter();
-        for name in self.rename.iter().flat_map(both) {
-            check_edit(&format!("/{of}/rename"), side, HeaderEdit::Remove(name))?;
-        }
-        self.iter().try_for_each(|(setting, edit)| check_edit(&format!("/{of}/{setting}"), side, edit))
+/// The edits in their order, each of which may be made.
+fn program(side: Side, edits: Edits) -> Result<Vec<Edit>, SettingsError> {
+    let (of, stage) = match side {
+        Side::Request => ("request", Stage::Request),
+        Side::Response => ("response", Stage::Response),
+    };
+    let Edits { rename, remove, set, add } = edits;
+    // To rename is to edit two.
+    if 2 * rename.len() + remove.len() + set.len() + add.len() > MAX_EDITS {
+        return Err(SettingsError::new(&format!("/{of}"), format!("more than {MAX_EDITS} edits")));
     }
+    let check = |setting: &str, edit: HeaderEdit<'_>| check_edit(&format!("/{of}/{setting}"), side, edit);
+    let template = |setting: &str, name: &str, text: &str| {
+        let pointer = format!("/{of}/{setting}");
+        let value = Template::new(text, stage).map_err(|why| SettingsError::new(&pointer, why))?;
+        check_edit(&pointer, side, HeaderEdit::Set(name, value.fixed().unwrap_or_default()))?;
+        Ok(value)
+    };
+    let mut program = Vec::new();
+    for (from, to) in rename {
+        check("rename", HeaderEdit::Remove(&from))?;
+        check("rename", HeaderEdit::Remove(&to))?;
+        program.push(Edit::Rename(from, to));
+    }
+    for name in remove {
+        check("remove", HeaderEdit::Remove(&name))?;
+        program.push(Edit::Remove(name));
+    }
+    for (name, text) in set {
+        let value = template("set", &name, &text)?;
+        program.push(Edit::Set(name, value));
+    }
+    for (name, text) in add {
+        let value = template("add", &name, &text)?;
+        program.push(Edit::Add(name, value));
+    }
+    Ok(program)
 }
 
 #[cfg(test)]
@@ -159,6 +211,29 @@ mod tests {
             (vec!["1".parse().unwrap(), "2".parse().unwrap()], vec!["again".parse().unwrap()])
         );
         assert_eq!(head["x-kept"], "4");
+    }
+
+    #[test]
+    fn values_are_computed_and_never_what_a_client_says_instead() {
+        let policy = build(&json!({
+            "request": {
+                "set": { "x-user": "{consumer.id}", "x-tenant": "{claims.tenant}", "x-brace": "{{}}" },
+                "add": { "x-how": "{request.method} {request.path}" },
+            },
+            "response": { "set": { "x-was": "{response.status}" } },
+        }))
+        .unwrap();
+        let mut exchange = Box::<Exchange>::default();
+        exchange.introduce(crate::Consumer::new("ada").unwrap()).unwrap();
+        for name in ["x-user", "x-tenant"] {
+            exchange.request.headers_mut().insert(name, "forged".parse().unwrap());
+        }
+        call(&*policy, Phase::Request, &mut exchange);
+        call(&*policy, Phase::Response, &mut exchange);
+        let head = exchange.request.headers();
+        assert_eq!((&head["x-user"], head.get("x-tenant")), (&"ada".parse().unwrap(), None));
+        assert_eq!((&head["x-brace"], &head["x-how"]), (&"{}".parse().unwrap(), &"GET /".parse().unwrap()));
+        assert_eq!(exchange.response.headers()["x-was"], "200");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod headers;
 mod hmac;
 mod introspect;
 mod ip;
+mod json;
 mod jwt;
 mod mock;
 mod mtls;
@@ -31,6 +32,7 @@ mod respond;
 mod rewrite;
 mod security_headers;
 mod size;
+mod xml_json;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,6 +103,12 @@ pub const NATIVE: &[Native] = &[
     },
     Native { name: "ip", summary: "let pass by the client's address", files: &[], build: ip::build },
     Native {
+        name: "json",
+        summary: "remove, rename, move, set and mask fields of JSON bodies",
+        files: &[],
+        build: json::build,
+    },
+    Native {
         name: "jwt",
         summary: "let pass who has a token (JWT), and name the consumer",
         files: &[],
@@ -139,6 +147,7 @@ pub const NATIVE: &[Native] = &[
         build: security_headers::build,
     },
     Native { name: "size", summary: "bound what a client may send", files: &[], build: size::build },
+    Native { name: "xml-json", summary: "make JSON of XML and back", files: &[], build: xml_json::build },
 ];
 
 /// One built-in policy, as the configuration finds it.
