@@ -326,7 +326,8 @@ impl Op {
             Op::Rename(at, name) => at.rename(root, name),
             Op::Move(from, to) => match from.take(root) {
                 Some(taken) => {
-                    to.set(root, &taken);
+                    // Where it can't be put it is not lost.
+                    let _ = to.set(root, &taken) || from.set(root, &taken);
                     true
                 }
                 None => false,

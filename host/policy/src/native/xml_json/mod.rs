@@ -37,6 +37,9 @@ use crate::{Answer, Exchange, Phase, Phases, Policy, Seat, Side, Verdict};
 use to_json::is_xml;
 use to_xml::{Names, is_name};
 
+/// How many times as long as `limit` the XML of a body may be.
+const LONGER: usize = 8;
+
 /// `xml-json`: which way.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,7 +60,8 @@ struct Settings {
     /// `invalid`: `"refuse"` or `"pass"` what can't be read. Default `"refuse"`.
     #[serde(default)]
     invalid: Invalid,
-    /// `limit`: the longest body that is read, up to 64 MiB. Default `"1MiB"`.
+    /// `limit`: the longest body that is read, up to 64 MiB; what becomes of JSON may be eight times as long.
+    /// Default `"1MiB"`.
     #[serde(default = "limit")]
     limit: Size,
     /// `depth`: how many elements, or objects and arrays, may lie in one another, 1 to 512. Default 64.
@@ -161,7 +165,8 @@ impl XmlJson {
     }
 
     fn to_xml(&self, body: &Bytes) -> Result<String, String> {
-        let names = Names { root: &self.0.root, item: &self.0.item };
+        let most = usize::try_from(self.0.limit.0).unwrap_or(usize::MAX).saturating_mul(LONGER);
+        let names = Names { root: &self.0.root, item: &self.0.item, most };
         to_xml::write(Node::read(body, self.0.depth)?, &names)
     }
 }

@@ -8,7 +8,7 @@ fn to_json(xml: &str) -> Result<Value, String> {
 }
 
 fn to_xml(json: &str) -> Result<String, String> {
-    let names = Names { root: "root", item: "item" };
+    let names = Names { root: "root", item: "item", most: 1 << 20 };
     let xml = to_xml::write(Node::read(json.as_bytes(), 16)?, &names)?;
     Ok(xml.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n").unwrap().to_owned())
 }
@@ -139,6 +139,8 @@ fn what_is_dangerous_or_broken_is_refused() {
     let attributes: String = (0..257).map(|n| format!(" a{n}=''")).collect();
     assert!(to_json(&format!("<a{attributes}/>")).unwrap_err().contains("attributes"));
     assert!(to_json::read(b"<a>\xff</a>", 8, &[]).is_err());
+    let long = format!(r#"{{"{}":[{}1]}}"#, "a".repeat(10_000), "1,".repeat(10_000));
+    assert!(to_xml(&long).unwrap_err().contains("more than"), "a name for each of many items");
     for bad in [
         r#"{"a b":1}"#,
         r#"{"a":{"1":2}}"#,

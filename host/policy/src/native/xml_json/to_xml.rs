@@ -7,10 +7,13 @@ use crate::native::json::node::{Member, Node};
 
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
-/// What elements are called that have no name in JSON.
+/// What JSON does not say of its XML.
 pub(super) struct Names<'a> {
+    /// What elements are called that have no name.
     pub root: &'a str,
     pub item: &'a str,
+    /// The most bytes that it may become: the name of an array is written for each of its items.
+    pub most: usize,
 }
 
 /// All of a document; or why it can't be one.
@@ -48,6 +51,9 @@ fn is_array(node: &mut Node<'_>) -> bool {
 fn element(name: &str, node: &mut Node<'_>, names: &Names<'_>, xml: &mut String) -> Result<(), String> {
     if !is_name(name) {
         return Err(format!("no XML element can be called {name:?}"));
+    }
+    if xml.len() > names.most {
+        return Err(format!("as XML it has more than {} bytes", names.most));
     }
     match node.open() {
         Node::Array(items) => {
