@@ -90,3 +90,29 @@ async fn what_another_route_uses_costs_a_request_nothing() {
     }
     assert!(dear.is_empty(), "these cost those that don't use them: {dear:?}");
 }
+
+/// What a policy may cost each request that passes it, as a share of one without policies.
+const LIMITER: f64 = 0.10;
+
+#[tokio::test]
+async fn a_rate_limit_costs_little() {
+    if !instructions::can_count() {
+        eprintln!("skipped: there is no valgrind here");
+        return;
+    }
+    let origin = Origin::start();
+    let with = async |policies: &str| {
+        let route = format!("[[route]]\npath = '/**'\nupstream = 'origin'\npolicies = [{policies}]\n");
+        instructions::per_request(&config_of_one_worker(&origin, &route), "/bytes/20").await
+    };
+    let plain = with("").await;
+    let limits = "limits = [{ limit = 1000000, per = '1s' }]";
+    let silent = with(&format!("{{ use = 'rate-limit', with = {{ {limits}, headers = false }} }}")).await;
+    let telling = with(&format!("{{ use = 'rate-limit', with = {{ {limits} }} }}")).await;
+    eprintln!(
+        "a plain request: {plain:.0} instructions; limited: {:+.0}, and told so: {:+.0}",
+        silent - plain,
+        telling - plain
+    );
+    assert!((silent - plain) / plain < LIMITER, "{silent} and not {plain}");
+}

@@ -117,7 +117,7 @@ pub use resolver::Resolver;
 pub use route::Route;
 pub use secret::{Secret, SecretSource};
 pub use settings::Settings;
-pub use state::State;
+pub use state::{State, StoreUrl};
 pub use store::Store;
 pub use suggest::did_you_mean;
 pub use target::{DotSegments, EmptySegments, EncodedSlashes, PathRules};

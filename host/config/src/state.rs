@@ -1,5 +1,6 @@
 //! `[store]`
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,10 +13,15 @@ section! {
     #[derive(PartialEq, Eq)]
     pub struct State(section) {
         /// `url`: a Redis or Valkey that gateways share: `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, or
-        /// `rediss://` for TLS. Default: none.
-        pub url: Option<String> = section.optional("url", url),
+        /// `rediss://` for TLS, verified against the roots that the system trusts. Without a cluster. Default: none.
+        pub url: Option<StoreUrl> = section.optional("url", url),
 
-        /// `timeout`: how long an answer of it may take. 1ms to 10s; default 100ms.
+        /// `prefix`: what the names of all keys there begin with, for a server with other tenants. Default
+        /// `"limen:"`.
+        pub prefix: String = section.or("prefix", string, USUAL_PREFIX.to_owned()),
+
+        /// `timeout`: how long an answer of it may take. After three in a row that took longer it is not asked
+        /// until it answers again. 1ms to 10s; default 100ms.
         pub timeout: Duration = section.or("timeout", duration(TIMEOUT), USUAL_TIMEOUT),
 
         /// `file`: what a gateway without `url` keeps its state in. It is made if it is not there, and must
@@ -29,10 +35,11 @@ section! {
 /// What it is without a word about it.
 impl Default for State {
     fn default() -> Self {
-        State { url: None, timeout: USUAL_TIMEOUT, file: None }
+        State { url: None, prefix: USUAL_PREFIX.to_owned(), timeout: USUAL_TIMEOUT, file: None }
     }
 }
 
+const USUAL_PREFIX: &str = "limen:";
 const USUAL_TIMEOUT: Duration = Duration::from_millis(100);
 const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 
@@ -45,10 +52,27 @@ impl State {
     }
 }
 
-fn url(value: &Value<'_>) -> Option<String> {
+/// Where a store is, and perhaps a password: nobody gets to print it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreUrl(String);
+
+impl StoreUrl {
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreUrl(..)")
+    }
+}
+
+fn url(value: &Value<'_>) -> Option<StoreUrl> {
     let text = string(value)?;
-    if text.starts_with("redis://") || text.starts_with("rediss://") {
-        return Some(text);
+    // What comes behind a `#` would switch off that certificates are verified.
+    if (text.starts_with("redis://") || text.starts_with("rediss://")) && !text.contains('#') {
+        return Some(StoreUrl(text));
     }
     let error =
         value.error("not the address of a store").expected("\"redis://HOST:PORT\", or \"rediss://\" for TLS");

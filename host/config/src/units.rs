@@ -87,7 +87,7 @@ fn starts_alike(name: &str, unit: &str) -> bool {
 }
 
 /// The shortest way to write a duration: 5ms, 90s, 2m.
-pub(crate) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     let unit = DURATIONS
         .iter()

@@ -279,7 +279,9 @@ impl Live {
             tokio::task::spawn_local(self.carry(tunnel));
             return head.map(|()| AnswerBody { body, live: None });
         }
-        let is_watched = self.watch.is_some() || self.policies_want_to_know() || self.case.is_away();
+        let holds_on = self.route().is_some_and(|route| route.pipeline.holds_on());
+        let is_watched =
+            self.watch.is_some() || self.policies_want_to_know() || self.case.is_away() || holds_on;
         let live = is_watched.then_some(self);
         head.map(|()| AnswerBody { body, live })
     }
@@ -339,6 +341,9 @@ impl Drop for Live {
     fn drop(&mut self) {
         if self.told {
             return;
+        }
+        if let Some(route) = self.route.and_then(|number| self.world.snapshot.routes.get(number)) {
+            route.pipeline.let_go(&mut self.case);
         }
         let is_late = self.policies_want_to_know() || self.case.is_away();
         if !is_late || tokio::runtime::Handle::try_current().is_err() {

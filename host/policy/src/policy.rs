@@ -39,6 +39,12 @@ pub trait Policy: Send + Sync {
         Vec::new()
     }
 
+    /// Whether what it keeps is to stay until the exchange has ended, whatever its phases, and to be dropped right
+    /// then: before the client can know that it has.
+    fn holds_on(&self) -> bool {
+        false
+    }
+
     /// Asks it at one of its phases. `seat` is what it keeps from one phase to the next of the same
     /// exchange; dropping it is how an exchange that ends early says so.
     ///

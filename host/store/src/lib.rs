@@ -1,10 +1,13 @@
 //! What the gateway keeps: named stores that plugins share, and the state of built-in policies.
 //!
 //! [`Store`] is what whoever uses a named one sees, wherever the values are: keys and values with a time to
-//! live. There is one kind today, [`Memory`]. [`Journal`] is what outlives the process, in a file.
+//! live. There is one kind today, [`Memory`]. [`Journal`] is what outlives the process, in a file. A [`Rate`]
+//! is taken from in [`Buckets`], or as one of [`SharedRates`] in a [`Redis`].
 
 mod journal;
 mod memory;
+mod rate;
+mod redis;
 mod state;
 
 use std::fmt;
@@ -13,8 +16,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use self::redis::{Gone, Redis, SharedRates};
 pub use journal::{Changes, Journal, JournalError};
 pub use memory::Memory;
+pub use rate::{Buckets, KeyHasher, KeySeeds, Level, MAX_WANTS, Rate, Step, Taken, Want};
 pub use state::StateFile;
 
 /// The longest key and the longest value, in bytes.

@@ -40,6 +40,8 @@ use stream::Stream;
 pub struct Pipeline {
     policies: Policies,
     phases: Phases,
+    /// Some policy keeps something until the exchange has ended.
+    holds_on: bool,
 }
 
 /// What the request phases came to.
@@ -53,7 +55,8 @@ pub enum Decision {
 impl Pipeline {
     pub fn new(policies: Vec<Attached>) -> Self {
         let phases = policies.iter().flat_map(|attached| attached.policy.phases().iter()).collect();
-        Pipeline { policies: Policies::new(policies), phases }
+        let holds_on = policies.iter().any(|attached| attached.policy.holds_on());
+        Pipeline { policies: Policies::new(policies), phases, holds_on }
     }
 
     /// Puts something around each policy, before anybody is asked.
@@ -86,6 +89,18 @@ impl Pipeline {
         match self.phases.has(Phase::Upstream) {
             true => Some(case.desk()),
             false => case.has_desk(),
+        }
+    }
+
+    /// Whether the exchange has to be known until it has ended.
+    pub fn holds_on(&self) -> bool {
+        self.holds_on
+    }
+
+    /// It has ended: what was kept until then is dropped.
+    pub fn let_go(&self, case: &mut Case) {
+        if self.holds_on {
+            self.policies.let_go(case);
         }
     }
 

@@ -119,13 +119,23 @@ impl Policies {
     /// Lets a policy go that no hook is left for. `reached` is the last phase that is surely over.
     pub fn release(&self, number: usize, reached: Phase, case: &mut Case) {
         let Some(attached) = self.0.get(number) else { return };
-        if attached.policy.phases().any_after(reached) || case.streams(number) {
+        let policy = &attached.policy;
+        if policy.phases().any_after(reached) || policy.holds_on() || case.streams(number) {
             return;
         }
         if let Some(Place::In(seat)) = case.seats.get_mut(number)
             && seat.is_some()
         {
             attached.policy.leave(seat.take());
+        }
+    }
+
+    /// Drops what was kept until the exchange has ended.
+    pub fn let_go(&self, case: &mut Case) {
+        for (attached, place) in self.iter().zip(&mut case.seats) {
+            if let (true, Place::In(seat)) = (attached.policy.holds_on(), place) {
+                drop(seat.take());
+            }
         }
     }
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use limen_config::{
     Config, ConfigError, Errors, LeftOut, PathRules, Place, RouteLimits, RoutePath, RouteTimeouts, Segment,
-    Target,
+    State, Target,
 };
 use limen_policy::native::{CacheShelf, Kept, Storeroom};
 use limen_policy::vault::Vault;
 use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
-use limen_store::{Memory, StateFile};
+use limen_store::{Memory, Redis, StateFile};
 use limen_wasm::Registry;
 
 use crate::component::{Components, Registries};
@@ -60,6 +60,8 @@ pub struct Snapshot {
     kept: Arc<Kept>,
     /// What they keep over restarts.
     pub state: Arc<StateFile>,
+    /// What gateways share.
+    shared: Option<Arc<Redis>>,
     /// Who looks after the upstreams, and whom they ask for names.
     upkeep: Upkeep,
     resolver: limen_config::Resolver,
@@ -129,7 +131,15 @@ impl Snapshot {
         let registries = Registries { terms: registries, vault: &vault, place: &Place::file(file) };
         let fetched = components.fetch(plugins.values(), &gateway.trust, registries);
         let kept = previous.map(|previous| previous.kept.clone()).unwrap_or_default();
-        let store = Storeroom { terms: store_terms, file: state };
+        let shared = match share(store_terms, previous) {
+            Ok(shared) => shared,
+            Err(what) => {
+                let message = format!("the `url` of [store]: {what}");
+                errors.push(ConfigError::new(Place::file(file), message));
+                None
+            }
+        };
+        let store = Storeroom { terms: store_terms, file: state, shared: shared.as_ref() };
         let means = Means { registry, vault: &vault, kept: &kept, store, upstreams };
         let mut policies = Policies::load(plugins, fetched, routes, last_good, means, &mut errors);
 
@@ -240,6 +250,7 @@ impl Snapshot {
             issuers: previous.map(|previous| previous.issuers.clone()).unwrap_or_default(),
             kept,
             state: state.clone(),
+            shared,
             upkeep: previous.map(|previous| previous.upkeep.clone()).unwrap_or_default(),
             resolver: gateway.resolver.clone(),
         };
@@ -252,6 +263,9 @@ impl Snapshot {
     pub fn prepare(&self) {
         self.issuers.ask(&self.asked);
         self.upkeep.tend(&self.upstreams, &self.resolver);
+        if let Some(shared) = &self.shared {
+            shared.start();
+        }
         for (terms, store) in &self.stores {
             store.adopt(terms);
         }
@@ -287,6 +301,15 @@ impl Snapshot {
 
     pub fn plugin_count(&self) -> usize {
         self.plugins.len()
+    }
+}
+
+/// The way to what gateways share: the one there is, as long as the terms are the same.
+fn share(terms: &State, previous: Option<&Snapshot>) -> Result<Option<Arc<Redis>>, String> {
+    let known = previous.and_then(|previous| previous.shared.as_ref());
+    match known.filter(|known| known.terms() == terms) {
+        Some(known) => Ok(Some(known.clone())),
+        None => Ok(Redis::new(terms)?.map(Arc::new)),
     }
 }
 

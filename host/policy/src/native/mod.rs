@@ -1,6 +1,7 @@
 //! Policies that are part of the gateway. One file each: settings, policy, docs and tests; one line
 //! here.
 
+mod amount;
 mod bearer;
 mod denial;
 mod description;
@@ -14,6 +15,7 @@ mod authorize;
 mod basic;
 mod cache;
 mod compress;
+mod concurrency;
 mod cors;
 mod decompress;
 mod geo;
@@ -27,17 +29,20 @@ mod jwt;
 mod mock;
 mod mtls;
 mod openapi;
+mod quota;
+mod rate_limit;
 mod redirect;
 mod respond;
 mod rewrite;
 mod security_headers;
 mod size;
+mod throttle;
 mod xml_json;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use limen_store::{Journal, StateFile};
+use limen_store::{Journal, Redis, StateFile};
 use serde_json::Value;
 
 pub use cache::{Purge, Reading as CacheReading, Shelf as CacheShelf};
@@ -68,6 +73,12 @@ pub const NATIVE: &[Native] = &[
         summary: "compress responses for clients that can read it",
         files: &[],
         build: compress::build,
+    },
+    Native {
+        name: "concurrency",
+        summary: "let pass so many requests at the same time",
+        files: &[],
+        build: concurrency::build,
     },
     Native { name: "cors", summary: "let web pages of other origins ask", files: &[], build: cors::build },
     Native {
@@ -127,6 +138,18 @@ pub const NATIVE: &[Native] = &[
         files: &["document"],
         build: openapi::build,
     },
+    Native {
+        name: "quota",
+        summary: "let pass so many requests in an hour, a day or a month",
+        files: &[],
+        build: quota::build,
+    },
+    Native {
+        name: "rate-limit",
+        summary: "let pass so many requests in a time",
+        files: &[],
+        build: rate_limit::build,
+    },
     Native { name: "redirect", summary: "send clients elsewhere", files: &[], build: redirect::build },
     Native {
         name: "respond",
@@ -148,6 +171,12 @@ pub const NATIVE: &[Native] = &[
     },
     Native { name: "size", summary: "bound what a client may send", files: &[], build: size::build },
     Native { name: "xml-json", summary: "make JSON of XML and back", files: &[], build: xml_json::build },
+    Native {
+        name: "throttle",
+        summary: "let requests pass at a steady pace, and wait for it",
+        files: &[],
+        build: throttle::build,
+    },
 ];
 
 /// One built-in policy, as the configuration finds it.
@@ -182,12 +211,14 @@ pub struct Materials<'a> {
 pub struct Storeroom<'a> {
     pub terms: &'a limen_config::State,
     pub file: &'a StateFile,
+    /// What several gateways share.
+    pub shared: Option<&'a Arc<Redis>>,
 }
 
 /// Makes a policy of these settings, and of nothing else.
 #[cfg(test)]
 fn plain(build: fn(&Value, &Materials<'_>) -> Built, settings: &Value) -> Built {
-    let store = Storeroom { terms: &limen_config::State::default(), file: &StateFile::tried() };
+    let store = Storeroom { terms: &limen_config::State::default(), file: &StateFile::tried(), shared: None };
     build(settings, &Materials::new("test", Path::new(""), &Vault::default(), &Kept::default(), store))
 }
 
@@ -209,6 +240,11 @@ impl<'a> Materials<'a> {
             let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
             SettingsError::new("", format!("{error}{hint}"))
         })
+    }
+
+    /// What gateways share, if they share anything.
+    pub fn shared(&self) -> Option<&'a Arc<Redis>> {
+        self.store.shared
     }
 
     /// What a policy of this kind and name keeps over reloads, new if there is none yet.

@@ -26,6 +26,12 @@ impl SettingsError {
     pub(super) fn new(pointer: &str, message: impl fmt::Display) -> Self {
         SettingsError { pointer: pointer.to_owned(), message: message.to_string() }
     }
+
+    /// The same of settings that are part of others.
+    pub(super) fn under(mut self, pointer: &str) -> Self {
+        self.pointer.insert_str(0, pointer);
+        self
+    }
 }
 
 pub(super) fn read<T: DeserializeOwned>(settings: &Value) -> Result<T, SettingsError> {

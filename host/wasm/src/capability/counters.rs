@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use limen_store::Rate;
 
 use super::bindings::limen::policy::counters;
 use super::bindings::limen::policy::counters::TakeResult;
@@ -77,30 +78,22 @@ impl Shelf {
         }
     }
 
-    /// GCRA: each unit of cost moves the arrival time by `period / limit`; what lies further ahead
-    /// than the burst allows is refused. `force` charges all the same.
-    fn take(&self, key: &str, cost: u64, rate: Rate, force: bool) -> TakeResult {
-        let refused = TakeResult { allowed: false, remaining: 0, retry_after_ms: u64::MAX };
-        let Some(interval) = rate.interval() else { return refused };
-        let tolerance = interval.saturating_mul(rate.burst.saturating_add(1));
-        let charge = interval.saturating_mul(cost);
+    /// Takes from a rate. `force` charges all the same.
+    fn take(&self, key: &str, cost: u64, rate: Option<Rate>, force: bool) -> TakeResult {
+        let Some(rate) = rate else {
+            return TakeResult { allowed: false, remaining: 0, retry_after_ms: u64::MAX };
+        };
         self.update(key, |value, now| {
             let arrival = match value {
                 Some((Value::Arrival(arrival), _)) => arrival.max(now),
                 _ => now,
             };
-            let next = arrival.saturating_add(charge);
-            let ahead = next - now;
-            let allowed = ahead <= tolerance;
-            let kept = if allowed || force { next } else { arrival };
+            let step = rate.step(arrival, now, cost);
+            let kept = if step.allowed || force { step.next } else { arrival };
             let result = TakeResult {
-                allowed,
-                remaining: tolerance.saturating_sub(kept - now) / interval,
-                retry_after_ms: match ahead.saturating_sub(tolerance) {
-                    0 => 0,
-                    _ if charge > tolerance => u64::MAX,
-                    wait => wait.div_ceil(1_000_000),
-                },
+                allowed: step.allowed,
+                remaining: rate.remaining(kept, now),
+                retry_after_ms: step.wait.map_or(u64::MAX, |wait| wait.div_ceil(1_000_000)),
             };
             (Value::Arrival(kept), Some(kept), result)
         })
@@ -165,20 +158,9 @@ impl Entry {
     }
 }
 
-struct Rate {
-    limit: u64,
-    period_ms: u64,
-    burst: u64,
-}
-
-impl Rate {
-    /// Nanoseconds that one unit of cost takes; none if nothing is ever allowed.
-    fn interval(&self) -> Option<u64> {
-        if self.period_ms == 0 {
-            return None;
-        }
-        millis(self.period_ms).checked_div(self.limit).map(|interval| interval.max(1))
-    }
+/// What the contract calls a burst comes on top of the one that is always allowed.
+fn rate(limit: u64, period_ms: u64, burst: u64) -> Option<Rate> {
+    Rate::new(limit, Duration::from_millis(period_ms), burst.saturating_add(1))
 }
 
 fn millis(ms: u64) -> u64 {
@@ -201,11 +183,11 @@ impl counters::Host for State {
     }
 
     fn take(&mut self, key: String, cost: u64, limit: u64, period_ms: u64, burst: u64) -> TakeResult {
-        self.shelf().take(&key, cost, Rate { limit, period_ms, burst }, false)
+        self.shelf().take(&key, cost, rate(limit, period_ms, burst), false)
     }
 
     fn charge(&mut self, key: String, cost: u64, limit: u64, period_ms: u64, burst: u64) {
-        self.shelf().take(&key, cost, Rate { limit, period_ms, burst }, true);
+        self.shelf().take(&key, cost, rate(limit, period_ms, burst), true);
     }
 }
 
@@ -213,7 +195,9 @@ impl counters::Host for State {
 mod tests {
     use super::*;
 
-    const HOURLY: Rate = Rate { limit: 1, period_ms: 3_600_000, burst: 4 };
+    fn hourly() -> Option<Rate> {
+        rate(1, 3_600_000, 4)
+    }
 
     #[test]
     fn a_limit_is_exact_under_concurrency() {
@@ -223,7 +207,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..100 {
-                        if shelf.take("k", 1, HOURLY, false).allowed {
+                        if shelf.take("k", 1, hourly(), false).allowed {
                             allowed.fetch_add(1, Ordering::Relaxed);
                         }
                     }
@@ -236,21 +220,21 @@ mod tests {
     #[test]
     fn take_says_what_is_left_and_when() {
         let shelf = Shelf::default();
-        let first = shelf.take("k", 3, HOURLY, false);
+        let first = shelf.take("k", 3, hourly(), false);
         assert!(first.allowed && first.remaining == 2 && first.retry_after_ms == 0);
-        let second = shelf.take("k", 3, HOURLY, false);
+        let second = shelf.take("k", 3, hourly(), false);
         assert!(!second.allowed && second.remaining == 2);
         assert!((3_590_000..=3_600_000).contains(&second.retry_after_ms), "{}", second.retry_after_ms);
-        assert_eq!(shelf.take("k", 6, HOURLY, false).retry_after_ms, u64::MAX);
-        assert!(!shelf.take("z", 1, Rate { limit: 0, period_ms: 1, burst: 9 }, false).allowed);
-        assert!(!shelf.take("z", 1, Rate { limit: 1, period_ms: 0, burst: 9 }, false).allowed);
+        assert_eq!(shelf.take("k", 6, hourly(), false).retry_after_ms, u64::MAX);
+        assert!(!shelf.take("z", 1, rate(0, 1, 9), false).allowed);
+        assert!(!shelf.take("z", 1, rate(1, 0, 9), false).allowed);
     }
 
     #[test]
     fn a_charge_may_go_into_debt() {
         let shelf = Shelf::default();
-        shelf.take("k", 10, HOURLY, true);
-        let after = shelf.take("k", 1, HOURLY, false);
+        shelf.take("k", 10, hourly(), true);
+        let after = shelf.take("k", 1, hourly(), false);
         assert!(!after.allowed && after.remaining == 0);
     }
 
@@ -265,7 +249,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(shelf.get("short"), None);
         assert_eq!(shelf.incr("short", 1, u64::MAX), 1);
-        let huge = Rate { limit: u64::MAX, period_ms: u64::MAX, burst: u64::MAX };
+        let huge = rate(u64::MAX, u64::MAX, u64::MAX);
         shelf.take("huge", u64::MAX, huge, true);
     }
 

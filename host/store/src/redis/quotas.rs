@@ -1,0 +1,36 @@
+//! Quotas that gateways share.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::{Script, Value};
+
+use super::{Gone, Redis, What};
+
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("quota.lua")));
+
+impl Redis {
+    /// Takes from the quota of a key in the window that begins there, if all in all it is not over the limit. Answers
+    /// whether it was, and what is used. It is kept for so long.
+    pub async fn take_quota(
+        &self,
+        key: &str,
+        start: u32,
+        cost: u64,
+        limit: u64,
+        life: Duration,
+    ) -> Result<(bool, u64), Gone> {
+        let keys = vec![format!("{}quota:{start}:{key}", self.prefix)];
+        let life = u64::try_from(life.as_millis()).map_err(|_| Gone)?;
+        let arguments = vec![cost, limit, life];
+        match self.ask(What::Script { script: &SCRIPT, keys, arguments }).await? {
+            Value::Array(answer) => match answer.as_slice() {
+                [Value::Int(allowed), Value::Int(used)] => {
+                    Ok((*allowed == 1, u64::try_from(*used).map_err(|_| Gone)?))
+                }
+                _ => Err(Gone),
+            },
+            _ => Err(Gone),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+use super::mistake;
+use crate::common::{assert_problem, config, route};
+use limen_tests::{Client, Gateway, Origin, RealRedis, eventually};
+
+const POLICY: &str =
+    r#"{ use = "quota", with = { per = "month", limit = 3, by = [{ header = "x-user" }] } }"#;
+
+async fn status(gateway: &Gateway, user: &str) -> u16 {
+    Client::http1().get(gateway.url("/")).header("x-user", user).send().await.status.as_u16()
+}
+
+#[tokio::test]
+async fn who_has_used_it_up_is_refused() {
+    let origin = Origin::start();
+    let gateway = super::gateway(&origin, POLICY).await;
+    let first = Client::http1().get(gateway.url("/")).header("x-user", "ada").send().await;
+    assert_eq!(first.status, 200);
+    assert!(first.header("ratelimit-policy").unwrap().starts_with("\"month\";q=3;w="));
+    assert!(first.header("ratelimit").unwrap().starts_with("\"month\";r=2;t="));
+    assert_eq!([status(&gateway, "ada").await, status(&gateway, "ada").await], [200, 200]);
+    let refused = Client::http1().get(gateway.url("/")).header("x-user", "ada").send().await;
+    assert_problem(&refused, 429);
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=31 * 86_400).contains(&wait), "{wait}");
+    assert_eq!(status(&gateway, "eve").await, 200, "another one");
+    let line = gateway.wait_for_log_containing("the quota `month` is used up: 3 of 3").await;
+    assert!(line.contains("quota_exceeded"), "{line}");
+}
+
+/// Not even a kill makes it forget what it counted a moment before.
+#[tokio::test]
+async fn what_is_used_outlives_the_process() {
+    let origin = Origin::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.db");
+    let text = config(&origin, &format!("[store]\nfile = {file:?}\n{}", route("/**", POLICY)));
+    let gateway = Gateway::start(&text).await;
+    assert_eq!([status(&gateway, "ada").await, status(&gateway, "ada").await], [200, 200]);
+    let counted = b"sha256:";
+    eventually("it is saved", async || {
+        let saved = std::fs::read(&file).unwrap_or_default();
+        saved.windows(counted.len()).any(|part| part == counted).then_some(())
+    })
+    .await;
+    drop(gateway);
+    let again = Gateway::start(&text).await;
+    assert_eq!([status(&again, "ada").await, status(&again, "ada").await], [200, 429]);
+}
+
+#[tokio::test]
+async fn gateways_with_a_store_count_together() {
+    let Some(mut redis) = RealRedis::start() else { return };
+    let origin = Origin::start();
+    let rest = format!("[store]\nurl = \"{redis}\"\n{}", route("/**", POLICY));
+    let text = config(&origin, &rest);
+    let gateways = [Gateway::start(&text).await, Gateway::start(&text).await];
+    let mut statuses = Vec::new();
+    for gateway in gateways.iter().chain(&gateways) {
+        statuses.push(status(gateway, "ada").await);
+    }
+    assert_eq!(statuses, [200, 200, 200, 429]);
+    redis.kill();
+    assert_eq!(status(&gateways[0], "ada").await, 200, "it counts for itself");
+}
+
+#[tokio::test]
+async fn mistakes_are_shown_with_their_line() {
+    let said = mistake(r#"{ use = "quota", with = { per = "day", limit = 1, zone = "Europe/Bonn" } }"#).await;
+    assert!(said.contains("no time zone like \"Europe/Berlin\": `Europe/Bonn`"), "{said}");
+}
