@@ -100,9 +100,9 @@ impl Media {
         validators: &Validators,
         violations: &mut Violations,
     ) {
-        let Some(validator) = self.schema.and_then(|schema| validators.get(schema)) else { return };
+        let Some(checker) = self.schema.and_then(|schema| validators.get(schema)) else { return };
         match self.value(content_type, body) {
-            Ok(value) => violations.check(&Place::Body, validator, &value),
+            Ok(value) => violations.check(&Place::Body, &checker, value),
             Err(why) => violations.add(&Place::Body, why),
         }
     }

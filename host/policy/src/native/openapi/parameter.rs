@@ -154,13 +154,13 @@ impl Parameter {
             None => {}
             Some(Err(why)) => violations.add(place, why),
             Some(Ok(value)) => {
-                let Some(validator) = self.schema.and_then(|schema| validators.get(schema)) else { return };
+                let Some(checker) = self.schema.and_then(|schema| validators.get(schema)) else { return };
                 let text = match self.place {
                     Place::Path(_) => text.as_deref().map(decoded),
                     _ => text,
                 };
                 let text = text.unwrap_or_default();
-                violations.check_text(place, validator, &self.shape, &value, &text);
+                violations.check_text(place, &checker, &self.shape, value, &text);
             }
         }
     }

@@ -64,18 +64,19 @@ impl Violations {
     }
 
     /// Checks a value. What the value is, is not told: it may be a secret, and whoever sent it knows.
-    pub(super) fn check(&mut self, place: &Place, checker: &Checker, value: &Value) {
-        if checker.is_valid(value) {
+    pub(super) fn check(&mut self, place: &Place, checker: &Checker<'_>, value: Value) {
+        let wrapped = checker.wrap(value);
+        if checker.is_valid(&wrapped) {
             return;
         }
-        let Some(errors) = checker.errors(value) else {
+        let Some(errors) = checker.errors(&wrapped) else {
             return self.add(place, "it is not as its schema says, and too large to tell where");
         };
         for error in errors {
             if self.list.len() >= self.most {
                 return;
             }
-            self.take(place, "", &error, 0);
+            self.take(place, checker, &error, 0);
         }
     }
 
@@ -83,25 +84,24 @@ impl Violations {
     pub(super) fn check_text(
         &mut self,
         place: &Place,
-        checker: &Checker,
+        checker: &Checker<'_>,
         shape: &Shape,
-        value: &Value,
+        value: Value,
         text: &str,
     ) {
         let is_other = shape.may_be_text() && !value.is_string() && !value.is_array() && !value.is_object();
-        if is_other && checker.is_valid(&Value::String(text.to_owned())) {
+        if is_other && checker.is_valid(&checker.wrap(Value::String(text.to_owned()))) {
             return;
         }
         self.check(place, checker, value);
     }
 
-    fn take(&mut self, place: &Place, before: &str, error: &ValidationError<'_>, depth: usize) {
-        let at = format!("{before}{}", error.instance_path());
+    fn take(&mut self, place: &Place, checker: &Checker<'_>, error: &ValidationError<'_>, depth: usize) {
         let branches = match error.kind() {
             ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
                 context
             }
-            _ => return self.add_at(place, at, error.masked().to_string()),
+            _ => return self.add_at(place, checker.pointer(error), error.masked().to_string()),
         };
         // The one that was meant is most likely the one whose mistakes lie deepest.
         let depth_of = |branch: &&Vec<ValidationError<'_>>| {
@@ -109,12 +109,12 @@ impl Violations {
                 branch.iter().map(|error| error.instance_path().as_str().matches('/').count()).max();
             (deepest, std::cmp::Reverse(branch.len()))
         };
-        let meant = branches.iter().filter(|branch| !is_of_another_type(branch)).max_by_key(depth_of);
+        let meant = branches.iter().filter(|branch| !is_of_another_type(branch, error)).max_by_key(depth_of);
         match meant {
             Some(meant) if depth < DEPTH => {
-                meant.iter().for_each(|error| self.take(place, before, error, depth + 1));
+                meant.iter().for_each(|error| self.take(place, checker, error, depth + 1));
             }
-            _ => self.add_at(place, at, error.masked().to_string()),
+            _ => self.add_at(place, checker.pointer(error), error.masked().to_string()),
         }
     }
 
@@ -124,10 +124,11 @@ impl Violations {
     }
 }
 
-/// Whether it is not even the type that this alternative is for.
-fn is_of_another_type(branch: &[ValidationError<'_>]) -> bool {
+/// Whether the value is not even of the type that this alternative is for.
+fn is_of_another_type(branch: &[ValidationError<'_>], whole: &ValidationError<'_>) -> bool {
     let is_type = |error: &ValidationError<'_>| {
-        matches!(error.kind(), ValidationErrorKind::Type { .. }) && error.instance_path().is_empty()
+        matches!(error.kind(), ValidationErrorKind::Type { .. })
+            && error.instance_path().as_str() == whole.instance_path().as_str()
     };
     branch.iter().any(is_type)
 }

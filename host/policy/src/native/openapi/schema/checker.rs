@@ -15,37 +15,52 @@ use super::HOME;
 /// The most that is looked at to tell mistakes, in values, once for each alternative.
 const MOST: u64 = 10_000;
 
-pub(in crate::native::openapi) struct Checker {
-    validator: Validator,
+pub(in crate::native::openapi) struct Checker<'v> {
+    whole: &'v Validator,
+    /// The property that stands for the schema.
+    name: &'v str,
     /// How many times the mistakes of a part may be collected for the whole.
     alternatives: u64,
 }
 
-impl Checker {
-    pub(super) fn new(validator: Validator, number: usize, definitions: &Map<String, Value>) -> Self {
-        let mut graph = Graph {
-            definitions,
-            seen: BTreeSet::new(),
-            on_the_way: Vec::new(),
-            alternatives: 0,
-            returns: false,
-        };
-        graph.visit(&number.to_string());
-        let alternatives = if graph.returns { graph.alternatives.max(1) } else { 1 };
-        Checker { validator, alternatives }
+/// A value where its schema looks for it.
+pub(in crate::native::openapi) struct Wrapped(Value);
+
+impl<'v> Checker<'v> {
+    pub(super) fn new(whole: &'v Validator, name: &'v str, alternatives: u64) -> Self {
+        Checker { whole, name, alternatives }
     }
 
-    pub(in crate::native::openapi) fn is_valid(&self, value: &Value) -> bool {
-        self.validator.is_valid(value)
+    pub(in crate::native::openapi) fn wrap(&self, value: Value) -> Wrapped {
+        Wrapped(Value::Object(Map::from_iter([(self.name.to_owned(), value)])))
+    }
+
+    pub(in crate::native::openapi) fn is_valid(&self, Wrapped(value): &Wrapped) -> bool {
+        self.whole.is_valid(value)
     }
 
     /// The mistakes of a value; none if that may take too long.
-    pub(in crate::native::openapi) fn errors<'v>(
-        &'v self,
-        value: &'v Value,
-    ) -> Option<impl Iterator<Item = ValidationError<'v>>> {
-        (work(value, self.alternatives) <= MOST).then(|| self.validator.iter_errors(value))
+    pub(in crate::native::openapi) fn errors<'w>(
+        &'w self,
+        Wrapped(value): &'w Wrapped,
+    ) -> Option<impl Iterator<Item = ValidationError<'w>>> {
+        let own = value.get(self.name).unwrap_or(&Value::Null);
+        (work(own, self.alternatives) <= MOST).then(|| self.whole.iter_errors(value))
     }
+
+    /// Where in the value itself a mistake is.
+    pub(in crate::native::openapi) fn pointer(&self, error: &ValidationError<'_>) -> String {
+        let whole = error.instance_path().as_str();
+        whole.get(self.name.len() + 1..).unwrap_or_default().to_owned()
+    }
+}
+
+/// How the alternatives of a schema multiply, if they do.
+pub(super) fn alternatives(name: &str, definitions: &Map<String, Value>) -> u64 {
+    let (seen, on_the_way) = (BTreeSet::new(), Vec::new());
+    let mut graph = Graph { definitions, seen, on_the_way, alternatives: 0, returns: false };
+    graph.visit(name);
+    if graph.returns { graph.alternatives.max(1) } else { 1 }
 }
 
 /// As deep as the parser of JSON lets it be.
@@ -127,24 +142,22 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn checker(definitions: Value) -> Checker {
-        let validator = jsonschema::validator_for(&json!(true)).unwrap();
-        Checker::new(validator, 0, definitions.as_object().unwrap())
-    }
-
     #[test]
     fn alternatives_that_return_multiply() {
         let other = format!("{HOME}#/$defs/1");
         let back = format!("{HOME}#/$defs/0");
+        let of = |definitions: Value| alternatives("0", definitions.as_object().unwrap());
         let both = json!({ "anyOf": [{ "$ref": other }, {}] });
-        let straight = checker(json!({ "0": both, "1": { "items": {} } }));
-        let returning = checker(json!({ "0": both, "1": { "items": { "$ref": back } } }));
-        assert_eq!((straight.alternatives, returning.alternatives), (1, 2));
-        let list = json!({ "0": { "items": { "$ref": back } } });
-        assert_eq!(checker(list).alternatives, 1, "it returns, but has no alternatives");
+        assert_eq!(of(json!({ "0": both, "1": { "items": {} } })), 1);
+        assert_eq!(of(json!({ "0": both, "1": { "items": { "$ref": back } } })), 2);
+        assert_eq!(
+            of(json!({ "0": { "items": { "$ref": back } } })),
+            1,
+            "it returns, but has no alternatives"
+        );
         let deep = (0..20).fold(json!(1), |value, _| json!([value]));
-        assert!(straight.errors(&deep).is_some() && returning.errors(&deep).is_none());
-        assert!(returning.errors(&json!([[[1]]])).is_some());
-        assert!(straight.errors(&json!(vec![1; 100_000])).is_none());
+        assert!(work(&deep, 1) <= MOST && work(&deep, 2) > MOST);
+        assert!(work(&json!([[[1]]]), 2) <= MOST);
+        assert!(work(&json!(vec![1; 100_000]), 1) > MOST);
     }
 }

@@ -8,7 +8,7 @@ mod rewrite;
 
 use std::collections::HashMap;
 
-use jsonschema::{Draft, PatternOptions, ReferencingError, Registry};
+use jsonschema::{Draft, PatternOptions, ReferencingError, Registry, Validator};
 use serde_json::{Map, Value, json};
 
 pub(in crate::native::openapi) use checker::Checker;
@@ -29,8 +29,13 @@ pub(in crate::native::openapi) enum Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::native::openapi) struct Schema(usize);
 
-/// What was asked for of a document's schemas.
-pub(in crate::native::openapi) struct Validators(HashMap<usize, Checker>);
+/// What was asked for of a document's schemas. They are compiled as one, that of an object with a property for
+/// each of them: what they refer to is there once.
+pub(in crate::native::openapi) struct Validators {
+    whole: Validator,
+    /// The property of each, and how its alternatives multiply.
+    each: HashMap<usize, (String, u64)>,
+}
 
 /// How schemas are understood.
 #[derive(Clone, Copy)]
@@ -101,13 +106,18 @@ impl<'d> Schemas<'d> {
             .with_registry(&registry)
             .with_pattern_options(PatternOptions::regex())
             .should_validate_formats(self.reading.formats);
-        let mut validators = HashMap::new();
-        for number in &self.wanted {
-            let validator = options.build(&json!({ "$ref": reference(*number) }));
-            let validator = validator.map_err(|error| self.at_fault(*number, &error))?;
-            validators.insert(*number, Checker::new(validator, *number, &definitions));
-        }
-        Ok(Validators(validators))
+        let properties =
+            self.wanted.iter().map(|number| (number.to_string(), json!({ "$ref": reference(*number) })));
+        let properties: Map<_, _> = properties.collect();
+        // By its name at once, and not by looking for each of them.
+        let whole = json!({ "properties": properties, "additionalProperties": false });
+        let whole = options.build(&whole).map_err(|error| self.at_fault(&error))?;
+        let each = self.wanted.iter().map(|number| {
+            let name = number.to_string();
+            let alternatives = checker::alternatives(&name, &definitions);
+            (*number, (name, alternatives))
+        });
+        Ok(Validators { whole, each: each.collect() })
     }
 
     /// Which schema it is that refers to something that the document does not have.
@@ -124,7 +134,7 @@ impl<'d> Schemas<'d> {
     }
 
     /// Where in the document it is that a schema can't be compiled.
-    fn at_fault(&self, wanted: usize, error: &jsonschema::ValidationError<'_>) -> Wrong {
+    fn at_fault(&self, error: &jsonschema::ValidationError<'_>) -> Wrong {
         // The mistake is behind references, and only its way is known: the last definition on it.
         let way = format!("{}{}", error.schema_path(), error.instance_path());
         let (number, pointer) = match way.rsplit_once("/$defs/") {
@@ -136,7 +146,6 @@ impl<'d> Schemas<'d> {
         };
         let spot =
             number.and_then(|number: usize| self.spots.get(number)).map(|(_, spot)| spot.below(&pointer));
-        let spot = spot.or_else(|| self.spots.get(wanted).map(|(_, spot)| spot.clone()));
         let hint = match error.to_string() {
             text if text.contains("regex") => {
                 "; patterns have neither look-around nor back-references here, so that they take linear time"
@@ -156,7 +165,8 @@ fn reference(number: usize) -> String {
 }
 
 impl Validators {
-    pub(in crate::native::openapi) fn get(&self, schema: Schema) -> Option<&Checker> {
-        self.0.get(&schema.0)
+    pub(in crate::native::openapi) fn get(&self, schema: Schema) -> Option<Checker<'_>> {
+        let (name, alternatives) = self.each.get(&schema.0)?;
+        Some(Checker::new(&self.whole, name, *alternatives))
     }
 }
