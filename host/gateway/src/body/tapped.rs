@@ -1,31 +1,44 @@
-//! A body that somebody gets a copy of, who is not to wait for the client: it is read ahead as far as the copy is
-//! wanted, and read on when the client is gone.
+//! A body that somebody gets a copy of, who is not to wait for the client: it is read ahead by so much, and read on
+//! when the client is gone.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use limen_policy::Tap;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::{ResponseBody, StreamError};
+
+/// How far ahead of its client a body is read: a slow one is not to hold more memory than this.
+const AHEAD: usize = 256 << 10;
 
 /// The client's end of it.
 pub struct Tapped {
     state: State,
+    lead: Rc<Lead>,
     /// What was read and given back.
     ahead: Bytes,
     length: SizeHint,
 }
 
 enum State {
-    /// No more than the copy may be long waits here.
+    /// What was read ahead waits here.
     Reading(mpsc::UnboundedReceiver<Piece>),
     /// No copy is wanted any more.
     Alone(Box<ResponseBody>),
     Ended,
+}
+
+/// How far ahead it is, in bytes.
+#[derive(Default)]
+struct Lead {
+    bytes: Cell<usize>,
+    less: Notify,
 }
 
 enum Piece {
@@ -39,8 +52,9 @@ impl Tapped {
     pub fn new(body: ResponseBody, tap: Box<dyn Tap>) -> Self {
         let length = body.size_hint();
         let (client, pieces) = mpsc::unbounded_channel();
-        tokio::task::spawn_local(read(body, tap, client));
-        Tapped { state: State::Reading(pieces), ahead: Bytes::new(), length }
+        let lead = Rc::<Lead>::default();
+        tokio::task::spawn_local(read(body, tap, client, lead.clone()));
+        Tapped { state: State::Reading(pieces), lead, ahead: Bytes::new(), length }
     }
 
     /// It begins with this, which was read and can't be used.
@@ -61,7 +75,10 @@ impl Tapped {
                 State::Ended => return Poll::Ready(None),
                 State::Reading(pieces) => match ready!(pieces.poll_recv(context)) {
                     Some(Piece::Frame(frame)) => {
-                        self.length = less(&self.length, frame.data_ref().map_or(0, Bytes::len));
+                        let taken = frame.data_ref().map_or(0, Bytes::len);
+                        self.length = less(&self.length, taken);
+                        self.lead.bytes.set(self.lead.bytes.get().saturating_sub(taken));
+                        self.lead.less.notify_one();
                         return Poll::Ready(Some(Ok(frame)));
                     }
                     Some(Piece::Rest(body)) => self.state = State::Alone(body),
@@ -95,7 +112,12 @@ impl Tapped {
 }
 
 /// Reads the body for both of them.
-async fn read(mut body: ResponseBody, mut tap: Box<dyn Tap>, client: mpsc::UnboundedSender<Piece>) {
+async fn read(
+    mut body: ResponseBody,
+    mut tap: Box<dyn Tap>,
+    client: mpsc::UnboundedSender<Piece>,
+    lead: Rc<Lead>,
+) {
     loop {
         match poll_fn(|context| body.poll_frame(context)).await {
             None => return tap.end(),
@@ -105,6 +127,7 @@ async fn read(mut body: ResponseBody, mut tap: Box<dyn Tap>, client: mpsc::Unbou
             }
             Some(Ok(frame)) => {
                 let is_wanted = frame.data_ref().is_none_or(|data| tap.piece(data));
+                lead.bytes.set(lead.bytes.get() + frame.data_ref().map_or(0, Bytes::len));
                 if is_wanted && body.is_end_stream() {
                     // Before the client has the last of it, and asks again.
                     tap.end();
@@ -118,6 +141,12 @@ async fn read(mut body: ResponseBody, mut tap: Box<dyn Tap>, client: mpsc::Unbou
                         false => drop(client.send(Piece::Rest(Box::new(body)))),
                     }
                     return;
+                }
+                while lead.bytes.get() > AHEAD && !client.is_closed() {
+                    tokio::select! {
+                        () = lead.less.notified() => {}
+                        () = client.closed() => {}
+                    }
                 }
             }
         }

@@ -68,6 +68,11 @@ impl Times {
 }
 
 impl Entry {
+    /// This one with its body.
+    pub fn with_body(&self, body: Bytes) -> Self {
+        Entry { body, ..self.clone() }
+    }
+
     /// This one, which can do without the upstream until then.
     pub fn rescued(&self, until: Instant) -> Self {
         Entry { rescued_until: Some(until), ..self.clone() }

@@ -21,6 +21,8 @@ pub struct Fill {
     entry: Entry,
     lead: Option<Lead>,
     body: Vec<u8>,
+    /// Of the room for bodies that are on their way.
+    taken: usize,
     most: usize,
 }
 
@@ -34,14 +36,19 @@ impl Fill {
         lead: Option<Lead>,
         most: usize,
     ) -> Self {
-        Fill { stored, url, request, epoch, entry, lead, body: Vec::new(), most }
+        Fill { stored, url, request, epoch, entry, lead, body: Vec::new(), taken: 0, most }
     }
 }
 
 impl Tap for Fill {
     fn piece(&mut self, data: &Bytes) -> bool {
-        if self.body.len() + data.len() > self.most {
-            self.stored.store.pass(&self.url, &self.entry.selection.parts, None, Instant::now());
+        let is_too_long = self.body.len() + data.len() > self.most;
+        self.taken += data.len();
+        if !self.stored.store.take_room(data.len()) || is_too_long {
+            if is_too_long {
+                let parts = &self.entry.selection.parts;
+                self.stored.store.pass(&self.url, parts, None, Instant::now());
+            }
             if let Some(lead) = self.lead.take() {
                 lead.apart();
             }
@@ -51,12 +58,17 @@ impl Tap for Fill {
         true
     }
 
-    fn end(self: Box<Self>) {
-        let Fill { stored, url, request, epoch, mut entry, lead, mut body, .. } = *self;
+    fn end(mut self: Box<Self>) {
+        let mut body = std::mem::take(&mut self.body);
         // What is kept takes what it needs, and not what it grew by.
         body.shrink_to_fit();
-        entry.body = Bytes::from(body);
-        stored.store.put(&url, Arc::new(entry), &request, epoch);
-        drop(lead);
+        let entry = self.entry.with_body(Bytes::from(body));
+        self.stored.store.put(&self.url, Arc::new(entry), &self.request, self.epoch);
+    }
+}
+
+impl Drop for Fill {
+    fn drop(&mut self) {
+        self.stored.store.give_room(self.taken);
     }
 }

@@ -67,7 +67,8 @@ const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// `size`: what it may take of memory, for heads and bodies. When it is full, what is asked for seldom goes.
+    /// `size`: what it may take of memory, for heads and bodies; as much again for bodies that are on
+    /// their way into it. When it is full, what is asked for seldom goes.
     /// Default `"64MiB"`.
     #[serde(default = "size")]
     size: Size,

@@ -30,6 +30,8 @@ pub struct Store {
     cache: Cache<Arc<str>, Arc<Resource>>,
     pub flights: Arc<Flights>,
     counts: Arc<Counts>,
+    /// Bytes of bodies that are still to come whole.
+    under_way: AtomicU64,
     /// How often something was invalidated, by the hash of the URL.
     epochs: Box<[AtomicU64]>,
     hasher: RandomState,
@@ -84,7 +86,8 @@ impl Store {
             })
             .build();
         let epochs = (0..SLOTS).map(|_| AtomicU64::default()).collect();
-        Store { size, variants, cache, flights: Arc::default(), counts, epochs, hasher: RandomState::new() }
+        let (flights, under_way) = (Arc::default(), AtomicU64::default());
+        Store { size, variants, cache, flights, counts, under_way, epochs, hasher: RandomState::new() }
     }
 
     pub fn find(
@@ -147,6 +150,16 @@ impl Store {
             resource.0.truncate(self.variants);
             if resource.0.is_empty() { Op::Remove } else { Op::Put(Arc::new(resource)) }
         });
+    }
+
+    /// Room for so much more of a body that is on its way; there is as much for these as for what is kept.
+    pub fn take_room(&self, bytes: usize) -> bool {
+        self.under_way.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64 <= self.size
+    }
+
+    /// Gives back what was taken, also what there was no room for.
+    pub fn give_room(&self, bytes: usize) {
+        self.under_way.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
 
     /// Forgets a URL, and what of it is on the way.
