@@ -11,7 +11,7 @@ use crate::value::readable_file;
 
 section! {
     /// `[admin]`: where operators, `limen status` and `limen reload` ask: `/status`, `/metrics`, `/ready`,
-    /// `/live`, `/config`, `/routes`, `/upstreams`, `/plugins`, `/caches`, `/reload`; `/` tells what each is. HTTP/1.1
+    /// `/live`, `/config`, `/routes`, `/upstreams`, `/plugins`, `/caches`, `/quotas`, `/reload`; `/` tells what each is. HTTP/1.1
     /// in clear text, on a thread of its own. A socket that systemd opened is taken by the name `admin`, or
     /// by its address. Without the section there is none, and nothing is measured. Only in the main file.
     pub struct Admin(section, addresses: &Unique) {

@@ -37,7 +37,7 @@ pub use fetch::{Call, Fetch, FetchError, Fetched, FetchedBody, Later, add_call_h
 pub use fixed::Fixed;
 pub use hooks::{Hook, Hooks, Outcome};
 pub use phase::{Phase, Phases};
-pub use policy::{Answer, Failure, FailureKind, Policy, Seat, SecretPlace, Verdict};
+pub use policy::{Answer, Failure, FailureKind, Policy, QuotaUsage, Seat, SecretPlace, Verdict};
 pub use problem::problem;
 pub use reply::{Denied, Onward, Reply};
 pub use subject::{Attempt, Chunk, Subject};

@@ -3,10 +3,11 @@
 use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use http::HeaderName;
 
-use crate::{Exchange, Phase, Phases};
+use crate::{Exchange, Later, Phase, Phases};
 
 /// One entry of a route's `policies`: configured, and shared by all workers.
 pub trait Policy: Send + Sync {
@@ -39,6 +40,11 @@ pub trait Policy: Send + Sync {
         Vec::new()
     }
 
+    /// What it has counted, if it is a quota.
+    fn quota(&self) -> Option<&dyn QuotaUsage> {
+        None
+    }
+
     /// Whether what it keeps is to stay until the exchange has ended, whatever its phases, and to be dropped right
     /// then: before the client can know that it has.
     fn holds_on(&self) -> bool {
@@ -62,6 +68,21 @@ pub enum SecretPlace {
     Header(HeaderName),
     /// A parameter of the query.
     Query(String),
+}
+
+/// What is used of a quota, for operators.
+pub trait QuotaUsage: Send + Sync {
+    /// Whose it is: the policy's name, or its route's and its own.
+    fn name(&self) -> &str;
+
+    /// When the window began that it counts in, and when it ends, in seconds since 1970.
+    fn window(&self) -> (u64, u64);
+
+    /// What this gateway has counted, by key, at most so many.
+    fn used(&self, most: usize) -> Vec<(Arc<str>, u64)>;
+
+    /// What is used of one key, wherever it is counted; none: the store does not answer.
+    fn used_by<'a>(&'a self, key: &'a str) -> Later<'a, Option<u64>>;
 }
 
 /// What one policy keeps of one exchange, between its phases.

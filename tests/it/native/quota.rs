@@ -33,7 +33,10 @@ async fn what_is_used_outlives_the_process() {
     let origin = Origin::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("state.db");
-    let text = config(&origin, &format!("[store]\nfile = {file:?}\n{}", route("/**", POLICY)));
+    let text = config(
+        &origin,
+        &format!("[admin]\naddress = \"127.0.0.1:0\"\n[store]\nfile = {file:?}\n{}", route("/**", POLICY)),
+    );
     let gateway = Gateway::start(&text).await;
     assert_eq!([status(&gateway, "ada").await, status(&gateway, "ada").await], [200, 200]);
     let counted = b"sha256:";
@@ -42,6 +45,11 @@ async fn what_is_used_outlives_the_process() {
         saved.windows(counted.len()).any(|part| part == counted).then_some(())
     })
     .await;
+    let told = Client::http1().get(gateway.admin_url("/quotas")).send().await.json();
+    let keys: Vec<_> = told[0]["used"].as_object().unwrap().iter().collect();
+    assert!(keys.len() == 1 && keys[0].0.starts_with("sha256:") && *keys[0].1 == 2, "{told}");
+    let of_one = format!("/quotas?quota={}&key={}", told[0]["name"].as_str().unwrap(), keys[0].0);
+    assert_eq!(Client::http1().get(gateway.admin_url(&of_one)).send().await.json(), told);
     drop(gateway);
     let again = Gateway::start(&text).await;
     assert_eq!([status(&again, "ada").await, status(&again, "ada").await], [200, 429]);

@@ -7,6 +7,7 @@ mod guard;
 mod pages;
 mod place;
 mod plugins;
+mod quotas;
 mod status;
 mod upstreams;
 

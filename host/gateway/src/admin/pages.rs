@@ -13,7 +13,7 @@ use limen_config::{Action, ConfigError, Errors, Weighted};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::{Admin, answer, caches as cache, status};
+use super::{Admin, answer, caches as cache, quotas, status};
 use crate::edition::{Edition, Stage};
 use crate::observe::metrics::{self, Format};
 use crate::reload::{Ask, Outcome};
@@ -22,7 +22,7 @@ use crate::reload::{Ask, Outcome};
 const RELOAD_LIMIT: Duration = Duration::from_secs(300);
 
 /// What there is, and what for.
-const PAGES: [(&str, &str); 11] = [
+const PAGES: [(&str, &str); 12] = [
     ("/status", "all that matters at a glance, as `limen status` shows it"),
     ("/metrics", "what is counted and measured, for Prometheus"),
     ("/ready", "200 when traffic may come; 503 while starting and draining"),
@@ -33,6 +33,7 @@ const PAGES: [(&str, &str); 11] = [
     ("/plugins", "which version of each is in force, how it stands, and what it has used"),
     ("/caches", "what the policies `cache` keep, and how often it was of use"),
     ("/caches/purge", "POST: forget by ?url=, ?prefix=, ?tag= or ?all=true; &cache= names one"),
+    ("/quotas", "what is used of the quotas that count here; ?quota=NAME&key=KEY tells of one key"),
     ("/reload", "GET: what became of the last reload; POST: reload now"),
 ];
 
@@ -51,6 +52,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/plugins", get(plugins))
         .route("/caches", get(caches))
         .route("/caches/purge", post(purge))
+        .route("/quotas", get(quotas))
         .route("/reload", get(last_reload).post(reload))
         .fallback(async || answer::problem(StatusCode::NOT_FOUND, "no such page: / tells what there is"))
         .method_not_allowed_fallback(async || {
@@ -143,6 +145,14 @@ async fn purge(State(admin): Known, asked: Result<Query<cache::Asked>, QueryReje
         Ok(purged) => answer::json(&purged),
         Err((status, detail)) => answer::problem(status, detail),
     }
+}
+
+async fn quotas(State(admin): Known, asked: Result<Query<quotas::Asked>, QueryRejection>) -> Response {
+    let Some(edition) = admin.edition() else { return starting() };
+    let Ok(Query(asked)) = asked else {
+        return answer::problem(StatusCode::BAD_REQUEST, "expected ?quota= and ?key=, or neither");
+    };
+    answer::json(&quotas::show(&edition.snapshot, &asked).await)
 }
 
 async fn last_reload(State(admin): Known) -> Response {

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use http::header;
 use http::{HeaderMap, Method, StatusCode};
 use limen_policy::{
-    Exchange, Failure, FailureKind, Phase, Phases, Policy, SPEAKS_OF_THE_BODY, Side, Verdict,
+    Exchange, Failure, FailureKind, Phase, Phases, Policy, QuotaUsage, SPEAKS_OF_THE_BODY, Side, Verdict,
 };
 
 use crate::body::{CollectError, RequestBody, ResponseBody, Whole};
@@ -90,6 +90,11 @@ impl Pipeline {
             true => Some(case.desk()),
             false => case.has_desk(),
         }
+    }
+
+    /// What its quotas have counted.
+    pub fn quotas(&self) -> impl Iterator<Item = &dyn QuotaUsage> {
+        self.policies.iter().filter_map(|attached| attached.policy.quota())
     }
 
     /// Whether the exchange has to be known until it has ended.

@@ -10,6 +10,23 @@ use super::{Gone, Redis, What};
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("quota.lua")));
 
 impl Redis {
+    /// What is used of a key in the window that begins there.
+    pub async fn used_quota(&self, key: &str, start: u32) -> Result<u64, Gone> {
+        let mut get = redis::cmd("GET");
+        get.arg(self.quota(key, start));
+        match self.command(get).await? {
+            Value::Nil => Ok(0),
+            Value::BulkString(digits) => {
+                str::from_utf8(&digits).ok().and_then(|digits| digits.parse().ok()).ok_or(Gone)
+            }
+            _ => Err(Gone),
+        }
+    }
+
+    fn quota(&self, key: &str, start: u32) -> String {
+        format!("{}quota:{start}:{key}", self.prefix)
+    }
+
     /// Takes from the quota of a key in the window that begins there, if all in all it is not over the limit. Answers
     /// whether it was, and what is used. It is kept for so long.
     pub async fn take_quota(
@@ -20,7 +37,7 @@ impl Redis {
         limit: u64,
         life: Duration,
     ) -> Result<(bool, u64), Gone> {
-        let keys = vec![format!("{}quota:{start}:{key}", self.prefix)];
+        let keys = vec![self.quota(key, start)];
         let life = u64::try_from(life.as_millis()).map_err(|_| Gone)?;
         let arguments = vec![cost, limit, life];
         match self.ask(What::Script { script: &SCRIPT, keys, arguments }).await? {

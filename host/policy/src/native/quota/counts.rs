@@ -82,11 +82,15 @@ impl Counts {
         taken
     }
 
-    /// What is used, of each key.
-    #[cfg(test)]
-    fn used(&self, window: Window) -> Vec<(Arc<str>, u64)> {
-        let all = self.inner.counts.iter();
+    /// What is used, of so many keys at most.
+    pub(super) fn used(&self, window: Window, most: usize) -> Vec<(Arc<str>, u64)> {
+        let all = self.inner.counts.iter().take(most);
         all.map(|entry| (entry.key().clone(), entry.value().used_in(window))).collect()
+    }
+
+    /// What is used of one key.
+    pub(super) fn used_by(&self, key: &str, window: Window) -> u64 {
+        self.inner.counts.get(key).map_or(0, |count| count.used_in(window))
     }
 
     fn note(&self, key: &Arc<str>) {
@@ -161,7 +165,6 @@ impl Count {
         (allowed, self.used)
     }
 
-    #[cfg(test)]
     fn used_in(&self, window: Window) -> u64 {
         if self.start == window.start { self.used } else { 0 }
     }
@@ -216,7 +219,7 @@ mod tests {
         for number in 0..3000 {
             counts.take(&number.to_string(), WINDOW, 1, 50);
         }
-        assert!(counts.used(WINDOW).len() <= 1000);
+        assert!(counts.used(WINDOW, usize::MAX).len() <= 1000);
         assert!(!counts.take("most", WINDOW, 1, 50).0, "the least used go first");
     }
 
@@ -230,6 +233,6 @@ mod tests {
             thread::yield_now();
         }
         let after = Counts::open("test", journal, 10);
-        assert_eq!(after.used(WINDOW), [(Arc::from("ada"), 7)]);
+        assert_eq!(after.used(WINDOW, 9), [(Arc::from("ada"), 7)]);
     }
 }

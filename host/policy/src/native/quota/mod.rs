@@ -8,7 +8,8 @@
 //! 25 hours among them. Who has used it up gets 429 with `Retry-After`, and a request that is refused takes nothing; every
 //! answer has `RateLimit` and `RateLimit-Policy`. What is used outlives the process: in the file of `[store]` a quarter of
 //! a second later, or with `[store] url` in the store at once, where all gateways count together. Each takes it
-//! for the window that its own clock is in.
+//! for the window that its own clock is in. `GET /quotas` of the admin listener tells what is used, and with
+//! `?quota=NAME&key=KEY` of one key.
 
 mod counts;
 mod window;
@@ -32,7 +33,7 @@ use super::amount::{
 use super::denial::Denial;
 use super::settings::{SettingsError, read};
 use super::{Built, Materials};
-use crate::{Answer, Exchange, Phase, Phases, Policy, Seat, Verdict};
+use crate::{Answer, Exchange, Later, Phase, Phases, Policy, QuotaUsage, Seat, Verdict};
 
 /// `quota`: how much, and in what time.
 #[derive(Debug, Deserialize)]
@@ -182,6 +183,10 @@ impl Policy for Quota {
         if self.headers { phases.with(Phase::Response) } else { phases }
     }
 
+    fn quota(&self) -> Option<&dyn QuotaUsage> {
+        Some(self)
+    }
+
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a> {
         if phase == Phase::Response {
             self.tell(exchange, seat);
@@ -211,7 +216,37 @@ impl Policy for Quota {
     }
 }
 
+impl QuotaUsage for Quota {
+    fn name(&self) -> &str {
+        &self.whose
+    }
+
+    fn window(&self) -> (u64, u64) {
+        let Window { start, end } = self.now();
+        (u64::from(start) * 60, u64::from(end) * 60)
+    }
+
+    fn used(&self, most: usize) -> Vec<(Arc<str>, u64)> {
+        self.counts.used(self.now(), most)
+    }
+
+    fn used_by<'a>(&'a self, key: &'a str) -> Later<'a, Option<u64>> {
+        Box::pin(async move {
+            let window = self.now();
+            match &self.shared {
+                None => Some(self.counts.used_by(key, window)),
+                Some(store) => store.used_quota(&format!("{}/{key}", self.whose), window.start).await.ok(),
+            }
+        })
+    }
+}
+
 impl Quota {
+    /// The window that it is in.
+    fn now(&self) -> Window {
+        self.calendar.window(Timestamp::now()).unwrap_or_default()
+    }
+
     fn want(&self, exchange: &Exchange) -> Result<Want, NoKey> {
         let key = self.by.label(exchange)?;
         let plan = self.plan.text(exchange);
