@@ -10,8 +10,6 @@
 //! optional syntax and no numbers from texts that are none: what can't be computed for a request is an error
 //! there, which whoever asks takes as no.
 
-#![allow(dead_code)]
-
 mod calls;
 mod check;
 mod kind;
@@ -32,7 +30,6 @@ pub use self::kind::Type;
 use self::names::NAMES;
 pub use self::names::Stage;
 pub use self::pattern::Patterns;
-#[allow(unused_imports)]
 pub use self::template::Template;
 use crate::Exchange;
 

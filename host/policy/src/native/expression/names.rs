@@ -21,41 +21,36 @@ pub enum Stage {
     Response,
 }
 
-/// One name: what it is, and what it means.
+/// One name, and what it is; what it means is in EXPRESSIONS.md.
 pub struct Name {
     pub path: &'static str,
     pub kind: Type,
-    pub meaning: &'static str,
-}
-
-const fn name(path: &'static str, kind: Type, meaning: &'static str) -> Name {
-    Name { path, kind, meaning }
 }
 
 /// Everything there is. What nobody knows of a request is an empty text, list or map.
 pub const NAMES: &[Name] = &[
-    name("request.id", Type::Text, "the request's id, as the access log has it"),
-    name("request.method", Type::Text, "like `GET`"),
-    name("request.path", Type::Text, "the path as it is for the next policy, percent-encoded"),
-    name("request.query", Type::Text, "behind the `?`, as it was sent"),
-    name("request.host", Type::Text, "the host and port that the client asked for"),
-    name("request.scheme", Type::Text, "`http` or `https`"),
-    name("request.size", Type::Int, "the body's `Content-Length`; -1 if there is none"),
-    name("request.headers", Type::Texts, "by their names, in any case; several of a name joined by a comma"),
-    name("request.cookies", Type::Texts, "by their names"),
-    name("request.arguments", Type::Texts, "the first of each query parameter, decoded"),
-    name("request.parameters", Type::Texts, "what the route's `{name}`s stand for, decoded"),
-    name("response.status", Type::Int, "once there is a response"),
-    name("response.headers", Type::Texts, "once there is a response"),
-    name("client.address", Type::Text, "the client's IP address"),
-    name("client.subject", Type::Text, "of its certificate (RFC 4514)"),
-    name("client.fingerprint", Type::Text, "the SHA-256 of its certificate, in hexadecimal digits"),
-    name("consumer.id", Type::Text, "whom a policy before has found to ask"),
-    name("consumer.scopes", Type::List, "what it may"),
-    name("consumer.attributes", Type::Texts, "what else is known of it, like its plan"),
-    name("claims", Type::Dyn, "all that its token says, like `claims.sub`"),
-    name("route.name", Type::Text, "the route's"),
-    name("route.upstream", Type::Text, "the upstream's name, if the route has one"),
+    Name { path: "request.id", kind: Type::Text },
+    Name { path: "request.method", kind: Type::Text },
+    Name { path: "request.path", kind: Type::Text },
+    Name { path: "request.query", kind: Type::Text },
+    Name { path: "request.host", kind: Type::Text },
+    Name { path: "request.scheme", kind: Type::Text },
+    Name { path: "request.size", kind: Type::Int },
+    Name { path: "request.headers", kind: Type::Texts },
+    Name { path: "request.cookies", kind: Type::Texts },
+    Name { path: "request.arguments", kind: Type::Texts },
+    Name { path: "request.parameters", kind: Type::Texts },
+    Name { path: "response.status", kind: Type::Int },
+    Name { path: "response.headers", kind: Type::Texts },
+    Name { path: "client.address", kind: Type::Text },
+    Name { path: "client.subject", kind: Type::Text },
+    Name { path: "client.fingerprint", kind: Type::Text },
+    Name { path: "consumer.id", kind: Type::Text },
+    Name { path: "consumer.scopes", kind: Type::List },
+    Name { path: "consumer.attributes", kind: Type::Texts },
+    Name { path: "claims", kind: Type::Dyn },
+    Name { path: "route.name", kind: Type::Text },
+    Name { path: "route.upstream", kind: Type::Text },
 ];
 
 /// An exchange as an expression sees it. Nothing is copied but what has to be decoded.

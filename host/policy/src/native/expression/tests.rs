@@ -124,9 +124,15 @@ fn mistakes_are_found_at_load() {
 fn the_manual_has_every_name_and_function() {
     const MANUAL: &str = include_str!("../../../EXPRESSIONS.md");
     for name in NAMES {
-        let row = format!("| `{}` |", name.path);
-        let row = MANUAL.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{row}"));
-        assert!(row.ends_with(&format!("| {} |", name.meaning)), "{row}");
+        let kind = match name.kind {
+            Type::Text => "text",
+            Type::Int => "integer",
+            Type::Texts => "texts by name",
+            Type::List => "list",
+            _ => "anything",
+        };
+        let row = format!("| `{}` | {kind} | ", name.path);
+        assert!(MANUAL.lines().any(|line| line.starts_with(&row)), "{row}");
     }
     for function in calls::functions() {
         assert!(MANUAL.contains(&format!("{function}(")), "{function}");
