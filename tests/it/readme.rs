@@ -1,6 +1,6 @@
 //! README.md says nothing that is not so: its policy is built, its files are loaded.
 
-use limen_tests::{Certs, Client, Gateway, Origin, guest, plugin, rcgen};
+use limen_tests::{Certs, Client, Gateway, Origin, guest, limen, plugin, rcgen};
 
 const README: &str = include_str!("../../README.md");
 
@@ -34,6 +34,44 @@ async fn the_first_policy_does_what_it_says() {
     assert_eq!((refused.status.as_u16(), &*refused.text()), (403, "not tonight\n"));
     let welcome = Client::http1().get(gateway.url("/club")).header("x-password", "swordfish").send().await;
     assert_eq!(welcome.json()["path"], "/club");
+}
+
+/// The commands are run by a shell as they stand there, but for ports; each `curl` gets what its comment says.
+#[tokio::test]
+async fn an_api_is_protected_with_keys_as_it_says() {
+    let origin = Origin::start();
+    let config = block("toml", "where `limen key` asks")
+        .replace("127.0.0.1:9901", "127.0.0.1:0")
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("http://127.0.0.1:9000", origin.to_string().trim_end_matches('/'));
+    let gateway = Gateway::start(config).await;
+    let admin = gateway.admin_url("");
+    let admin = admin.split_once("://").unwrap().1;
+    let api = gateway.url("");
+    let commands = block("sh", "limen key create");
+    let commands = commands.lines().map(|line| match line.split_once('#') {
+        Some((command, expected)) if command.starts_with("curl") => {
+            let asked = command.trim().replacen("-i localhost:8080", &api, 1);
+            let status = expected.trim().get(..3).unwrap();
+            format!(
+                "test \"$(curl -so /dev/null -w '%{{http_code}}' {})\" = {status}\n",
+                &asked["curl ".len()..]
+            )
+        }
+        _ => format!("{line}\n"),
+    });
+    let ours = format!("limen() {{ {} \"$@\" --admin {admin}; }}\n", limen().display());
+    let script = ours + &commands.collect::<String>();
+    let done =
+        std::process::Command::new("sh").args(["-exc", &script]).current_dir(gateway.path("")).output();
+    let done = done.unwrap();
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{script}\n{told}");
+    let shown = String::from_utf8_lossy(&done.stdout);
+    assert!(
+        shown.contains("gold") && shown.contains("key.create") && shown.contains("key.revoke"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]

@@ -353,7 +353,7 @@ impl Listener {
 }
 
 /// The gateway's binary, next to the one of the tests.
-fn limen() -> PathBuf {
+pub fn limen() -> PathBuf {
     let path = profile().join("limen");
     assert!(path.exists(), "{} is not there: run `cargo xtask test`, which builds it", path.display());
     path

@@ -59,7 +59,7 @@ pub use collector::Collector;
 pub use dns::Dns;
 pub use eventually::{PATIENCE, eventually, within};
 pub use example::Example;
-pub use gateway::{Finished, Gateway, Setup};
+pub use gateway::{Finished, Gateway, Setup, limen};
 pub use guests::{guest, guest_version, plugin};
 pub use load::{Load, Report};
 pub use origin::Origin;

@@ -113,8 +113,8 @@ fn read(
     let folder = folder.flatten();
     let upstreams = files.named("upstream", Upstream::read);
     let stores = files.named_beside("store", true, Store::read);
-    let state = State::of(&files.main);
     let secrets = files.named("secret", Secret::read);
+    let state = State::of(&files.main, &secrets.declared, complete.names);
     let key_sets = files
         .named("key_set", |section, name| KeySet::read(section, name, &secrets.declared, complete.names));
     let registries = files

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::scope::Unique;
 use crate::section::{Section, section};
 use crate::value::{Value, duration, path, string};
 
@@ -11,7 +12,7 @@ section! {
     /// `[store]`: where policies keep what is to outlive the process, and what several gateways share.
     /// Without `url`, a gateway counts for itself, and keeps the rest in a file.
     #[derive(PartialEq, Eq)]
-    pub struct State(section) {
+    pub struct State(section, secrets: &Unique, complete: bool) {
         /// `url`: a Redis or Valkey that gateways share: `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, or
         /// `rediss://` for TLS, verified against the roots that the system trusts. Without a cluster. Default: none.
         pub url: Option<StoreUrl> = section.optional("url", url),
@@ -24,6 +25,11 @@ section! {
         /// until it answers again. 1ms to 10s; default 100ms.
         pub timeout: Duration = section.or("timeout", duration(TIMEOUT), USUAL_TIMEOUT),
 
+        /// `pepper`: the `[secret]` that API keys are hashed with, beside those of its `previous` value. Keys
+        /// that were hashed with another one are not accepted any more: with any in force the gateway does not
+        /// start. Default: one that is made at first use, and kept in the store.
+        pub pepper: Option<String> = section.optional("pepper", |value| secrets.refer(value, "the name of a secret", complete)),
+
         /// `file`: what a gateway without `url` keeps its state in. It is made if it is not there, and must
         /// belong to the gateway's user and be open to nobody else; one process has it open. It may be copied while
         /// the gateway runs. It stays where it is until the next start. Default: `state.db` in `$STATE_DIRECTORY` (systemd's
@@ -35,7 +41,7 @@ section! {
 /// What it is without a word about it.
 impl Default for State {
     fn default() -> Self {
-        State { url: None, prefix: USUAL_PREFIX.to_owned(), timeout: USUAL_TIMEOUT, file: None }
+        State { url: None, prefix: USUAL_PREFIX.to_owned(), timeout: USUAL_TIMEOUT, pepper: None, file: None }
     }
 }
 
@@ -44,10 +50,10 @@ const USUAL_TIMEOUT: Duration = Duration::from_millis(100);
 const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 
 impl State {
-    pub(crate) fn of(main: &Section<'_>) -> Option<State> {
+    pub(crate) fn of(main: &Section<'_>, secrets: &Unique, complete: bool) -> Option<State> {
         main.table("store", |section| {
             section.pass_over_tables();
-            State::read(section)
+            State::read(section, secrets, complete)
         })
     }
 }

@@ -4,7 +4,7 @@
 //! run       load_config > Snapshot::build > bind > Worker per core > drain
 //! request   listener > gateway::handle > route > pipeline > upstream > pipeline > client
 //! reload    watch > load_config > Snapshot::build(previous) > bind > every worker
-//! remote    `limen status` and `limen reload`: asking the process that runs, by its admin listener
+//! remote    `limen status`, `limen reload` and `limen key`: asking the process that runs, by its admin listener
 //! ```
 
 mod admin;
@@ -89,10 +89,11 @@ impl std::error::Error for StartError {}
 pub fn check(file: &Path) -> Result<String, StartError> {
     let started = Instant::now();
     let config = load_config(file).map_err(StartError::Config)?;
-    let log = config.log.access.as_ref().and_then(|access| access.output.file());
-    let log_to_be = log.filter(|file| !file.exists());
+    let access = config.log.access.as_ref().map(|access| &access.output);
+    let logs = access.into_iter().chain(&config.log.audit).filter_map(|output| output.file());
+    let logs_to_be: Vec<_> = logs.filter(|file| !file.exists()).collect();
     let built = build(&config, 1, &StateFile::tried());
-    if let Some(file) = log_to_be {
+    for file in logs_to_be {
         // To try whether it can be written has made it, for whoever checks and not for the gateway's user.
         let _ = std::fs::remove_file(file);
     }

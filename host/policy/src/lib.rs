@@ -15,6 +15,7 @@ mod exchange;
 mod fetch;
 mod fixed;
 mod hooks;
+pub mod keys;
 pub mod native;
 mod phase;
 mod policy;

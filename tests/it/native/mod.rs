@@ -1,5 +1,6 @@
 //! Policies that are part of the gateway, used as users do: by name, on a line of TOML.
 
+mod api_key;
 mod authorize;
 mod basic;
 mod cache;

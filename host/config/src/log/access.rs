@@ -96,7 +96,7 @@ impl LogOutput {
         }
     }
 
-    fn read(value: &Value<'_>) -> Option<LogOutput> {
+    pub(super) fn read(value: &Value<'_>) -> Option<LogOutput> {
         const EXPECTED: &str = "\"stderr\", \"stdout\" or the path of a file";
         match value.text(EXPECTED)?.as_str() {
             "stderr" => Some(LogOutput::Stderr),

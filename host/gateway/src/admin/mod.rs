@@ -4,7 +4,9 @@
 mod answer;
 mod caches;
 mod guard;
+mod keys;
 mod pages;
+mod peer;
 mod place;
 mod plugins;
 mod quotas;
@@ -17,7 +19,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -30,6 +32,9 @@ use crate::listener::socket::Inherited;
 use crate::observe::metrics::Metrics;
 use crate::reload::{Ask, Record};
 use crate::{StartError, thread};
+pub use answer::moment;
+use peer::Peer;
+pub use peer::our_user;
 pub use place::Place;
 
 /// Connections at a time. One more takes the place of the oldest: who only holds them keeps nobody out,
@@ -142,25 +147,32 @@ impl Admin {
             Ok(listener) => listener,
             Err(error) => return error,
         };
-        let Err(error) = accept(listener, app).await;
+        let Err(error) = accept(listener, app, place).await;
         error
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, app: Router) -> Result<Infallible, std::io::Error> {
+async fn accept(
+    listener: tokio::net::TcpListener,
+    app: Router,
+    place: &Place,
+) -> Result<Infallible, std::io::Error> {
     let mut room = Room::default();
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(LARGEST_HEAD);
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match listener.accept().await {
+            Ok((stream, address)) => (stream, address),
             Err(error) => {
                 tracing::warn!("the admin listener could not accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
-        let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
+        let local = stream.local_addr().unwrap_or(place.address);
+        let peer = Peer { address, local, has_token: place.token.is_some() };
+        let app = TowerToHyperService::new(app.clone().layer(Extension(peer)));
+        let serving = server.serve_connection(TokioIo::new(stream), app);
         // How it ends is the client's to notice.
         let served = tokio::spawn(tokio::time::timeout(CONNECTION_LIMIT, serving));
         room.take(served.abort_handle());

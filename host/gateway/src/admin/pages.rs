@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode, header};
@@ -13,7 +13,8 @@ use limen_config::{Action, ConfigError, Errors, Weighted};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::{Admin, answer, caches as cache, quotas, status};
+use super::peer::Peer;
+use super::{Admin, answer, caches as cache, keys, quotas, status};
 use crate::edition::{Edition, Stage};
 use crate::observe::metrics::{self, Format};
 use crate::reload::{Ask, Outcome};
@@ -22,7 +23,7 @@ use crate::reload::{Ask, Outcome};
 const RELOAD_LIMIT: Duration = Duration::from_secs(300);
 
 /// What there is, and what for.
-const PAGES: [(&str, &str); 12] = [
+const PAGES: [(&str, &str); 13] = [
     ("/status", "all that matters at a glance, as `limen status` shows it"),
     ("/metrics", "what is counted and measured, for Prometheus"),
     ("/ready", "200 when traffic may come; 503 while starting and draining"),
@@ -33,6 +34,7 @@ const PAGES: [(&str, &str); 12] = [
     ("/plugins", "which version of each is in force, how it stands, and what it has used"),
     ("/caches", "what the policies `cache` keep, and how often it was of use"),
     ("/caches/purge", "POST: forget by ?url=, ?prefix=, ?tag= or ?all=true; &cache= names one"),
+    ("/keys", "API keys: GET, POST; /keys/ID: GET, DELETE; /keys/ID/rotate: POST; /keys/import: POST"),
     ("/quotas", "what is used of the quotas that count here; ?quota=NAME&key=KEY tells of one key"),
     ("/reload", "GET: what became of the last reload; POST: reload now"),
 ];
@@ -40,7 +42,7 @@ const PAGES: [(&str, &str); 12] = [
 type Known = State<Arc<Admin>>;
 
 pub fn router(admin: Arc<Admin>) -> Router {
-    Router::new()
+    keys::routes(Router::new())
         .route("/", get(index))
         .route("/status", get(status))
         .route("/metrics", get(metrics_page))
@@ -163,11 +165,11 @@ async fn last_reload(State(admin): Known) -> Response {
     answer::json(&value)
 }
 
-async fn reload(State(admin): Known) -> Response {
+async fn reload(State(admin): Known, Extension(peer): Extension<Peer>) -> Response {
     let Some(serving) = admin.serving.get() else { return starting() };
     let (sender, done) = oneshot::channel();
     // The reloader is gone only at the end of the process.
-    let _ = serving.ask.send(Ask::Reload(Some(sender)));
+    let _ = serving.ask.send(Ask::Reload(peer.who(), Some(sender)));
     match tokio::time::timeout(RELOAD_LIMIT, done).await {
         Ok(Ok(last)) => match &last.result {
             Ok(_) => answer::json(&outcome(&last)),

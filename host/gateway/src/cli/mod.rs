@@ -3,6 +3,7 @@
 mod cache;
 mod check;
 mod explain;
+mod key;
 mod openapi;
 mod policy;
 mod reload;
@@ -33,6 +34,8 @@ enum Command {
     #[command(subcommand)]
     Cache(cache::Cache),
     #[command(subcommand)]
+    Key(key::Key),
+    #[command(subcommand)]
     Policy(policy::Policy),
     #[command(subcommand, name = "openapi")]
     OpenApi(openapi::OpenApi),
@@ -46,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Status(status) => status.main(),
         Command::Reload(reload) => reload.main(),
         Command::Cache(cache) => cache.main(),
+        Command::Key(key) => key.main(),
         Command::Policy(policy) => policy.main(),
         Command::OpenApi(openapi) => openapi.main().map(|()| ExitCode::SUCCESS),
     };
@@ -58,6 +62,9 @@ pub fn main() -> ExitCode {
 /// Prints what a running gateway says.
 fn tell(report: Report) -> ExitCode {
     say(&report.text);
+    if let Some(aside) = &report.aside {
+        let _ = writeln!(std::io::stderr(), "{aside}");
+    }
     if report.is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

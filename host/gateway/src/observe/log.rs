@@ -21,7 +21,7 @@ pub struct Started(());
 
 /// Starts the log. Its level and format stay as they are until the gateway is started again.
 pub fn start(log: &Log) -> Started {
-    let Log { level, format, access: _ } = log;
+    let Log { level, format, access: _, audit: _ } = log;
     let level = match level {
         Level::Trace => LevelFilter::TRACE,
         Level::Debug => LevelFilter::DEBUG,

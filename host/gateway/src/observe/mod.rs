@@ -2,6 +2,7 @@
 
 mod access_log;
 mod attempt;
+pub mod audit;
 mod detail;
 pub mod log;
 pub mod metrics;

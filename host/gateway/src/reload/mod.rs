@@ -1,6 +1,7 @@
 //! Watch, load, build, swap; on any error keep what runs and say why.
 
 mod again;
+mod audit;
 mod fingerprint;
 mod record;
 
@@ -20,6 +21,7 @@ use crate::admin::Admin;
 use crate::edition::Editions;
 use crate::listener::socket::{self, Sockets};
 use crate::observe;
+use crate::observe::audit::Who;
 use crate::run::say;
 use crate::snapshot::{KeptBack, Snapshot};
 use crate::systemd;
@@ -40,20 +42,21 @@ pub enum Ask {
     /// Something in a watched folder changed; whether it concerns us is looked up.
     FilesChanged,
     /// The operator asked for it, and may wait for what becomes of it.
-    Reload(Option<oneshot::Sender<Arc<Outcome>>>),
+    Reload(Who, Option<oneshot::Sender<Arc<Outcome>>>),
 }
 
 /// What is asked for at one moment.
 #[derive(Default)]
 struct Asked {
-    reload: bool,
+    /// Who asks; nobody but the files, if they changed.
+    by: Vec<Who>,
     waiting: Vec<oneshot::Sender<Arc<Outcome>>>,
 }
 
 impl Asked {
     fn add(&mut self, ask: Ask) {
-        if let Ask::Reload(waits) = ask {
-            self.reload = true;
+        if let Ask::Reload(who, waits) = ask {
+            self.by.push(who);
             self.waiting.extend(waits);
         }
     }
@@ -121,8 +124,9 @@ impl Reloader {
         // What changed while the first snapshot was being built, nobody was watching yet.
         let mut asked = Asked::default();
         while !self.editions.is_draining() {
-            if asked.reload || self.seen.is_outdated() || self.again.is_due() {
-                let outcome = self.reload();
+            if !asked.by.is_empty() || self.seen.is_outdated() || self.again.is_due() {
+                let who = asked.by.drain(..).next().unwrap_or(Who::Files);
+                let outcome = self.reload(&who);
                 for waiting in asked.waiting.drain(..) {
                     let _ = waiting.send(outcome.clone()); // who asked may have gone
                 }
@@ -149,15 +153,17 @@ impl Reloader {
         asked
     }
 
-    fn reload(&mut self) -> Arc<Outcome> {
+    fn reload(&mut self, who: &Who) -> Arc<Outcome> {
         systemd::reloading();
         let (at, started) = (SystemTime::now(), Instant::now());
         observe::output::reopen();
         self.seen = self.seen.again();
+        let before = self.editions.current();
         let result = self
             .load_aside()
             .unwrap_or_else(|what| Err(Errors::from_iter([ConfigError::new(Place::file(&self.file), what)])));
         let took = started.elapsed();
+        audit::note(who, &before, &self.editions.current(), &result);
         match &result {
             Ok(kept_back) => {
                 for KeptBack { plugin, live, because, may_pass: _ } in kept_back {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -29,13 +29,20 @@ pub struct Reply {
 
 impl Asking {
     /// Asks, and waits for no longer than this.
-    pub fn send(&self, method: Method, path: &str, limit: Duration) -> Result<Reply, StartError> {
+    pub fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        limit: Duration,
+    ) -> Result<Reply, StartError> {
         let address = self.address;
         let failed =
             |what: String| StartError::Machine(format!("no answer from the gateway at {address}: {what}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed(error.to_string()))?;
-        let asked = runtime.block_on(async { tokio::time::timeout(limit, self.ask(method, path)).await });
+        let asked =
+            runtime.block_on(async { tokio::time::timeout(limit, self.ask(method, path, body)).await });
         match asked {
             Ok(reply) => reply.map_err(|error| failed(error.to_string())),
             Err(_) => Err(failed(format!("nothing within {limit:?}"))),
@@ -46,13 +53,15 @@ impl Asking {
         &self,
         method: Method,
         path: &str,
+        body: Option<&Value>,
     ) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
         let mut request = Request::builder().method(method).uri(path);
         request = request.header(header::HOST, self.address.to_string());
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request = request.body(Empty::<Bytes>::new())?;
+        let body = body.map(|body| Bytes::from(body.to_string()));
+        let request = request.body(Full::new(body.unwrap_or_default()))?;
         let stream = TcpStream::connect(self.address).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let asking = async {

@@ -1,6 +1,7 @@
-//! `limen status`, `limen reload` and `limen cache`: asking the gateway that runs, by its admin listener.
+//! `limen status`, `limen reload`, `limen cache` and `limen key`: asking the gateway that runs, by its admin listener.
 
 mod ask;
+pub mod keys;
 mod show;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -25,33 +26,41 @@ const PURGE_LIMIT: Duration = Duration::from_secs(60);
 pub struct Report {
     pub text: String,
     pub is_good: bool,
+    /// For people who look on, and not for whoever reads the output.
+    pub aside: Option<String>,
+}
+
+impl Report {
+    fn new(text: String, is_good: bool) -> Self {
+        Report { text, is_good, aside: None }
+    }
 }
 
 /// How the gateway of this configuration is; good if it is ready. `admin` is where to ask, if that is
 /// not what the file says.
 pub fn status(file: &Path, admin: Option<SocketAddr>, as_json: bool) -> Result<Report, StartError> {
     let asking = asking(file, admin)?;
-    let reply = asking.send(Method::GET, "/status", STATUS_LIMIT)?;
+    let reply = asking.send(Method::GET, "/status", None, STATUS_LIMIT)?;
     if reply.status != StatusCode::OK {
         return Err(unexpected(&reply));
     }
     let value = reply.json().ok_or_else(|| unexpected(&reply))?;
     let is_good = value.get("ready").and_then(serde_json::Value::as_bool) == Some(true);
     let text = if as_json { format!("{value:#}") } else { show::status(&value) };
-    Ok(Report { text, is_good })
+    Ok(Report::new(text, is_good))
 }
 
 /// Makes the gateway of this configuration load it anew, and waits for what becomes of it.
 pub fn reload(file: &Path, admin: Option<SocketAddr>, as_json: bool) -> Result<Report, StartError> {
     let asking = asking(file, admin)?;
-    let reply = asking.send(Method::POST, "/reload", RELOAD_LIMIT)?;
+    let reply = asking.send(Method::POST, "/reload", None, RELOAD_LIMIT)?;
     let is_good = reply.status == StatusCode::OK;
     if !is_good && reply.status != StatusCode::UNPROCESSABLE_ENTITY {
         return Err(unexpected(&reply));
     }
     let value = reply.json().ok_or_else(|| unexpected(&reply))?;
     let text = if as_json { format!("{value:#}") } else { show::reload(&value) };
-    Ok(Report { text, is_good })
+    Ok(Report::new(text, is_good))
 }
 
 /// What a cache is to forget, and which one; all of them if none is named.
@@ -74,10 +83,10 @@ pub fn purge(
         query.append_pair("cache", cache);
     }
     let path = format!("/caches/purge?{}", query.finish());
-    let reply = asking(file, admin)?.send(Method::POST, &path, PURGE_LIMIT)?;
+    let reply = asking(file, admin)?.send(Method::POST, &path, None, PURGE_LIMIT)?;
     let value = reply.json().filter(|_| reply.status == StatusCode::OK).ok_or_else(|| unexpected(&reply))?;
     let text = if as_json { format!("{value:#}") } else { show::purged(&value) };
-    Ok(Report { text, is_good: true })
+    Ok(Report::new(text, true))
 }
 
 /// Where the gateway of this configuration is asked. That the file may be broken by now is no reason not

@@ -153,7 +153,7 @@ fn section(text: &mut String, title: &str, rows: Vec<Row>) {
     }
 }
 
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
@@ -162,7 +162,7 @@ fn number(value: &Value, key: &str) -> u64 {
 }
 
 /// Text, fit for a terminal; empty if there is none.
-fn word(value: &Value, key: &str) -> String {
+pub fn word(value: &Value, key: &str) -> String {
     visible(value.get(key).and_then(Value::as_str).unwrap_or_default())
 }
 

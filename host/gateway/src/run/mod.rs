@@ -11,10 +11,12 @@ use std::thread::available_parallelism;
 
 use limen_config::{Config, Errors};
 use limen_store::StateFile;
+use serde_json::json;
 
 use crate::admin::Admin;
 use crate::edition::{Edition, Editions, Stage};
 use crate::listener::socket::{self, Inherited};
+use crate::observe::audit::Who;
 use crate::observe::metrics::Metrics;
 use crate::reload::{self, Reloader};
 use crate::takeover::{self, Heirs, Predecessor};
@@ -92,6 +94,13 @@ pub fn run(file: &Path) -> Result<(), StartError> {
         }
         let (routes, plugins) = (first.config.routes.len(), first.snapshot.versions());
         tracing::info!(workers, routes, plugins, "limen {} is ready", env!("CARGO_PKG_VERSION"));
+        if let Some(audit) = &first.snapshot.audit {
+            audit.note(
+                &Who::Start,
+                "config",
+                json!({ "file": file.display().to_string(), "routes": routes }),
+            );
+        }
         systemd::ready(&format!("serving {routes} routes"));
         say("ready");
         if let Some(heirs) = heirs.clone() {

@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::successor::Successor;
 use crate::edition::{Editions, Stage};
 use crate::observe;
+use crate::observe::audit::Who;
 use crate::reload::Ask;
 use crate::systemd;
 
@@ -51,7 +52,7 @@ impl Signals {
                 while hangup.recv().await.is_some() {
                     tracing::info!("SIGHUP: reloading");
                     // The reloader is gone only at the end of the process.
-                    let _ = ask.send(Ask::Reload(None));
+                    let _ = ask.send(Ask::Reload(Who::Signal, None));
                 }
             };
             let upgrades = async {

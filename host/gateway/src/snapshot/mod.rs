@@ -9,6 +9,7 @@ use limen_config::{
     Config, ConfigError, Errors, LeftOut, PathRules, Place, RouteLimits, RoutePath, RouteTimeouts, Segment,
     State, Target,
 };
+use limen_policy::keys::Keyring;
 use limen_policy::native::{CacheShelf, Kept, Storeroom};
 use limen_policy::vault::Vault;
 use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
@@ -19,6 +20,7 @@ use crate::component::{Components, Registries};
 use crate::head::forwarded::Forwarding;
 use crate::issuers::{Issuer, Issuers};
 use crate::listener::Terms;
+use crate::observe::audit::Audit;
 use crate::observe::{AccessLog, Tracer};
 use crate::pipeline::{Attached, Pipeline};
 use crate::route::{Action, MirrorState, RouteTable};
@@ -39,6 +41,8 @@ pub struct Snapshot {
     pub request_ids: Option<limen_config::RequestIds>,
     pub access_log: Option<Arc<AccessLog>>,
     pub tracer: Option<Arc<Tracer>>,
+    /// Who is told of changes.
+    pub audit: Option<Arc<Audit>>,
     /// Whether anybody can read metrics.
     pub metrics: bool,
     /// Whether any policy calls upstreams itself.
@@ -197,6 +201,14 @@ impl Snapshot {
                     None
                 }
             };
+        let place = Place::file(file);
+        let audit = match log.audit.as_ref().map(|to| Audit::new(to, &place)).transpose() {
+            Ok(audit) => audit.map(Arc::new),
+            Err(error) => {
+                errors.push(error);
+                None
+            }
+        };
         if !errors.is_empty() {
             return Err(errors.into_iter().collect());
         }
@@ -239,6 +251,7 @@ impl Snapshot {
             request_ids: gateway.request_id.clone(),
             access_log,
             tracer,
+            audit,
             metrics: admin.is_some(),
             calls_out,
             plugins: live,
@@ -282,6 +295,11 @@ impl Snapshot {
     /// The caches of its policies, by name.
     pub fn caches(&self) -> Vec<(String, Arc<CacheShelf>)> {
         self.kept.all()
+    }
+
+    /// All API keys, if a policy asks for them.
+    pub fn keyring(&self) -> Option<Arc<Keyring>> {
+        self.kept.keyring()
     }
 
     fn listener(&self, name: &str) -> Option<&Listener> {

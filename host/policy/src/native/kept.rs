@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// States by their type and the name of whose they are. It holds them weakly: what no policy uses any more
@@ -12,16 +13,30 @@ pub struct Kept(Mutex<HashMap<(TypeId, String), Weak<dyn Any + Send + Sync>>>);
 impl Kept {
     /// The one there is, or a new one.
     pub(super) fn take<T: Send + Sync + 'static>(&self, name: &str, new: impl FnOnce() -> T) -> Arc<T> {
+        let new = || Ok::<_, Infallible>(Arc::new(new()));
+        match self.try_take(name, new) {
+            Ok(one) => one,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The same, of what may fail to be made.
+    pub(super) fn try_take<T: Send + Sync + 'static, E>(
+        &self,
+        name: &str,
+        new: impl FnOnce() -> Result<Arc<T>, E>,
+    ) -> Result<Arc<T>, E> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, one| one.strong_count() > 0);
         let key = (TypeId::of::<T>(), name.to_owned());
         let known = all.get(&key).and_then(Weak::upgrade).and_then(|known| known.downcast().ok());
-        known.unwrap_or_else(|| {
-            let new = Arc::new(new());
-            let shared: Arc<dyn Any + Send + Sync> = new.clone();
-            all.insert(key, Arc::downgrade(&shared));
-            new
-        })
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let new = new()?;
+        let shared: Arc<dyn Any + Send + Sync> = new.clone();
+        all.insert(key, Arc::downgrade(&shared));
+        Ok(new)
     }
 
     /// All of one type that somebody uses, by the names of whose they are.

@@ -11,6 +11,7 @@ mod outline;
 mod paths;
 mod settings;
 
+mod api_key;
 mod authorize;
 mod basic;
 mod cache;
@@ -51,10 +52,17 @@ pub use outline::{Outline, outline};
 pub use settings::SettingsError;
 
 use crate::Policy;
+use crate::keys::{KeyError, Keyring, Peppers};
 use crate::vault::Vault;
 
 /// Every built-in policy.
 pub const NATIVE: &[Native] = &[
+    Native {
+        name: "api-key",
+        summary: "let pass who has a key, and name the consumer",
+        files: &[],
+        build: api_key::build,
+    },
     Native {
         name: "authorize",
         summary: "let pass by scopes, roles and conditions",
@@ -191,6 +199,9 @@ pub struct Native {
     pub build: fn(&Value, &Materials<'_>) -> Built,
 }
 
+/// There is one.
+const KEYRING: &str = "keys";
+
 /// A policy, or what is wrong with its settings.
 pub type Built = Result<Box<dyn Policy>, SettingsError>;
 
@@ -233,6 +244,16 @@ impl<'a> Materials<'a> {
         Materials { name, folder, vault, kept, store }
     }
 
+    /// All API keys, and what they are hashed with.
+    pub(crate) fn keys(&self) -> Result<(Arc<Keyring>, Arc<Peppers>), SettingsError> {
+        let journal = self.journal()?;
+        let refused = |error: KeyError| SettingsError::new("", error);
+        let keyring = self.kept.try_take(KEYRING, || Keyring::open(journal)).map_err(refused)?;
+        let named = self.store.terms.pepper.as_ref().and_then(|name| self.vault.secrets.get(name));
+        let peppers = keyring.pepper(named.map(|secret| &**secret)).map_err(refused)?;
+        Ok((keyring, peppers))
+    }
+
     /// What outlives the process: one for all policies, opened when the first of them asks. What it reads of it
     /// it reads now; it writes beside the request's path, for that waits for the disk.
     pub fn journal(&self) -> Result<Arc<Journal>, SettingsError> {
@@ -250,6 +271,13 @@ impl<'a> Materials<'a> {
     /// What a policy of this kind and name keeps over reloads, new if there is none yet.
     pub fn kept<T: Send + Sync + 'static>(&self, new: impl FnOnce() -> T) -> Arc<T> {
         self.kept.take(self.name, new)
+    }
+}
+
+impl Kept {
+    /// All API keys, if a policy asks for them.
+    pub fn keyring(&self) -> Option<Arc<Keyring>> {
+        self.all().pop().map(|(_, keyring)| keyring)
     }
 }
 

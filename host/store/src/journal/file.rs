@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -59,6 +60,19 @@ impl LogFile {
             log.end = Some((file, good as u64));
         }
         Ok((log, tables))
+    }
+
+    /// The same, of a file that another process is about to leave.
+    pub fn open_soon(path: &Path, patience: Duration) -> Result<(LogFile, Tables), JournalError> {
+        let begun = Instant::now();
+        loop {
+            match LogFile::open(path) {
+                Err(JournalError::Taken { .. }) if begun.elapsed() < patience => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                opened => return opened,
+            }
+        }
     }
 
     /// How much of it is good.

@@ -14,6 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -24,6 +25,9 @@ use file::LogFile;
 const SMALL: u64 = 1 << 20;
 /// ... and this many times as large as what is in force of it.
 const MOSTLY_HISTORY: u64 = 4;
+
+/// How long a process that ends may hold the file.
+const TAKE_BACK: Duration = Duration::from_secs(2);
 
 /// Tables of keys and values, in a file that this process holds.
 #[derive(Debug)]
@@ -141,7 +145,7 @@ impl Journal {
     pub fn take_back(&self) -> Result<(), JournalError> {
         let mut inner = self.lock();
         if let Keeping::HandedOver = inner.keeping {
-            let (file, tables) = LogFile::open(&self.path)?;
+            let (file, tables) = LogFile::open_soon(&self.path, TAKE_BACK)?;
             *inner = Inner { tables, keeping: Keeping::File(file) };
         }
         Ok(())

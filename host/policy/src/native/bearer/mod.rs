@@ -11,8 +11,7 @@ use http::header::{self, HeaderValue};
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::token::Carried;
-pub(super) use self::token::Carrier;
+pub(super) use self::token::{Carried, Carrier};
 use super::denial::Denial;
 use super::settings::{Name, SettingsError, check_edit};
 use crate::{Consumer, EditError, Exchange, HeaderEdit, SecretPlace, Side};

@@ -18,7 +18,7 @@ pub(in crate::native) enum Carrier {
 }
 
 /// What is there.
-pub(super) enum Carried<'a> {
+pub(in crate::native) enum Carried<'a> {
     Token(Cow<'a, str>),
     /// Something else, or several.
     Nonsense,
@@ -31,15 +31,24 @@ impl Carrier {
 
     /// None: nothing is there.
     pub(super) fn find<'a>(&self, exchange: &'a Exchange) -> Option<Carried<'a>> {
+        self.find_after(&["bearer"], exchange)
+    }
+
+    /// None: nothing is there. In `authorization` it stands after one of these schemes.
+    pub(in crate::native) fn find_after<'a>(
+        &self,
+        schemes: &[&str],
+        exchange: &'a Exchange,
+    ) -> Option<Carried<'a>> {
         match self {
-            Carrier::Header(Name(name)) => in_header(exchange, name),
+            Carrier::Header(Name(name)) => in_header(exchange, name, schemes),
             Carrier::Cookie(name) => exchange.cookie(name).map(|token| Carried::Token(token.into())),
             Carrier::Query(name) => exchange.query_parameter(name).map(Carried::Token),
         }
     }
 
     /// What is there is told by no log.
-    pub(super) fn place(&self) -> SecretPlace {
+    pub(in crate::native) fn place(&self) -> SecretPlace {
         match self {
             Carrier::Header(Name(name)) => SecretPlace::Header(name.clone()),
             Carrier::Cookie(_) => SecretPlace::Header(header::COOKIE),
@@ -48,7 +57,7 @@ impl Carrier {
     }
 
     /// Takes the token out of the request. What can't be taken out was not found there.
-    pub(super) fn strip(&self, exchange: &mut Exchange) {
+    pub(in crate::native) fn strip(&self, exchange: &mut Exchange) {
         match self {
             Carrier::Header(Name(name)) => remove(exchange, name),
             Carrier::Cookie(name) => strip_cookie(exchange, name),
@@ -57,11 +66,11 @@ impl Carrier {
     }
 }
 
-fn in_header<'a>(exchange: &'a Exchange, name: &HeaderName) -> Option<Carried<'a>> {
+fn in_header<'a>(exchange: &'a Exchange, name: &HeaderName, schemes: &[&str]) -> Option<Carried<'a>> {
     let mut values = exchange.request.headers().get_all(name).iter();
     let value = values.next()?;
     let token = match (values.next(), value.to_str()) {
-        (None, Ok(text)) if *name == header::AUTHORIZATION => after_bearer(text),
+        (None, Ok(text)) if *name == header::AUTHORIZATION => after_scheme(text, schemes),
         (None, Ok(text)) => Some(text.trim()),
         // Which of them counts would be anybody's guess.
         _ => None,
@@ -70,9 +79,9 @@ fn in_header<'a>(exchange: &'a Exchange, name: &HeaderName) -> Option<Carried<'a
 }
 
 /// What follows the scheme, which has no case (RFC 9110, section 11.1).
-fn after_bearer(text: &str) -> Option<&str> {
+fn after_scheme<'a>(text: &'a str, schemes: &[&str]) -> Option<&'a str> {
     let (scheme, token) = text.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    schemes.iter().any(|known| scheme.eq_ignore_ascii_case(known)).then(|| token.trim())
 }
 
 fn remove(exchange: &mut Exchange, name: &HeaderName) {
