@@ -217,6 +217,7 @@ impl Policy for Quota {
 }
 
 impl QuotaUsage for Quota {
+    #[expect(clippy::misnamed_getters, reason = "whose it is, is its name")]
     fn name(&self) -> &str {
         &self.whose
     }
