@@ -64,7 +64,7 @@ impl ConfigError {
 
     /// For hints that there may not be.
     #[must_use]
-    pub(crate) fn maybe_hint(mut self, hint: Option<String>) -> ConfigError {
+    pub fn maybe_hint(mut self, hint: Option<String>) -> ConfigError {
         self.hint = hint.or(self.hint);
         self
     }

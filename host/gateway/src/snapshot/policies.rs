@@ -330,7 +330,7 @@ fn build_native(
         ConfigError::new(place, format!("policy `{name}`: {message}"))
     };
     let policy = (native.build)(attachment.settings.value(), &materials)
-        .map_err(|error| wrong(&error.pointer, &error.message))?;
+        .map_err(|error| wrong(&error.pointer, &error.message).maybe_hint(error.hint))?;
     match policy.upstream().filter(|called| !means.upstreams.contains_key(*called)) {
         Some(called) => Err(wrong("/upstream", &format!("there is no [upstream.{called}]"))),
         None => Ok(policy),

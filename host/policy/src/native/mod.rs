@@ -257,10 +257,8 @@ impl<'a> Materials<'a> {
     /// What outlives the process: one for all policies, opened when the first of them asks. What it reads of it
     /// it reads now; it writes beside the request's path, for that waits for the disk.
     pub fn journal(&self) -> Result<Arc<Journal>, SettingsError> {
-        self.store.file.journal(self.store.terms).map_err(|error| {
-            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-            SettingsError::new("", format!("{error}{hint}"))
-        })
+        let journal = self.store.file.journal(self.store.terms);
+        journal.map_err(|error| SettingsError::new("", &error).hint(error.hint()))
     }
 
     /// What gateways share, if they share anything.

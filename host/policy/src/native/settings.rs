@@ -20,11 +20,18 @@ pub struct SettingsError {
     /// A JSON Pointer (RFC 6901) to the setting.
     pub pointer: String,
     pub message: String,
+    /// What helps.
+    pub hint: Option<String>,
 }
 
 impl SettingsError {
     pub(super) fn new(pointer: &str, message: impl fmt::Display) -> Self {
-        SettingsError { pointer: pointer.to_owned(), message: message.to_string() }
+        SettingsError { pointer: pointer.to_owned(), message: message.to_string(), hint: None }
+    }
+
+    pub(super) fn hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
     }
 
     /// The same of settings that are part of others.
@@ -41,7 +48,7 @@ pub(super) fn read<T: DeserializeOwned>(settings: &Value) -> Result<T, SettingsE
             Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
             Segment::Enum { .. } | Segment::Unknown => None,
         });
-        SettingsError { pointer: pointer.collect(), message: error.inner().to_string() }
+        SettingsError { pointer: pointer.collect(), message: error.inner().to_string(), hint: None }
     })
 }
 
