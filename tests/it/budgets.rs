@@ -36,6 +36,12 @@ async fn a_plugin_that_keeps_failing_is_held_back_and_asked_again_later() {
         assert_problem(&connection.get("/refuse").header("x-naughty", "panic").send().await, 503);
     }
     gateway.wait_for_log_containing("held back for").await;
+    // The lines of exchanges come when they have ended, which may be after their answers.
+    eventually("a line for each failure", async || {
+        let lines = gateway.log();
+        (lines.iter().filter(|line| line.contains("policy failed: traps: trap")).count() == 10).then_some(())
+    })
+    .await;
     gateway.forget_log();
     let before = plugin(&gateway).await;
     let calls = |plugin: &serde_json::Value| {
