@@ -9,8 +9,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// A route that says on the answer which one it is.
 fn named(name: &str, keys: &str) -> String {
+    let told = name.replace('{', "{{").replace('}', "}}"); // or they would be expressions
     let policy =
-        format!(r#"{{ use = "headers", with = {{ response = {{ set = {{ x-route = {name:?} }} }} }} }}"#);
+        format!(r#"{{ use = "headers", with = {{ response = {{ set = {{ x-route = {told:?} }} }} }} }}"#);
     format!("[[route]]\nname = {name:?}\npolicies = [{policy}]\n{keys}\n")
 }
 
