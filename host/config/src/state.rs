@@ -9,8 +9,8 @@ use crate::section::{Section, section};
 use crate::value::{Value, duration, path, string};
 
 section! {
-    /// `[store]`: where policies keep what is to outlive the process, and what several gateways share.
-    /// Without `url`, a gateway counts for itself, and keeps the rest in a file.
+    /// `[store]`: where policies keep what is to outlive the process, and what several gateways share: the
+    /// counts of `rate-limit` and `quota`. API keys are in the file, with `url` as well: each gateway has its own.
     #[derive(PartialEq, Eq)]
     pub struct State(section, secrets: &Unique, complete: bool) {
         /// `url`: a Redis or Valkey that gateways share: `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, or
@@ -30,7 +30,7 @@ section! {
         /// start. Default: one that is made at first use, and kept in the store.
         pub pepper: Option<String> = section.optional("pepper", |value| secrets.refer(value, "the name of a secret", complete)),
 
-        /// `file`: what a gateway without `url` keeps its state in. It is made if it is not there, and must
+        /// `file`: what a gateway keeps API keys in, and quotas that it counts for itself. It is made if it is not there, and must
         /// belong to the gateway's user and be open to nobody else; one process has it open. It may be copied while
         /// the gateway runs. It stays where it is until the next start. Default: `state.db` in `$STATE_DIRECTORY` (systemd's
         /// `StateDirectory=`), else in `limen` in `$XDG_STATE_HOME`, else in `~/.local/state/limen`.

@@ -1,9 +1,8 @@
 //! How what is kept is forgotten: because it was changed, or because operators want it so.
 
-use limen_tests::raw::Reply;
 use limen_tests::{Client, Gateway, eventually};
 
-use super::{Told, answer, config, gateway, get, ok};
+use super::{Told, answer, config, gateway, get, in_two_pieces, ok};
 
 #[tokio::test]
 async fn what_changes_something_makes_it_forget() {
@@ -104,13 +103,7 @@ async fn operators_make_it_forget_on_all_workers() {
 
 #[tokio::test]
 async fn what_is_on_its_way_when_it_is_forgotten_is_not_kept() {
-    let told = Told::start(|number, _| {
-        let Reply::Keep(all) = ok("cache-control: max-age=60", format!("{number}")) else {
-            panic!("not kept")
-        };
-        Reply::Later(all[..20].to_vec(), all[20..].to_vec())
-    });
-    let told = told.await;
+    let told = in_two_pieces().await;
     let gateway = gateway(&told, "").await;
     let purge = async {
         eventually("the upstream to be asked", async || (told.requests() > 0).then_some(())).await;

@@ -197,15 +197,20 @@ async fn variants_and_keys_tell_answers_apart() {
     );
 }
 
-#[tokio::test]
-async fn one_asks_for_all() {
+/// An upstream that answers with the number of the request, in two pieces.
+async fn in_two_pieces() -> Told {
     let told = Told::start(|number, _| {
         let Reply::Keep(all) = ok("cache-control: max-age=60", format!("{number}")) else {
             panic!("not kept")
         };
         Reply::Later(all[..20].to_vec(), all[20..].to_vec())
     });
-    let told = told.await;
+    told.await
+}
+
+#[tokio::test]
+async fn one_asks_for_all() {
+    let told = in_two_pieces().await;
     let gateway = gateway(&told, "").await;
     let all = (0..40).map(|_| get(&gateway, "/a", &[]));
     let answers = futures_util::future::join_all(all).await;

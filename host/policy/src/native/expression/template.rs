@@ -18,6 +18,10 @@ enum Part {
     Value(Expression),
 }
 
+/// What most likely was meant where braces hold no expression.
+const DOUBLED: &str =
+    "what stands in braces is an expression; a brace that is meant as such is doubled: `{{`";
+
 impl Template {
     pub fn new(text: &str, stage: Stage) -> Result<Self, String> {
         const VALUES: &[Type] = &[Type::Text, Type::Int, Type::Uint, Type::Double, Type::Bool];
@@ -34,14 +38,13 @@ impl Template {
             }
             let end = from.starts_with('{').then(|| end_of(from)).flatten();
             let Some(end) = end else {
-                return Err(format!(
-                    "a brace without its other half in `{text}`; a brace itself is doubled: {{{{"
-                ));
+                return Err(format!("a brace without its other half in `{text}`; {DOUBLED}"));
             };
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
-            parts.push(Part::Value(Expression::new(from.get(1..end).unwrap_or_default(), stage, VALUES)?));
+            let value = Expression::new(from.get(1..end).unwrap_or_default(), stage, VALUES);
+            parts.push(Part::Value(value.map_err(|error| format!("{error}; {DOUBLED}"))?));
             rest = from.get(end + 1..).unwrap_or_default();
         }
         plain.push_str(rest);

@@ -170,6 +170,7 @@ fn texts_have_expressions_in_them() {
         ("{}", "not an expression"),
         ("{consumer.scopes}", "has to be a text"),
         ("{consumer.ID}", "did you mean `consumer.id`?"),
+        (r#"{"group": 1}"#, "a brace that is meant as such is doubled"),
     ] {
         let said = text(template).unwrap_err();
         assert!(said.contains(what), "{template}: {said}");
