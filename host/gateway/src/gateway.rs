@@ -119,7 +119,7 @@ async fn through(
     let mut answer = match route.pipeline.on_request(case, &mut body).await {
         Decision::Answered => {
             if let Some(copy) = case.take_onward() {
-                onward::send(world.clone(), *number, copy);
+                onward::send(world.clone(), *number, copy, watch.as_ref());
             }
             local(&mut case.exchange)
         }
@@ -392,8 +392,7 @@ impl Body for AnswerBody {
             live.end = match &frame {
                 Some(Ok(_)) if !body.is_end_stream() => End::Client,
                 Some(Ok(_)) | None => End::Complete,
-                Some(Err(StreamError::Policy)) => End::Policy,
-                Some(Err(_)) => End::Upstream,
+                Some(Err(error)) => End::of(error),
             };
         }
         Poll::Ready(frame)

@@ -7,23 +7,34 @@ use std::rc::Rc;
 use crate::body::RequestBody;
 use crate::forward::{Time, Way};
 use crate::gateway::{act, local};
-use crate::observe::Notes;
+use crate::observe::{End, Last, Notes, Told, Watch};
 use crate::pipeline::{Case, Decision};
 use crate::refusal;
 use crate::worker::World;
 
-/// Sends it on its way. The client's own exchange, which the log tells, is another one.
-pub fn send(world: Rc<World>, route: Option<usize>, case: Box<Case>) {
-    tokio::task::spawn_local(go_on(world, route, case));
+/// Sends it on its way. `of` watches the client's own exchange; this one has a line of its own.
+pub fn send(world: Rc<World>, route: Option<usize>, mut case: Box<Case>, of: Option<&Watch>) {
+    let mut watch = None;
+    if let (Some(of), Some(observers)) = (of, &world.observers) {
+        let behind = of.behind(observers, &case.exchange);
+        if world.calls_out() {
+            behind.introduce(observers, case.exchange.request.headers_mut());
+        }
+        if behind.wants_hooks() {
+            case.exchange.hooks = Some(Box::default());
+        }
+        watch = Some(behind);
+    }
+    tokio::task::spawn_local(go_on(world, route, case, watch));
 }
 
-async fn go_on(world: Rc<World>, route: Option<usize>, mut case: Box<Case>) {
-    let Some(route) = route.and_then(|number| world.snapshot.routes.get(number)) else { return };
+async fn go_on(world: Rc<World>, number: Option<usize>, mut case: Box<Case>, watch: Option<Watch>) {
+    let Some(route) = number.and_then(|number| world.snapshot.routes.get(number)) else { return };
     let mut body = RequestBody::Empty;
     let mut answer = match route.pipeline.on_request(&mut case, &mut body).await {
         Decision::Answered => local(&mut case.exchange),
         Decision::Forward => {
-            let notes = Notes { watch: None, track: None };
+            let notes = Notes { watch: watch.as_ref(), track: None };
             let way = Way { time: route.timeout.request.map(Time::begin), asked: None };
             let acted = act(route, &world, &mut case, &mut None, notes, body, way).await;
             if case.is_away() {
@@ -38,9 +49,29 @@ async fn go_on(world: Rc<World>, route: Option<usize>, mut case: Box<Case>) {
         }
     };
     route.pipeline.on_response(&mut case, &mut answer).await;
+    if let (Some(watch), Some(observers)) = (&watch, &world.observers) {
+        watch.answered(observers, &case.exchange.response);
+    }
     case.lay_down();
-    while let Some(Ok(_)) = poll_fn(|context| answer.poll_frame(context)).await {}
+    let (mut sent, mut end) = (0, End::Complete);
+    while let Some(frame) = poll_fn(|context| answer.poll_frame(context)).await {
+        match frame {
+            Ok(frame) => sent += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Err(error) => {
+                end = End::of(&error);
+                refusal::broke_off(&error, &mut case.exchange);
+                break;
+            }
+        }
+    }
     case.close().await;
     route.pipeline.on_log(&mut case).await;
-    refusal::tell(&case.exchange);
+    let mut told = Told::Not;
+    if let (Some(watch), Some(observers)) = (watch, &world.observers) {
+        let last = Last { exchange: &case.exchange, route: number, sent, end };
+        told = watch.end(&world.snapshot, observers, &last);
+    }
+    if told == Told::Not {
+        refusal::tell(&case.exchange);
+    }
 }

@@ -29,13 +29,14 @@ section! {
         /// came to if that is not to go on: "reply", "failed" or "given-up". `status`: none if the client left
         /// before the answer. `reason`: why the gateway answered itself, like "no_route" or "upstream_slow";
         /// `why`: the same in words, with all that is known. (An exchange that was refused has one line: where
-        /// this one goes to "stderr" and says `why`, there is no other.) `complete`: whether all of the
-        /// answer was sent; `ended_by`: else who ended it, "client", "upstream" or "policy". `bytes_in`,
+        /// this one goes to "stderr" and says `why`, there is no other.) `background`: "true" if no client waited
+        /// for it: a cache asked for a newer response. `complete`: whether all of the answer was sent; `ended_by`: else who ended it, "client", "upstream" or "policy". `bytes_in`,
         /// `bytes_out`: of the bodies. `duration_us`: from the head of the request to the end of the answer;
         /// `upstream_us`: of these, until the upstream's head was there; `policy_us`: computing time of
         /// plugins. `trace_id`: with `[trace]`.
         /// `request.NAME`, `response.NAME`: a header. Default: id, client, consumer, method, host, path, status,
-        /// reason, why, route, upstream, endpoint, attempts, bytes_in, bytes_out, duration_us, complete, ended_by.
+        /// reason, why, background, route, upstream, endpoint, attempts, bytes_in, bytes_out, duration_us, complete,
+        /// ended_by.
         pub fields: Vec<Field> = section.or("fields", some(Field::read), Field::defaults()),
 
         /// `sample`: the share of exchanges that get a line, 0 to 1; default 1. Those with a status from 500

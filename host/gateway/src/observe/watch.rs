@@ -13,7 +13,7 @@ use super::detail::Detail;
 use super::metrics::{KnownMethod, Labels, Scheme};
 use super::trace::Traced;
 use super::trace::context::TraceId;
-use crate::body::Upload;
+use crate::body::{StreamError, Upload};
 use crate::pipeline::Pipeline;
 use crate::snapshot::Snapshot;
 
@@ -22,6 +22,8 @@ pub struct Watch {
     pub(super) started: Instant,
     /// The number of its listener.
     listener: usize,
+    /// No client waits for it: it goes on behind an answer.
+    is_background: bool,
     pub(super) method: KnownMethod,
     pub(super) scheme: Scheme,
     /// How much of the request's body has come; none if it has none.
@@ -90,6 +92,7 @@ pub struct Ended<'a> {
     pub listener: &'a str,
     /// The pattern of its route; empty if it matched none.
     pub path: &'a str,
+    pub is_background: bool,
     pub trace: Option<TraceId>,
     /// The last that was asked; empty if none was.
     pub upstream: &'a str,
@@ -114,12 +117,23 @@ impl<'a> Ended<'a> {
 
 impl Watch {
     pub fn begin(observers: &Observers, arrived: Arrived<'_>) -> Self {
+        let watch = Watch::new(observers, arrived, false);
+        if let Some(meters) = &observers.meters {
+            meters.begin(watch.method, watch.scheme);
+        }
+        watch
+    }
+
+    /// Watches what goes on behind the answer of this exchange.
+    pub fn behind(&self, observers: &Observers, exchange: &Exchange) -> Self {
+        let Exchange { client, request: head, .. } = exchange;
+        Watch::new(observers, Arrived { listener: self.listener, client, head, upload: None }, true)
+    }
+
+    fn new(observers: &Observers, arrived: Arrived<'_>, is_background: bool) -> Self {
         let Arrived { listener, client, head, upload } = arrived;
         let method = KnownMethod::from(head.method());
         let scheme = if client.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        if let Some(meters) = &observers.meters {
-            meters.begin(method, scheme);
-        }
         let started = Instant::now();
         let log = observers.access_log.as_ref().map(|recorder| &*recorder.log);
         let traced = observers.tracer.as_ref().map(|tracer| Box::new(tracer.begin(head, started)));
@@ -129,6 +143,7 @@ impl Watch {
         Watch {
             started,
             listener,
+            is_background,
             method,
             scheme,
             upload,
@@ -150,6 +165,7 @@ impl Watch {
         Watch {
             started,
             listener: 0,
+            is_background: false,
             method: KnownMethod::from(head.method()),
             scheme: if call.client.tls.is_some() { Scheme::Https } else { Scheme::Http },
             upload: None,
@@ -189,7 +205,6 @@ impl Watch {
         let Last { exchange, route, sent, end } = *last;
         let (time, status, received) = (self.started.elapsed(), self.status.get(), self.received());
         if let Some(meters) = &observers.meters {
-            meters.end(self.method, self.scheme);
             let labels = Labels {
                 method: self.method,
                 status,
@@ -199,10 +214,15 @@ impl Watch {
                 overflow: false,
             };
             let of_route = meters.route(route);
-            let series = of_route.exchanges.get(labels);
-            series.duration.record_time(time);
-            series.request_size.record_size(received);
-            series.response_size.record_size(sent);
+            if self.is_background {
+                of_route.background.get(labels).duration.record_time(time);
+            } else {
+                meters.end(self.method, self.scheme);
+                let series = of_route.exchanges.get(labels);
+                series.duration.record_time(time);
+                series.request_size.record_size(received);
+                series.response_size.record_size(sent);
+            }
             let pipeline = route.and_then(|number| Some(&snapshot.routes.get(number)?.pipeline));
             for decision in &exchange.decisions {
                 let policy = pipeline.map_or("", |pipeline| pipeline.name(decision.policy));
@@ -216,6 +236,7 @@ impl Watch {
             pipeline: route.map(|route| &route.pipeline),
             listener: snapshot.listeners.get(self.listener).map_or("", |listener| &listener.terms.name),
             path: route.map_or("", |route| &route.path),
+            is_background: self.is_background,
             trace: self.traced.as_ref().map(|traced| traced.trace),
             upstream: self.upstream.get().map_or("", |number| snapshot.upstream_name(number)),
             attempts: self.attempts.get(),
@@ -246,6 +267,14 @@ impl Watch {
 }
 
 impl End {
+    /// With this error in the response's body.
+    pub fn of(error: &StreamError) -> Self {
+        match error {
+            StreamError::Policy => End::Policy,
+            _ => End::Upstream,
+        }
+    }
+
     /// What `error.type` calls it; empty for none.
     fn error(self) -> &'static str {
         match self {

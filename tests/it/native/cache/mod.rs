@@ -254,6 +254,69 @@ async fn a_stale_one_is_used_while_a_newer_one_is_asked_for() {
     assert_eq!(told.requests(), 2);
     let asked = told.last();
     assert!(asked.contains("if-none-match: \"a\"") && asked.contains("x-key: secret"), "{asked}");
+    let line = gateway.wait_for_log(|line| line.contains("background=true")).await;
+    for part in ["method=GET", "path=\"/a\"", "status=200", "attempts=1", "bytes_out=3", "complete=true"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let metrics = Client::http1().get(gateway.admin_url("/metrics")).send().await.text();
+    let counted =
+        metrics.lines().find(|line| line.starts_with("limen_background_request_duration_seconds_count"));
+    let counted = counted.unwrap_or_else(|| panic!("{metrics}"));
+    assert!(counted.contains("http_response_status_code=\"200\"") && counted.ends_with(" 1"), "{counted}");
+    let asked = metrics.lines().filter(|line| line.starts_with("http_client_request_duration_seconds_count"));
+    assert!(asked.clone().any(|line| line.ends_with(" 2")), "{:?}", asked.collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_it_counts_is_what_the_names_say() {
+    let told = Told::start(|number, head| match (number, head.split(' ').nth(1).unwrap()) {
+        (_, "/pass") => ok("cache-control: no-store", "x"),
+        (_, "/slow") => {
+            let Reply::Keep(all) = ok("cache-control: max-age=60", "x") else { panic!("not kept") };
+            Reply::Later(all[..20].to_vec(), all[20..].to_vec())
+        }
+        (_, "/good") if head.contains("if-none-match") => answer("304 Same", "etag: \"a\"", ""),
+        (_, "/good") => ok("cache-control: max-age=0\r\netag: \"a\"", "x"),
+        (_, "/bad") if head.contains("if-none-match") => answer("503 No", "x-a: 1", ""),
+        (_, "/bad") => ok("cache-control: max-age=0, stale-if-error=60\r\netag: \"a\"", "x"),
+        _ => ok("cache-control: max-age=60", "x"),
+    });
+    let told = told.await;
+    let gateway = gateway(&told, "").await;
+    for path in ["/a", "/a", "/pass", "/good", "/good", "/bad", "/bad"] {
+        assert_eq!(get(&gateway, path, &[]).await.status, 200, "{path}");
+    }
+    let answers = futures_util::future::join_all((0..5).map(|_| get(&gateway, "/slow", &[]))).await;
+    let waited = answers.iter().filter(|answer| status_of(answer).ends_with("; collapsed")).count();
+    let hit = answers.iter().filter(|answer| status_of(answer).starts_with("limen; hit")).count();
+    let caches = Client::http1().get(gateway.admin_url("/caches")).send().await.json();
+    let count = |name: &str| caches[0][name].as_u64().unwrap();
+    let counts = ["hits", "collapsed", "misses", "stale", "validated", "passed", "stored"].map(count);
+    let [hit, waited] = [hit, waited].map(|count| u64::try_from(count).unwrap());
+    assert_eq!(hit + waited, 4);
+    // Misses: /a, /pass (nobody knew), /good twice, /bad twice, /slow. Stored anew: /a, /good, /bad, /slow.
+    assert_eq!(counts, [1 + hit, waited, 7, 1, 1, 0, 4], "{caches}");
+}
+
+#[tokio::test]
+async fn what_is_said_to_the_cache_alone_goes_no_further() {
+    let told = Told::start(|_, head| match head.contains("if-none-match") {
+        true => answer("304 Same", "etag: \"a\"", ""),
+        false => ok("cache-control: no-cache\r\nsurrogate-control: max-age=60\r\netag: \"a\"", "x"),
+    });
+    let told = told.await;
+    let gateway = gateway(&told, "").await;
+    for (asked, status) in [
+        (&[][..], "limen; fwd=uri-miss; stored"),
+        (&[], "limen; hit"),
+        (&[("cache-control", "no-cache")], "limen; fwd=request; fwd-status=304; stored"),
+        // The validation did not repeat it.
+        (&[], "limen; hit"),
+    ] {
+        let got = get(&gateway, "/a", asked).await;
+        assert!(status_of(&got).starts_with(status), "{}", status_of(&got));
+        assert_eq!((got.header("surrogate-control"), got.header("cache-control")), (None, Some("no-cache")));
+    }
 }
 
 #[tokio::test]

@@ -254,6 +254,7 @@ impl Line<'_> {
             Field::Status => status.is_some_and(|status| self.number(status.as_u16().into())),
             Field::Reason => self.some(exchange.reason),
             Field::Why => exchange.refusal.as_ref().is_some_and(|refusal| self.some(&refusal.why)),
+            Field::Background => ended.is_background && self.bare("true"),
             Field::Complete => self.bare(if ended.end == End::Complete { "true" } else { "false" }),
             Field::EndedBy => match ended.end {
                 End::Complete => false,

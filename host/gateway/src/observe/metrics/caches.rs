@@ -12,15 +12,27 @@ pub fn render(snapshot: &Snapshot, text: &mut Text) {
     let mut counters = |name, help, count: fn(&CacheReading) -> u64| {
         text.counters(name, help, known.iter().map(|(set, reading)| (set, count(reading))));
     };
-    counters("limen_cache_hits", "Requests answered with a fresh response of the cache.", |it| it.hits);
-    counters("limen_cache_stale", "Requests answered with a stale one.", |it| it.stale);
+    counters("limen_cache_hits", "Requests answered with a fresh response that was in the cache.", |it| {
+        it.hits
+    });
+    counters(
+        "limen_cache_stale",
+        "Requests answered with a stale one, because of errors (misses as well) or while a newer one is asked for.",
+        |it| it.stale,
+    );
     counters("limen_cache_validated", "Responses that the upstream has said are still good.", |it| {
         it.validated
     });
-    counters("limen_cache_misses", "Requests that went to the upstream, to keep its answer.", |it| it.misses);
+    counters(
+        "limen_cache_misses",
+        "Requests that went to the upstream, for an answer to keep or to validate.",
+        |it| it.misses,
+    );
     counters("limen_cache_passed", "Requests whose answers are not kept.", |it| it.passed);
-    counters("limen_cache_collapsed", "Requests that waited for another one's answer.", |it| it.collapsed);
-    counters("limen_cache_stored", "Responses put into the cache.", |it| it.stored);
+    counters("limen_cache_collapsed", "Requests answered with what another one has brought.", |it| {
+        it.collapsed
+    });
+    counters("limen_cache_stored", "New responses put into the cache.", |it| it.stored);
     counters("limen_cache_evictions", "Responses that had to go because it was full.", |it| it.evicted);
     let mut gauges = |name, help, value: fn(&CacheReading) -> u64| {
         text.gauges(name, help, known.iter().map(|(set, reading)| (set, value(reading) as f64)));

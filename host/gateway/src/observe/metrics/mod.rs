@@ -63,6 +63,8 @@ struct RouteName {
 #[derive(Default)]
 pub struct RouteMeters {
     pub exchanges: SeriesList<ServerSeries>,
+    /// What went on behind answers, for which no client waited.
+    pub background: SeriesList<ClientSeries>,
     pub decisions: Decisions,
 }
 

@@ -7,7 +7,9 @@ use std::time::UNIX_EPOCH;
 use super::cell::{DURATIONS, SIZES, Total};
 use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
-use super::{Metrics, caches, calls, endpoints, key_sets, listeners, lock, plugins, policies, upstreams};
+use super::{
+    Metrics, RouteName, caches, calls, endpoints, key_sets, listeners, lock, plugins, policies, upstreams,
+};
 use crate::observe::output;
 use crate::observe::trace::export;
 use crate::reload::Record;
@@ -21,6 +23,7 @@ const NANOS: f64 = 1e9;
 pub fn render(metrics: &Metrics, snapshot: &Snapshot, reloads: &Record, format: Format) -> String {
     let mut text = Text::new(format);
     server(metrics, &mut text);
+    background(metrics, &mut text);
     client(metrics, &mut text);
     listeners::render(snapshot, &mut text);
     mirrors(snapshot, &mut text);
@@ -60,13 +63,8 @@ fn server(metrics: &Metrics, text: &mut Text) {
             *all = all.wrapping_add(of_worker);
         }
     }
-    let totals: Vec<_> = totals
-        .into_iter()
-        .map(|((route, labels), total)| {
-            let set = LabelSet::default().with("limen_route", &route.name).with("http_route", &route.path);
-            (with(set, labels), total)
-        })
-        .collect();
+    let totals: Vec<_> =
+        totals.into_iter().map(|((route, labels), total)| (with(of_route(&route), labels), total)).collect();
     text.histograms(
         "http_server_request_duration_seconds",
         "Time from a request's head to the end of its response.",
@@ -100,6 +98,27 @@ fn server(metrics: &Metrics, text: &mut Text) {
         "http_server_active_requests",
         "Exchanges under way.",
         active.iter().map(|(set, active)| (set, *active)),
+    );
+}
+
+/// What the gateway asked upstreams of its own accord, behind answers.
+fn background(metrics: &Metrics, text: &mut Text) {
+    let mut totals = BTreeMap::<_, Total<{ DURATIONS.len() }>>::new();
+    for worker in lock(&metrics.workers).iter() {
+        for (name, meters) in &lock(&worker.named).routes {
+            for (labels, series) in meters.background.iter() {
+                series.duration.add_to(totals.entry((name.clone(), labels)).or_default());
+            }
+        }
+    }
+    let totals: Vec<_> =
+        totals.into_iter().map(|((route, labels), total)| (with(of_route(&route), labels), total)).collect();
+    text.histograms(
+        "limen_background_request_duration_seconds",
+        "Time of requests behind an answer, which no client waited for: a cache that asks for a newer response.",
+        &DURATIONS,
+        NANOS,
+        totals.iter().map(|(set, total)| (set, total)),
     );
 }
 
@@ -239,6 +258,10 @@ fn about(snapshot: &Snapshot, reloads: &Record, text: &mut Text) {
         plugins.iter().map(|set| (set, 1.0)),
     );
     text.gauges("limen_routes", "Routes of the configuration.", [(&none, snapshot.routes.len() as f64)]);
+}
+
+fn of_route(route: &RouteName) -> LabelSet {
+    LabelSet::default().with("limen_route", &route.name).with("http_route", &route.path)
 }
 
 fn with(set: LabelSet, labels: Labels) -> LabelSet {

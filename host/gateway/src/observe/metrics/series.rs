@@ -67,7 +67,7 @@ pub struct ServerSeries {
     pub response_size: SizeHistogram,
 }
 
-/// Attempts at an upstream.
+/// Attempts at an upstream, and what no client waits for.
 #[derive(Default)]
 pub struct ClientSeries {
     pub duration: DurationHistogram,

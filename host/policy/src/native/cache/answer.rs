@@ -7,9 +7,9 @@ use std::time::Instant;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 
-use super::conditional;
 use super::entry::Entry;
 use super::range::{self, Asked};
+use super::{SURROGATE_CONTROL, conditional};
 use crate::Reply;
 
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -83,6 +83,7 @@ pub fn from(entry: &Entry, request: &Request<()>, status: Status, now: Instant) 
     let mut head = Response::new(());
     *head.status_mut() = entry.status;
     *head.headers_mut() = entry.headers.clone();
+    head.headers_mut().remove(SURROGATE_CONTROL);
     let mut body = entry.body.clone();
     head.headers_mut().insert(header::AGE, HeaderValue::from(entry.age(now).as_secs()));
     tell(head.headers_mut(), status);

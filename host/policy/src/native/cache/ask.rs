@@ -127,7 +127,6 @@ impl HttpCache {
     ) -> Result<Verdict, crate::Failure> {
         let end = tokio::time::Instant::now() + self.wait;
         let wanted = Wanted { collapsed: true, ..wanted };
-        self.stored.counts.collapsed();
         loop {
             let landed = tokio::time::timeout_at(end, flight::landed(flight)).await;
             let is_alone = landed != Ok(Landed::Look);
@@ -148,7 +147,11 @@ impl HttpCache {
         let (why, entry) = match found {
             Found::Entry(entry) => match self.usable(&entry, said, now) {
                 Use::Fresh(ttl) => {
-                    counts.hit();
+                    if wanted.collapsed {
+                        counts.collapsed();
+                    } else {
+                        counts.hit();
+                    }
                     return Next::Answer(answer::from(&entry, request, wanted.hit(ttl), now));
                 }
                 Use::Stale(ttl) => {

@@ -18,19 +18,20 @@ pub struct Counts {
 /// What they came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// Answered from the store, fresh.
+    /// Requests answered from the store with a fresh response that was there when they came.
     pub hits: u64,
-    /// Asked of the upstream.
+    /// Requests that went to the upstream, for a response to keep or to have what is kept validated.
     pub misses: u64,
-    /// Answered from the store, stale.
+    /// Requests answered from the store with a stale response; of these, those that the upstream had failed are among
+    /// the misses as well.
     pub stale: u64,
-    /// Answered from the store, after the upstream has said that it is still good.
+    /// Responses that the upstream has said are still good, to requests and in the background.
     pub validated: u64,
-    /// Asked of the upstream without looking, or because such answers are not kept.
+    /// Requests that went to the upstream without looking, or because such answers are not kept.
     pub passed: u64,
-    /// How many waited for another one's answer.
+    /// Requests answered with what another one has brought, for which they have waited.
     pub collapsed: u64,
-    /// Responses put into the store.
+    /// New responses put into the store.
     pub stored: u64,
     /// Responses that had to go because it was full.
     pub evicted: u64,

@@ -12,7 +12,7 @@ use super::entry::{Entry, Times};
 use super::fill::Fill;
 use super::storing::{Refused, Said};
 use super::vary::Selection;
-use super::{CACHE_TAG, HttpCache, SURROGATE_KEY, conditional};
+use super::{CACHE_TAG, HttpCache, SURROGATE_CONTROL, SURROGATE_KEY, conditional};
 use crate::{Exchange, Reply, Side, Verdict};
 
 /// How long an upstream that has failed is not asked for what is there.
@@ -138,10 +138,10 @@ impl HttpCache {
         let status = Status::Rescued { status: exchange.response.status() };
         let again = entry.rescued(now + RESPITE);
         self.stored.store.put(&asks.url, Arc::new(again), asks.request.headers(), asks.epoch);
-        self.stored.counts.stale();
         if asks.is_aside {
             return Verdict::Next;
         }
+        self.stored.counts.stale();
         exchange.reply = Some(answer::from(&entry, &asks.request, status, now));
         Verdict::Reply
     }
@@ -167,6 +167,7 @@ impl HttpCache {
         if let Ok(lifetime) = said.judge(asks.is_authorized, &head, &self.terms, times.received_at) {
             let now = Arc::new(entry.validated(&head, &said, lifetime, times));
             self.stored.store.put(&asks.url, now, asks.request.headers(), asks.epoch);
+            self.stored.counts.validated();
         }
     }
 
@@ -249,7 +250,7 @@ fn forwarded(why: Why) -> Status {
 /// The response goes on, without what is for the cache alone.
 fn pass_on(exchange: &mut Exchange, status: Status) -> Verdict {
     let headers = exchange.response.headers_mut();
-    for name in [CACHE_TAG, SURROGATE_KEY] {
+    for name in [CACHE_TAG, SURROGATE_KEY, SURROGATE_CONTROL] {
         headers.remove(name);
     }
     answer::tell(headers, status);

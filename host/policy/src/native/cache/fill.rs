@@ -63,7 +63,9 @@ impl Tap for Fill {
         // What is kept takes what it needs, and not what it grew by.
         body.shrink_to_fit();
         let entry = self.entry.with_body(Bytes::from(body));
-        self.stored.store.put(&self.url, Arc::new(entry), &self.request, self.epoch);
+        if self.stored.store.put(&self.url, Arc::new(entry), &self.request, self.epoch) {
+            self.stored.counts.stored();
+        }
     }
 }
 

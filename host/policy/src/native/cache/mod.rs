@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Upstreams say what may be kept and for how long: by `Cache-Control`, `Expires`, `Vary`, `ETag` and
-//! `Last-Modified`, and to this cache alone by `CDN-Cache-Control` (RFC 9213) or `Surrogate-Control`. What says nothing of it is fresh for
+//! `Last-Modified`, and to this cache alone by `CDN-Cache-Control` (RFC 9213) or `Surrogate-Control`,
+//! which clients don't see. What says nothing of it is fresh for
 //! a tenth of the time since it was last changed, a day at most, and without that date it is not kept, but to be
 //! validated each time where it has an `ETag`; `ttl` says otherwise. Neither is assumed where the request has cookies. What is stale is validated with the upstream;
 //! while one request asks, others for the same wait and share the answer. Answers from the cache have an `Age`, all
@@ -60,6 +61,8 @@ use crate::{Answer, Exchange, Phase, Phases, Policy, Seat};
 pub use counts::Reading;
 pub use shelf::{Purge, Shelf};
 
+/// What is for this cache alone, and goes no further (Edge Architecture, section 2); the tags as well.
+const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 

@@ -29,7 +29,6 @@ pub struct Store {
     variants: usize,
     cache: Cache<Arc<str>, Arc<Resource>>,
     pub flights: Arc<Flights>,
-    counts: Arc<Counts>,
     /// Bytes of bodies that are still to come whole.
     under_way: AtomicU64,
     /// How often something was invalidated, by the hash of the URL.
@@ -73,7 +72,6 @@ pub struct Epoch(u64);
 
 impl Store {
     pub fn new(size: u64, variants: usize, counts: Arc<Counts>) -> Self {
-        let evicted = counts.clone();
         let cache = Cache::builder()
             .max_capacity(size)
             .weigher(|url: &Arc<str>, resource: &Arc<Resource>| {
@@ -81,13 +79,13 @@ impl Store {
             })
             .eviction_listener(move |_, resource: Arc<Resource>, cause| {
                 if cause == RemovalCause::Size {
-                    evicted.evicted(resource.entries().count());
+                    counts.evicted(resource.entries().count());
                 }
             })
             .build();
         let epochs = (0..SLOTS).map(|_| AtomicU64::default()).collect();
         let (flights, under_way) = (Arc::default(), AtomicU64::default());
-        Store { size, variants, cache, flights, counts, under_way, epochs, hasher: RandomState::new() }
+        Store { size, variants, cache, flights, under_way, epochs, hasher: RandomState::new() }
     }
 
     pub fn find(
@@ -126,7 +124,6 @@ impl Store {
             self.cache.invalidate(url);
             return false;
         }
-        self.counts.stored();
         true
     }
 

@@ -6,7 +6,7 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::{Response, StatusCode};
 
 use super::directives::{Directives, Fields};
-use super::head;
+use super::{SURROGATE_CONTROL, head};
 
 /// What of the time since it was changed a response is taken to be fresh, where it does not say, and the most.
 const HEURISTIC: u32 = 10;
@@ -14,8 +14,7 @@ const HEURISTIC_MOST: Duration = Duration::from_secs(24 * 3600);
 /// More headers than this are not told apart by.
 const MAX_VARY: usize = 16;
 /// What is said to caches like this one alone, the first that says something: RFC 9213, and what was there before.
-const TARGETED: [HeaderName; 2] =
-    [HeaderName::from_static("cdn-cache-control"), HeaderName::from_static("surrogate-control")];
+const TARGETED: [HeaderName; 2] = [HeaderName::from_static("cdn-cache-control"), SURROGATE_CONTROL];
 
 /// What the operator says of it.
 #[derive(Clone, Debug, Default)]
