@@ -47,6 +47,7 @@ mod rewind;
 mod native;
 
 mod admin;
+mod audit;
 mod author;
 mod commands;
 mod config;

@@ -64,13 +64,13 @@ pub struct Exchange {
     pub(crate) policy: usize,
 }
 
-/// A policy that ended the exchange, or failed in it.
+/// A policy that ended the exchange, failed in it, or reports that it would have ended it.
 #[derive(Debug)]
 pub struct Decision {
     /// The policy's place on its route.
     pub policy: usize,
     pub outcome: Outcome,
-    /// The exchange's then; empty if it went on all the same.
+    /// The exchange's then, or what it would have been; empty if it went on all the same.
     pub reason: &'static str,
 }
 
@@ -228,6 +228,11 @@ impl Exchange {
         if let Some(hooks) = &mut self.hooks {
             hooks.enter(phase, policy);
         }
+    }
+
+    /// Counts that the policy being asked would have refused it, for this reason, and only reports so.
+    pub fn would_refuse(&mut self, reason: &'static str) {
+        self.decisions.push(Decision { policy: self.policy, outcome: Outcome::Report, reason });
     }
 
     /// The phase that was entered last.

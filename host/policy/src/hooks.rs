@@ -38,6 +38,8 @@ pub enum Outcome {
     /// It answered itself.
     Reply,
     Failed,
+    /// It would have refused it, and is there to report.
+    Report,
     /// It was not back when the exchange ended.
     GivenUp,
 }
@@ -49,6 +51,7 @@ impl Outcome {
             Outcome::Next => "next",
             Outcome::Reply => "reply",
             Outcome::Failed => "failed",
+            Outcome::Report => "report",
             Outcome::GivenUp => "given-up",
         }
     }

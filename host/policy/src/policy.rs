@@ -83,6 +83,12 @@ pub trait QuotaUsage: Send + Sync {
 
     /// What is used of one key, wherever it is counted; none: the store does not answer.
     fn used_by<'a>(&'a self, key: &'a str) -> Later<'a, Option<u64>>;
+
+    /// Forgets what is used of one key, wherever it is counted; how much that was. None: the store does not answer.
+    fn reset<'a>(&'a self, key: &'a str) -> Later<'a, Option<u64>>;
+
+    /// How much may be used, and in what time, in words. A change of it is a change of the quota.
+    fn terms(&self) -> String;
 }
 
 /// What one policy keeps of one exchange, between its phases.

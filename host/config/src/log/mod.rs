@@ -44,9 +44,11 @@ section! {
         /// `audit`: who has changed what and when: "stderr", "stdout", or the path of a file, to which
         /// lines are appended and which only the gateway's user may read. A line is JSON: `at`; `what`:
         /// "key.create", "key.rotate", "key.revoke" and "key.import", "config" (what started, or was loaded anew),
-        /// "config.refused", "plugin" (another version is in force: `name`, `from`, `to`); `by`: `via`, how it came
-        /// ("admin", "files" that changed, "signal", "start"), and for "admin" the `peer`, the `user` of this machine
-        /// that it belongs to, and whether it brought the `token`; then what was changed, by its id. It is
+        /// "config.refused", "plugin" (another version is in force: `name`, `from`, `to`), "quota" (it grants something
+        /// else: `name`, `from`, `to`), "quota.reset" (`quota`, `key`, and what was `used`), "cache.purge" (what, of which
+        /// `caches`, and how many it were); `by`: `via`, how it came ("admin", "files" that changed, "signal", "start"),
+        /// and for "admin" the `peer`, the `user` of this machine that it belongs to, and whether it brought the
+        /// `token`; then what was changed, by its id. It is
         /// written when the change is made, and nobody waits in vain for a disk that is full: then the log has an
         /// error. No secret is in it. Default: none.
         pub audit: Option<LogOutput> = section.optional("audit", LogOutput::read),

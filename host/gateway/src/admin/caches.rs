@@ -53,8 +53,8 @@ fn cache(name: &str, reading: CacheReading) -> Value {
     })
 }
 
-/// Forgets it, at once and for all workers.
-pub fn purge(snapshot: &Snapshot, asked: Asked) -> Result<Value, (StatusCode, &'static str)> {
+/// Forgets it, at once and for all workers. Answers what whoever asked is told, and the audit log.
+pub fn purge(snapshot: &Snapshot, asked: Asked) -> Result<(Value, Value), (StatusCode, &'static str)> {
     let Asked { cache, url, prefix, tag, all } = asked;
     let wanted = [
         url.map(Purge::Url),
@@ -74,8 +74,18 @@ pub fn purge(snapshot: &Snapshot, asked: Asked) -> Result<Value, (StatusCode, &'
     }
     let purged: Vec<_> = named.iter().map(|(name, shelf)| (name, shelf.purge(&purge))).collect();
     tracing::info!(?purge, cache, "purged");
-    Ok(json!({
-        "purged": purged.iter().map(|(_, count)| count).sum::<usize>(),
+    let count = purged.iter().map(|(_, count)| count).sum::<usize>();
+    let (what, of) = match &purge {
+        Purge::Url(url) => ("url", json!(url)),
+        Purge::Prefix(prefix) => ("prefix", json!(prefix)),
+        Purge::Tag(tag) => ("tag", json!(tag)),
+        Purge::All => ("all", json!(true)),
+    };
+    let names: Vec<_> = purged.iter().map(|(name, _)| name).collect();
+    let details = json!({ what: of, "caches": names, "purged": count });
+    let told = json!({
+        "purged": count,
         "caches": purged.iter().map(|(name, count)| json!({ "name": name, "purged": count })).collect::<Value>(),
-    }))
+    });
+    Ok((told, details))
 }

@@ -35,7 +35,10 @@ const PAGES: [(&str, &str); 13] = [
     ("/caches", "what the policies `cache` keep, and how often it was of use"),
     ("/caches/purge", "POST: forget by ?url=, ?prefix=, ?tag= or ?all=true; &cache= names one"),
     ("/keys", "API keys: GET, POST; /keys/ID: GET, DELETE; /keys/ID/rotate: POST; /keys/import: POST"),
-    ("/quotas", "what is used of the quotas that count here; ?quota=NAME&key=KEY tells of one key"),
+    (
+        "/quotas",
+        "what is used of the quotas that count here; ?quota=NAME&key=KEY of one key; DELETE: it begins anew",
+    ),
     ("/reload", "GET: what became of the last reload; POST: reload now"),
 ];
 
@@ -54,7 +57,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/plugins", get(plugins))
         .route("/caches", get(caches))
         .route("/caches/purge", post(purge))
-        .route("/quotas", get(quotas))
+        .route("/quotas", get(quotas).delete(reset_quota))
         .route("/reload", get(last_reload).post(reload))
         .fallback(async || answer::problem(StatusCode::NOT_FOUND, "no such page: / tells what there is"))
         .method_not_allowed_fallback(async || {
@@ -135,7 +138,11 @@ async fn caches(State(admin): Known) -> Response {
     admin.show(|edition| cache::show(&edition.snapshot))
 }
 
-async fn purge(State(admin): Known, asked: Result<Query<cache::Asked>, QueryRejection>) -> Response {
+async fn purge(
+    State(admin): Known,
+    Extension(peer): Extension<Peer>,
+    asked: Result<Query<cache::Asked>, QueryRejection>,
+) -> Response {
     let Some(edition) = admin.edition() else { return starting() };
     let Ok(Query(asked)) = asked else {
         return answer::problem(
@@ -144,7 +151,12 @@ async fn purge(State(admin): Known, asked: Result<Query<cache::Asked>, QueryReje
         );
     };
     match cache::purge(&edition.snapshot, asked) {
-        Ok(purged) => answer::json(&purged),
+        Ok((purged, details)) => {
+            if let Some(audit) = &edition.snapshot.audit {
+                audit.note(&peer.who(), "cache.purge", details);
+            }
+            answer::json(&purged)
+        }
         Err((status, detail)) => answer::problem(status, detail),
     }
 }
@@ -155,6 +167,26 @@ async fn quotas(State(admin): Known, asked: Result<Query<quotas::Asked>, QueryRe
         return answer::problem(StatusCode::BAD_REQUEST, "expected ?quota= and ?key=, or neither");
     };
     answer::json(&quotas::show(&edition.snapshot, &asked).await)
+}
+
+async fn reset_quota(
+    State(admin): Known,
+    Extension(peer): Extension<Peer>,
+    asked: Result<Query<quotas::Asked>, QueryRejection>,
+) -> Response {
+    let Some(edition) = admin.edition() else { return starting() };
+    let Ok(Query(asked)) = asked else {
+        return answer::problem(StatusCode::BAD_REQUEST, "expected ?quota= and ?key=");
+    };
+    match quotas::reset(&edition.snapshot, asked).await {
+        Ok(reset) => {
+            if let Some(audit) = &edition.snapshot.audit {
+                audit.note(&peer.who(), "quota.reset", reset.clone());
+            }
+            answer::json(&reset)
+        }
+        Err((status, detail)) => answer::problem(status, detail),
+    }
 }
 
 async fn last_reload(State(admin): Known) -> Response {

@@ -1,8 +1,9 @@
-//! `/quotas`: what is used of them.
+//! `/quotas`: what is used of them, and that a key begins anew.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use http::StatusCode;
 use limen_policy::QuotaUsage;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,6 +20,21 @@ const MOST: usize = 1_000;
 pub struct Asked {
     quota: Option<String>,
     key: Option<String>,
+}
+
+/// Nothing of it is used any more. Answers whose it was, and how much of it.
+pub async fn reset(snapshot: &Snapshot, asked: Asked) -> Result<Value, (StatusCode, &'static str)> {
+    let Asked { quota: Some(name), key: Some(key) } = asked else {
+        return Err((StatusCode::BAD_REQUEST, "expected ?quota= and ?key="));
+    };
+    let mut quotas = snapshot.routes.iter().flat_map(|route| route.pipeline.quotas());
+    let Some(quota) = quotas.find(|quota| quota.name() == name) else {
+        return Err((StatusCode::NOT_FOUND, "there is no such quota: GET /quotas tells which there are"));
+    };
+    match quota.reset(&key).await {
+        Some(used) => Ok(json!({ "quota": name, "key": key, "used": used })),
+        None => Err((StatusCode::SERVICE_UNAVAILABLE, "the store that it is counted in does not answer")),
+    }
 }
 
 /// What is used; `null` of a key that is counted in a store which does not answer.

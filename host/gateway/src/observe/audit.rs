@@ -1,4 +1,4 @@
-//! Who has changed what, and when: a line for each change of keys, configuration and plugins.
+//! Who has changed what, and when: a line for each change of keys, quotas, configuration and plugins, and for each purge.
 //!
 //! Changes are few, so each opens the file anew, as whoever moves it away wants it, and is on its way before
 //! whoever made it is answered.

@@ -33,7 +33,10 @@ impl Fingerprint {
         let components: Vec<_> =
             components.flat_map(|plugin| component::files(&plugin.component, trust)).collect();
         let attached = config.routes.iter().flat_map(|route| &route.policies);
-        let natives: Vec<_> = attached.flat_map(native_files).collect();
+        let mut natives: BTreeSet<_> = attached.clone().flat_map(native_files).collect();
+        // One document may stand on many routes.
+        let documents: BTreeSet<_> = attached.filter_map(document).collect();
+        natives.extend(documents.iter().flat_map(|document| native::referred(document)));
         let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let tls = tls.flat_map(limen_config::Tls::files);
         let answers = config.routes.iter().filter_map(|route| route.action.file());
@@ -102,6 +105,13 @@ fn native_files(attachment: &Attachment) -> Vec<PathBuf> {
     let Target::Native(name) = &attachment.target else { return Vec::new() };
     let folder = attachment.place.file.parent().unwrap_or(Path::new(""));
     native::files(name, attachment.settings.value(), folder)
+}
+
+/// The OpenAPI document that it is made of, if it is.
+fn document(attachment: &Attachment) -> Option<PathBuf> {
+    let Target::Native(name) = &attachment.target else { return None };
+    let folder = attachment.place.file.parent().unwrap_or(Path::new(""));
+    native::document(name, attachment.settings.value(), folder)
 }
 
 fn look(file: PathBuf) -> (PathBuf, Option<Look>) {

@@ -55,6 +55,11 @@ impl Denial {
         self
     }
 
+    /// One word of a fixed list, for metrics.
+    pub(super) fn code(&self) -> &'static str {
+        self.denied.code
+    }
+
     /// What the log is told.
     pub(super) fn why(&self) -> &str {
         &self.denied.why

@@ -136,14 +136,14 @@ pub const NATIVE: &[Native] = &[
     Native {
         name: "mock",
         summary: "answer as an OpenAPI document says the upstream will",
-        files: &["document"],
+        files: &[DOCUMENT],
         build: mock::build,
     },
     Native { name: "mtls", summary: "let pass by the client's certificate", files: &[], build: mtls::build },
     Native {
         name: "openapi",
         summary: "let pass what is as an OpenAPI document describes it",
-        files: &["document"],
+        files: &[DOCUMENT],
         build: openapi::build,
     },
     Native {
@@ -199,6 +199,8 @@ pub struct Native {
     pub build: fn(&Value, &Materials<'_>) -> Built,
 }
 
+/// The setting that names an OpenAPI document.
+const DOCUMENT: &str = "document";
 /// There is one.
 const KEYRING: &str = "keys";
 
@@ -284,6 +286,17 @@ pub fn files(name: &str, settings: &Value, folder: &Path) -> Vec<PathBuf> {
     let named = find(name).map_or(&[][..], |native| native.files);
     let paths = named.iter().filter_map(|key| settings.get(key)?.as_str());
     paths.map(|path| folder.join(path)).collect()
+}
+
+/// The OpenAPI document that its settings name, if they name one: it is read with [what it refers to](referred).
+pub fn document(name: &str, settings: &Value, folder: &Path) -> Option<PathBuf> {
+    find(name).filter(|native| native.files.contains(&DOCUMENT))?;
+    Some(folder.join(settings.get(DOCUMENT)?.as_str()?))
+}
+
+/// The files that an OpenAPI document refers to, whether they are there or not. Reads them all.
+pub fn referred(document: &Path) -> Vec<PathBuf> {
+    description::Files::referred(document)
 }
 
 /// The built-in policy of that name.

@@ -23,6 +23,14 @@ impl Redis {
         }
     }
 
+    /// Forgets it; how much that was.
+    pub async fn reset_quota(&self, key: &str, start: u32) -> Result<u64, Gone> {
+        let used = self.used_quota(key, start).await?;
+        let mut del = redis::cmd("DEL");
+        del.arg(self.quota(key, start));
+        self.command(del).await.map(|_| used)
+    }
+
     fn quota(&self, key: &str, start: u32) -> String {
         format!("{}quota:{start}:{key}", self.prefix)
     }

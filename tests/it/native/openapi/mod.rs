@@ -13,7 +13,8 @@ const TRACE: &str = "123e4567-e89b-12d3-a456-426614174000";
 
 async fn gateway(origin: &Origin, with: &str) -> Gateway {
     let policy = format!("{{ use = \"openapi\", with = {{ document = \"api.yaml\"{with} }} }}");
-    let text = config(origin, &format!("[log]\naccess = true\n{}", route("/**", &policy)));
+    let admin = "[admin]\naddress = \"127.0.0.1:0\"\n[log]\naccess = true\n";
+    let text = config(origin, &format!("{admin}{}", route("/**", &policy)));
     Gateway::with(text).file("api.yaml", API).file("owners.json", OWNERS).start().await
 }
 
@@ -231,6 +232,32 @@ async fn who_only_reports_refuses_nothing() {
         assert_eq!(post(&gateway, content_type, content).await.status, 200);
     }
     assert_eq!(Client::http1().get(gateway.url("/nowhere")).send().await.status, 200);
+    let metrics = Client::http1().get(gateway.admin_url("/metrics")).send().await.text();
+    // Of requests; the answers of this origin are not as described either.
+    for (reason, count) in [("openapi", 2), ("openapi_media_type", 1), ("openapi_path", 1)] {
+        let line = format!("limen_verdict=\"report\",limen_reason=\"{reason}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{reason}: {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn files_that_the_document_refers_to_are_watched_as_it_is() {
+    let origin = Origin::start();
+    let gateway = gateway(&origin, "").await;
+    let pet = json!({ "name": "Rex", "kind": "dog", "owner": { "email": "no address" } });
+    assert_eq!(add(&gateway, pet.clone()).await.status, 400);
+    gateway.forget_log();
+    gateway.replace_file("owners.json", OWNERS.replace(r#", "format": "email""#, ""));
+    gateway.wait_for_log_containing("the configuration is live").await;
+    let answer = add(&gateway, pet).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+
+    // One that is broken leaves the last good one, and mending it is seen as well.
+    gateway.replace_file("owners.json", "{");
+    gateway.wait_for_log_containing("the new configuration is refused").await;
+    gateway.forget_log();
+    gateway.replace_file("owners.json", OWNERS);
+    gateway.wait_for_log_containing("the configuration is live").await;
 }
 
 #[tokio::test]

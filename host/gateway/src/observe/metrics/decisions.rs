@@ -10,7 +10,7 @@ pub struct Decisions(Mutex<Vec<Counted>>);
 #[derive(Clone)]
 pub struct Counted {
     pub policy: String,
-    /// "reply" or "failed".
+    /// "reply", "failed" or "report".
     pub verdict: &'static str,
     /// The exchange's, as in `reason` of the access log; empty if the failure was skipped.
     pub reason: &'static str,

@@ -141,7 +141,7 @@ fn decisions(metrics: &Metrics, text: &mut Text) {
         .collect();
     text.counters(
         "limen_policy_decisions",
-        "Exchanges that a policy answered itself, or failed in; in all others it let go on.",
+        "What policies decided but to let it go on: they answered themselves, failed, or report that they would refuse.",
         totals.iter().map(|(set, count)| (set, *count)),
     );
 }

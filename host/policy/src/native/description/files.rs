@@ -121,6 +121,13 @@ impl Files {
         Ok(files)
     }
 
+    /// The files that a document refers to, and they in turn; none if it can't be read.
+    pub(in crate::native) fn referred(document: &Path) -> Vec<PathBuf> {
+        let folder = document.parent().unwrap_or(Path::new(""));
+        let all = Files::open(document).map(|files| files.all).unwrap_or_default();
+        all.into_iter().skip(1).map(|file| folder.join(file.path)).collect()
+    }
+
     /// One that is nowhere.
     #[cfg(test)]
     pub(in crate::native) fn of(root: Value) -> Self {

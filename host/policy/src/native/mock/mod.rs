@@ -34,6 +34,7 @@ use crate::{Answer, Exchange, Phase, Phases, Policy, Reply, Seat, Verdict};
 #[serde(deny_unknown_fields)]
 struct Settings {
     /// `document` (required): the path of an OpenAPI document (3.0 or 3.1), relative to the file that names it.
+    /// When it changes, or a file that it refers to, it is read again.
     document: String,
     /// `base`: what paths begin with before the ones of the document. Default: the paths of its `servers`.
     #[serde(default)]

@@ -235,6 +235,7 @@ impl Guard {
         match self.settings.mode {
             Mode::Refuse => denial.answer(exchange),
             Mode::Report => {
+                exchange.would_refuse(denial.code());
                 self.reports.tell(exchange, operation, denial.why());
                 Answer::Ready(Ok(Verdict::Next))
             }

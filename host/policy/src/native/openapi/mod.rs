@@ -52,14 +52,16 @@ use crate::{Answer, Exchange, Phase, Phases, Policy, Seat};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// `document` (required): the path of the document, relative to the file that names it. When it changes,
-    /// it is read again; what it refers to is read with it.
+    /// `document` (required): the path of the document, relative to the file that names it. When it changes, or a
+    /// file that it refers to, it is read again.
     document: String,
     /// `base`: what paths begin with before the ones of the document. Default: the paths of its `servers`.
     #[serde(default)]
     base: Option<String>,
-    /// `mode`: `"refuse"`, or `"report"`: everything passes, and the log tells what would not have. Bodies whose
-    /// length is not said, or is more than `body`, are not looked at then. Default `"refuse"`.
+    /// `mode`: `"refuse"`, or `"report"`: everything passes, the log tells what would not have (ten lines a second at
+    /// most), and the metric `limen_policy_decisions_total` counts all of it, by route, with `limen_verdict="report"` and
+    /// in `limen_reason` why. Bodies whose length is not said, or is more than `body`, are not looked at then.
+    /// Default `"refuse"`.
     #[serde(default)]
     mode: Mode,
     /// `unknown`: paths and methods that are not described: `"refuse"` or `"pass"`. Default `"refuse"`.

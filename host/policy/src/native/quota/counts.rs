@@ -93,6 +93,16 @@ impl Counts {
         self.inner.counts.get(key).map_or(0, |count| count.used_in(window))
     }
 
+    /// Forgets what is used of one key; how much that was.
+    pub(super) fn reset(&self, key: &str, window: Window) -> u64 {
+        let Some(mut count) = self.inner.counts.get_mut(key) else { return 0 };
+        let used = std::mem::take(&mut count.used);
+        if std::mem::replace(&mut count.is_saved, false) {
+            self.note(count.key());
+        }
+        if count.start == window.start { used } else { 0 }
+    }
+
     fn note(&self, key: &Arc<str>) {
         // Without a thread it is not kept: that was told.
         let _ = self.unsaved.send(key.clone());
@@ -197,6 +207,8 @@ mod tests {
         assert_eq!(counts.take("a", WINDOW, 3, 5), (false, 3), "nothing is taken");
         assert_eq!(counts.take("a", WINDOW, 2, 5), (true, 5));
         assert_eq!(counts.take("b", WINDOW, 6, 5), (false, 0));
+        assert_eq!((counts.reset("b", WINDOW), counts.reset("a", WINDOW)), (0, 5));
+        assert_eq!(counts.take("a", WINDOW, 5, 5), (true, 5), "as if it were new");
         let next = Window { start: 120, end: 180 };
         assert_eq!(counts.take("a", next, 1, 5), (true, 1));
         let passed = AtomicUsize::new(0);

@@ -9,7 +9,7 @@
 //! answer has `RateLimit` and `RateLimit-Policy`. What is used outlives the process: in the file of `[store]` a quarter of
 //! a second later, or with `[store] url` in the store at once, where all gateways count together. Each takes it
 //! for the window that its own clock is in. `GET /quotas` of the admin listener tells what is used, and with
-//! `?quota=NAME&key=KEY` of one key.
+//! `?quota=NAME&key=KEY` of one key; `DELETE` with the same: nothing of it is used any more.
 
 mod counts;
 mod window;
@@ -240,6 +240,22 @@ impl QuotaUsage for Quota {
             }
         })
     }
+
+    fn reset<'a>(&'a self, key: &'a str) -> Later<'a, Option<u64>> {
+        Box::pin(async move {
+            let window = self.now();
+            let here = self.counts.reset(key, window);
+            match &self.shared {
+                None => Some(here),
+                Some(store) => store.reset_quota(&format!("{}/{key}", self.whose), window.start).await.ok(),
+            }
+        })
+    }
+
+    fn terms(&self) -> String {
+        let plans = self.plans.iter().map(|(plan, limit)| format!(", {plan}: {limit}"));
+        format!("{} per {}{}", self.limit, self.calendar, plans.collect::<String>())
+    }
 }
 
 impl Quota {
@@ -335,6 +351,13 @@ mod tests {
         assert_eq!(ask(&*policy, Some(none)).response.status(), 429);
         let statuses = [(); 2].map(|()| ask(&*policy, None).response.status().as_u16());
         assert_eq!(statuses, [200, 429], "whoever has no plan");
+    }
+
+    #[test]
+    fn its_terms_are_what_it_grants() {
+        let settings = json!({ "per": "month", "zone": "Europe/Berlin", "limit": 1, "plans": { "gold": 2 } });
+        let policy = plain(build, &settings).unwrap();
+        assert_eq!(policy.quota().unwrap().terms(), "1 per month of Europe/Berlin, gold: 2");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! When a period begins and ends, where people live.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -79,6 +80,19 @@ impl Calendar {
         };
         let minute = |at: Zoned| u32::try_from(at.timestamp().as_second() / 60).ok();
         Some(Window { start: minute(start)?, end: minute(end)? })
+    }
+}
+
+impl fmt::Display for Calendar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let period = match self.period {
+            Period::Minute => "minute",
+            Period::Hour => "hour",
+            Period::Day => "day",
+            Period::Week => "week",
+            Period::Month => "month",
+        };
+        write!(f, "{period} of {}", self.zone.iana_name().unwrap_or("no zone"))
     }
 }
 
