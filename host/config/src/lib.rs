@@ -84,7 +84,7 @@ use std::path::{Path, PathBuf};
 
 pub use action::{
     Action, FixedBody, Forward, Mirror, Origin, Piece, Redirect, RedirectQuery, Respond, Rewrite, Split,
-    SplitBy, Template, Weighted,
+    SplitBy, Template, Weighted, closing_brace,
 };
 pub use admin::Admin;
 pub use code_cache::CodeCache;

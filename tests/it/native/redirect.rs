@@ -22,3 +22,25 @@ async fn a_host_that_is_none_is_refused() {
     let answer = Client::http1().get(gateway.url("/a")).header("host", "").send().await;
     assert_eq!(answer.status, 400, "{:?}", answer.headers);
 }
+
+#[tokio::test]
+async fn what_a_client_writes_leads_nobody_elsewhere() {
+    let origin = Origin::start();
+    let with = r#"{ use = "redirect", with = { to = "/{request.arguments.to}?back={request.path}", query = "drop" } }"#;
+    let gateway = gateway(&origin, with).await;
+    let ask = async |path: &str| Client::http1().get(gateway.url(path)).send().await;
+    for (asked, location) in [
+        ("/a/b?to=new", "/new?back=%2Fa%2Fb"),
+        ("/?to=/evil.example", "/%2Fevil.example?back=%2F"),
+        ("/?to=%5Cevil.example", "/%5Cevil.example?back=%2F"),
+        ("/?to=https://evil.example", "/https%3A%2F%2Fevil.example?back=%2F"),
+        ("/?to=a%0D%0Aset-cookie:%20a=b", "/a%0D%0Aset-cookie%3A%20a%3Db?back=%2F"),
+    ] {
+        let answer = ask(asked).await;
+        assert_eq!(answer.header("location"), Some(location), "{asked}");
+        assert_eq!(answer.header("set-cookie"), None);
+    }
+    for nowhere in ["/", "/?to=", "/?to=.."] {
+        crate::common::assert_problem(&ask(nowhere).await, 400);
+    }
+}

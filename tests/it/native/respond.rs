@@ -35,3 +35,23 @@ async fn it_answers_instead_of_the_upstream() {
     gateway.wait_for_log_containing("the configuration is live").await;
     assert_eq!(ask("/file").await.text(), "<p>2");
 }
+
+#[tokio::test]
+async fn what_is_computed_is_escaped() {
+    let origin = Origin::start();
+    let page = r#"{ use = "respond", with = { body = "<p>{request.arguments.q}", headers = { content-type = "text/html", x-for = "{request.method} {request.parameters.id}" } } }"#;
+    let json =
+        r#"{ use = "respond", with = { json = { id = "{request.id}", q = "{request.arguments.q}" } } }"#;
+    let text = [config(&origin, ""), route("/page/{id}", page), route("/json", json)];
+    let gateway = Gateway::with(text.concat()).start().await;
+    let ask = async |path: &str| Client::http1().get(gateway.url(path)).send().await;
+    let page = ask("/page/7?q=%3Cscript%3E%0D%0A").await;
+    assert_eq!((page.text().as_str(), page.header("x-for")), ("<p>&#60;script&#62;\r\n", Some("GET 7")));
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    let sly = ask("/page/%0D%0Ax-evil:1?q=").await;
+    assert_eq!((sly.header("x-for"), sly.header("x-evil")), (None, None), "{:?}", sly.headers);
+    let json = ask("/json?q=%22%7D").await;
+    assert_eq!(json.json()["q"], "\"}");
+    assert_eq!(json.json()["id"].as_str().map(str::len), Some(32), "{}", json.text());
+    assert_eq!(ask("/json").await.json()["q"], serde_json::Value::Null);
+}

@@ -35,3 +35,27 @@ async fn mistakes_are_shown_with_their_line() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn expressions_fill_in_paths_and_queries_and_nothing_breaks_out() {
+    let origin = Origin::start();
+    let with = r#"{ use = "rewrite", with = { path = "/t/{request.headers[\"x-tenant\"]}{path}", query = { set = { who = "{request.headers[\"x-tenant\"]}" } } } }"#
+        .replace("\\\"", "'");
+    let gateway = gateway(&origin, &with).await;
+    let ask = async |tenant: &str| {
+        Client::http1().get(gateway.url("/orders?who=root&k=v")).header("x-tenant", tenant).send().await
+    };
+    for (tenant, path) in [("acme", "/t/acme/orders"), ("../admin?x#y", "/t/..%2Fadmin%3Fx%23y/orders")] {
+        let asked = ask(tenant).await.json();
+        assert_eq!(asked["path"], path, "{asked}");
+        let who: String = if tenant == "acme" { tenant.into() } else { "..%2Fadmin%3Fx%23y".into() };
+        assert_eq!(asked["query"], format!("k=v&who={who}"), "{asked}");
+    }
+    let before = origin.requests();
+    for tenant in ["..", "."] {
+        assert_problem(&ask(tenant).await, 400);
+    }
+    assert_problem(&Client::http1().get(gateway.url("/orders")).send().await, 400);
+    gateway.wait_for_log_containing("x-tenant").await;
+    assert_eq!(origin.requests(), before);
+}

@@ -35,6 +35,9 @@ pub enum Piece {
     Rest,
     /// `{path}`: the whole path.
     Path,
+    /// `{consumer.id}`: what an expression comes to, as it was written. Only of what is read by
+    /// [`Template::of_path`] and its like.
+    Computed(String),
 }
 
 impl Template {
@@ -54,12 +57,12 @@ impl Template {
         read(value, "a path like \"/v2\", or \"/\" for none", |text| prefix(text, route))
     }
 
-    /// As [`path`](Self::path), for what is no part of the file itself.
+    /// As [`path`](Self::path), for what is no part of the file itself. In braces may be expressions, too.
     pub fn of_path(text: &str, matched: &RoutePath) -> Result<Template, String> {
         checked(text, |text| path(text, Some(matched))).map_err(Wrong::told)
     }
 
-    /// As [`location`](Self::location), for what is no part of the file itself.
+    /// As [`location`](Self::location), for what is no part of the file itself. In braces may be expressions, too.
     pub fn of_location(text: &str, matched: &RoutePath) -> Result<Template, String> {
         checked(text, |text| location(text, Some(matched))).map_err(Wrong::told)
     }
@@ -72,7 +75,9 @@ impl Template {
 
 fn path(text: &str, route: Option<&RoutePath>) -> Result<Template, Wrong> {
     match begins_path(text) {
-        true if text.contains('?') => wrong("a query in a path", "the request's own goes on as it is"),
+        true if literals(text).any(|literal| literal.contains('?')) => {
+            wrong("a query in a path", "the request's own goes on as it is")
+        }
         true => Ok(Template { text: text.to_owned(), origin: None, pieces: pieces(text, route)? }),
         false => wrong("a path must start with `/`", "`/` or `{path}` comes first"),
     }
@@ -80,13 +85,13 @@ fn path(text: &str, route: Option<&RoutePath>) -> Result<Template, Wrong> {
 
 fn location(text: &str, route: Option<&RoutePath>) -> Result<Template, Wrong> {
     let (origin, path) = match text.split_once("://") {
-        Some((scheme, rest)) => {
+        Some((scheme, rest)) if !scheme.contains(['/', '{']) => {
             let end = rest.find(['/', '?']).into_iter().chain(rest.find("{path}")).min();
             let (authority, path) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, ""));
             (Some(origin(scheme, authority)?), path)
         }
-        None if begins_path(text) => (None, text),
-        None => {
+        _ if begins_path(text) => (None, text),
+        _ => {
             return wrong("neither a path nor a URL", "`/`, `{path}`, `https://` or `http://` comes first");
         }
     };
@@ -128,7 +133,7 @@ fn read(
     parse: impl Fn(&str) -> Result<Template, Wrong>,
 ) -> Option<Template> {
     let text = value.text(expected)?;
-    match checked(&text, parse) {
+    match checked(&text, parse).and_then(uncomputed) {
         Ok(template) => Some(template),
         Err(Wrong { message, hint }) => {
             value.fail(value.error(format!("{message}: `{text}`")).expected(expected).hint(hint))
@@ -140,11 +145,64 @@ fn read(
 fn checked(text: &str, parse: impl Fn(&str) -> Result<Template, Wrong>) -> Result<Template, Wrong> {
     let sendable =
         |c: char| c.is_ascii_graphic() && !matches!(c, '#' | '\\' | '"' | '<' | '>' | '^' | '`' | '|');
-    match text.chars().find(|c| !sendable(*c)) {
+    match literals(text).flat_map(str::chars).find(|c| !sendable(*c)) {
         Some('#') => wrong("a fragment", "leave out what follows `#`"),
         Some(_) => wrong("a character that URLs can't have", "write it percent-encoded, like `%20`"),
         None => parse(text),
     }
+}
+
+/// Only policies compute: of the file itself every name has to be one of the route's.
+fn uncomputed(template: Template) -> Result<Template, Wrong> {
+    let computed = template.pieces.iter().find_map(|piece| match piece {
+        Piece::Computed(text) => Some(text),
+        _ => None,
+    });
+    match computed {
+        None => Ok(template),
+        Some(text) => wrong(
+            format!("an expression `{{{text}}}` in a route's own settings"),
+            "names are like `{id}`; the policies `rewrite` and `redirect` take expressions",
+        ),
+    }
+}
+
+/// What does not stand in braces.
+fn literals(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let (literal, after) = match next_name(rest?) {
+            Some((literal, Some(_), after)) => (literal, Some(after)),
+            _ => (rest?, None),
+        };
+        rest = after;
+        Some(literal)
+    })
+}
+
+/// Where the `}` of the `{` at the start is: not one in a text or of a map within.
+pub fn closing_brace(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 fn begins_path(text: &str) -> bool {
@@ -199,6 +257,7 @@ fn pieces(text: &str, route: Option<&RoutePath>) -> Result<Vec<Piece>, Wrong> {
             "path" => (literal, Piece::Path),
             // The route's path is wrong itself.
             _ if route.is_none() => (literal, Piece::Path),
+            name if !is_name(name) => (literal, Piece::Computed(name.to_owned())),
             name => return wrong(format!("an unknown name `{{{name}}}`"), names(route)),
         };
         if !literal.is_empty() {
@@ -218,11 +277,14 @@ fn pieces(text: &str, route: Option<&RoutePath>) -> Result<Vec<Piece>, Wrong> {
 
 /// What comes before the next `{`, the name in it if it ends, and what comes after.
 fn next_name(text: &str) -> Option<(&str, Option<&str>, &str)> {
-    let (literal, rest) = text.split_once('{')?;
-    match rest.split_once('}') {
-        Some((name, after)) => Some((literal, Some(name), after)),
-        None => Some((literal, None, "")),
-    }
+    let (literal, braced) = text.split_at_checked(text.find('{')?)?;
+    let Some(end) = closing_brace(braced) else { return Some((literal, None, "")) };
+    Some((literal, Some(braced.get(1..end)?), braced.get(end + 1..)?))
+}
+
+/// What can only be meant as a name of the path.
+fn is_name(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// What could have been meant.

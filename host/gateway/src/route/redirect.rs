@@ -23,7 +23,7 @@ impl Redirect {
     /// The answer's head; it has no body.
     pub fn answer(&self, exchange: &Exchange) -> Result<Response<()>, Fault> {
         let path = exchange.matched_path().unwrap_or_else(|| exchange.request.uri().path());
-        let location = self.to.of(exchange, path).map_err(Fault::bad_request)?;
+        let location = self.to.of(exchange, path).map_err(|astray| Fault::bad_request(astray.detail()))?;
         let mut head = Response::new(());
         *head.status_mut() = self.status;
         head.headers_mut().insert(header::LOCATION, location);

@@ -27,7 +27,8 @@ impl Rewrite {
         let uri = exchange.request.uri();
         let mut target = match (&self.path, exchange.matched_path()) {
             (Some(template), Some(matched)) if matched == uri.path() => {
-                template.path(matched).map_err(Fault::bad_request)?
+                let path = template.path(exchange, matched);
+                path.map_err(|astray| Fault::bad_request(astray.detail()))?
             }
             _ => return Ok(head::origin_form(uri)),
         };

@@ -3,8 +3,8 @@
 use http::header::HeaderValue;
 use limen_config::{Origin, RoutePath, Template};
 
-use super::PathTemplate;
-use crate::Exchange;
+use super::{Astray, PathTemplate};
+use crate::{Exchange, MAX_VALUE};
 
 /// A path or a URL that is filled in from a request.
 pub struct Location {
@@ -20,8 +20,14 @@ impl Location {
         Location { origin: to.origin.clone(), path: PathTemplate::new(&to.pieces, matched), keeps_query }
     }
 
-    /// The value of `Location`, or what the client reads instead.
-    pub fn of(&self, exchange: &Exchange, path: &str) -> Result<HeaderValue, &'static str> {
+    /// One that may have expressions in it, but none for its host.
+    pub fn computed(to: &Template, matched: &RoutePath, keeps_query: bool) -> Result<Self, String> {
+        let path = PathTemplate::computed(&to.pieces, matched)?;
+        Ok(Location { origin: to.origin.clone(), path, keeps_query })
+    }
+
+    /// The value of `Location`.
+    pub fn of(&self, exchange: &Exchange, path: &str) -> Result<HeaderValue, Astray> {
         let mut location = String::with_capacity(64 + path.len());
         if let Some(Origin { scheme, host, port }) = &self.origin {
             location.push_str(scheme);
@@ -32,7 +38,7 @@ impl Location {
             location.push_str(port);
         }
         let mut filled = String::with_capacity(32 + path.len());
-        self.path.fill(path, &mut filled);
+        self.path.fill(exchange, path, &mut filled)?;
         if self.origin.is_none() {
             // Browsers read `//host` and `/\host` as another host (WHATWG URL, relative slash state).
             location.push('/');
@@ -46,17 +52,20 @@ impl Location {
             location.push(if location.contains('?') { '&' } else { '?' });
             location.push_str(query);
         }
-        HeaderValue::try_from(location).map_err(|_| "The path can't be read.")
+        if location.len() > MAX_VALUE {
+            return Err(Astray::Unreadable);
+        }
+        HeaderValue::try_from(location).map_err(|_| Astray::Unreadable)
     }
 }
 
 /// The host that the client asked for, if it is nothing but one: it is about to stand in a URL.
-fn asked_host(exchange: &Exchange) -> Result<&str, &'static str> {
+fn asked_host(exchange: &Exchange) -> Result<&str, Astray> {
     let host = without_port(exchange.authority());
     let good =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     if host.is_empty() || !host.bytes().all(good) {
-        return Err("The host is none.");
+        return Err(Astray::Host);
     }
     Ok(host)
 }

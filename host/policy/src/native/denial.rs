@@ -5,7 +5,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::problem::problem_with;
-use crate::{Answer, Denied, Exchange, Failure, Reply, Verdict};
+use crate::{Answer, Astray, Denied, Exchange, Failure, Reply, Verdict};
 
 /// A request that goes no further.
 pub(super) struct Denial {
@@ -31,6 +31,11 @@ impl Denial {
             headers: Vec::new(),
             members: Vec::new(),
         }
+    }
+
+    /// 400: a request that can't be sent where it should.
+    pub(super) fn astray(astray: &Astray) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", astray.detail(), astray.why())
     }
 
     /// 401: it is not known who asks. The challenge says how to tell (RFC 9110, section 11.6.1).

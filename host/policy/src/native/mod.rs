@@ -5,7 +5,7 @@ mod amount;
 mod bearer;
 mod denial;
 mod description;
-mod expression;
+pub(crate) mod expression;
 mod kept;
 mod outline;
 mod paths;
@@ -161,7 +161,7 @@ pub const NATIVE: &[Native] = &[
     Native { name: "redirect", summary: "send clients elsewhere", files: &[], build: redirect::build },
     Native {
         name: "respond",
-        summary: "answer itself, always the same",
+        summary: "answer itself",
         files: &["file"],
         build: respond::build,
     },

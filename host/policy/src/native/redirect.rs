@@ -5,7 +5,11 @@
 //! ```
 //!
 //! What `match` or `regex` does not match goes on. The names in `to` are as in `redirect` of a route, which
-//! is what a route needs that never does anything else.
+//! is what a route needs that never does anything else. Here `to` may also have expressions (CEL, as in `authorize`)
+//! in its path and its query, though none for its host: `"/{claims.tenant}/{rest}"`,
+//! `"https://id.example.com/login?next={request.path}"`. What one comes to is percent-encoded, slashes too, so that it
+//! stays one segment or one parameter. Where one can't be computed, or is empty or a dot segment in a path, the
+//! client gets 400.
 
 use http::StatusCode;
 use http::header;
@@ -30,7 +34,8 @@ struct Settings {
     regex: Option<String>,
     /// `to` (required): a path (`"/new/{rest}"`) or a URL. `{name}` is a parameter of `match` or a group of
     /// `regex`, `/{rest}` what `/**` stood for, `{path}` all of the path, and in the place of a URL's host
-    /// `{host}` is the host that was asked for. All as it was sent; a path can't lead to another host.
+    /// `{host}` is the host that was asked for. All as it was sent; a path can't lead to another host. Anything
+    /// else in braces is an expression.
     to: String,
     /// `status`: 301, 302, 303, 307 or 308. Default 308.
     #[serde(default = "status")]
@@ -62,7 +67,8 @@ pub(super) fn build(settings: &Value, _: &Materials<'_>) -> Built {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::PERMANENT_REDIRECT);
     let to = Template::of_location(&to, &matched)
         .map_err(|why| SettingsError::new("/to", format!("{why}: `{to}`")))?;
-    let to = Location::new(&to, &matched, query == Query::Keep);
+    let to = Location::computed(&to, &matched, query == Query::Keep);
+    let to = to.map_err(|why| SettingsError::new("/to", why))?;
     Ok(Box::new(Redirect { matched, to, status }))
 }
 
@@ -89,7 +95,7 @@ impl Policy for Redirect {
                 exchange.reply = Some(reply);
                 Answer::Ready(Ok(Verdict::Reply))
             }
-            Err(why) => Denial::new(StatusCode::BAD_REQUEST, "bad_request", why, why).answer(exchange),
+            Err(astray) => Denial::astray(&astray).answer(exchange),
         }
     }
 }
@@ -107,7 +113,7 @@ mod tests {
         exchange.request.headers_mut().insert("host", "a.example:8080".parse().unwrap());
         exchange.enter(Phase::Request, 0);
         let _ = policy.call(Phase::Request, &mut exchange, &mut None);
-        let reply = exchange.reply?;
+        let reply = exchange.reply.filter(|reply| reply.head.status() != 400)?;
         Some(reply.head.headers()["location"].to_str().unwrap().to_owned())
     }
 
@@ -128,11 +134,35 @@ mod tests {
     }
 
     #[test]
+    fn what_an_expression_comes_to_stays_one_segment_or_one_parameter() {
+        let to = |to: &str| json!({ "match": "/go/**", "to": to, "query": "drop" });
+        let path = to("/{request.arguments.to}/x");
+        let sent = |asked: &str| location(path.clone(), &format!("/go?to={asked}"));
+        assert_eq!(sent("ada").as_deref(), Some("/ada/x"));
+        assert_eq!(sent("%2F%2Fevil.example").as_deref(), Some("/%2F%2Fevil.example/x"));
+        assert_eq!(sent("%5C%5Cevil.example").as_deref(), Some("/%5C%5Cevil.example/x"));
+        assert_eq!(sent("a%0D%0Aset-cookie:b=c").as_deref(), Some("/a%0D%0Aset-cookie%3Ab%3Dc/x"));
+        assert_eq!(sent("a?b%23c%252e").as_deref(), Some("/a%3Fb%23c%252e/x"));
+        for refused in ["", "..", "."] {
+            assert_eq!(sent(refused), None, "{refused}");
+        }
+        assert_eq!(location(path.clone(), "/go"), None, "there is no such argument");
+        let query =
+            to("https://id.example/login?next={request.arguments.to}&q={request.method == \"GET\" ? 1 : 2}");
+        let sent = |asked: &str| location(query.clone(), &format!("/go?to={asked}"));
+        assert_eq!(sent("/a%26b=..").as_deref(), Some("https://id.example/login?next=%2Fa%26b%3D..&q=1"));
+        assert_eq!(sent("").as_deref(), Some("https://id.example/login?next=&q=1"));
+    }
+
+    #[test]
     fn mistakes_are_found_at_load() {
         let mistake = |settings| plain(build, &settings).err().map(|error| error.pointer).unwrap();
         assert_eq!(mistake(json!({ "to": "/{id}" })), "/to");
         assert_eq!(mistake(json!({ "to": "//{id}", "match": "/{id}", "regex": "/" })), "/regex");
         assert_eq!(mistake(json!({ "to": "https://{id}/", "match": "/{id}" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://{request.host}/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://{claims.region}.example.com/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "/{consumer.name}" })), "/to");
         assert_eq!(mistake(json!({ "to": "/", "status": 200 })), "/status");
         assert_eq!(mistake(json!({ "to": "/", "match": "old" })), "/match");
     }

@@ -7,21 +7,27 @@
 //! policies = [{ use = "rewrite", with = { match = "/v1/users/{id}/**", path = "/internal/{id}/{rest}", query = { set = { source = "api" }, remove = ["debug"] } } }]
 //! ```
 //!
+//! Beside the names, `path` may have expressions in braces (CEL, as in `authorize`), and so may the values of `query`:
+//! `"/tenants/{claims.tenant}{path}"`. What one comes to is percent-encoded, slashes too, so that it stays one segment or
+//! one parameter. Where one of the path can't be computed, or is empty or a dot segment, the client gets 400; where
+//! one of a query's values can't, there is no such parameter: what a client says itself never stands in its place.
+//!
 //! What `match` or `regex` does not match stays as it is. Policies behind it, the log and the upstream see
 //! the new request, and a `rewrite` of the route leaves its path alone; the route itself was found before.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use http::StatusCode;
 use limen_config::{RoutePath, Template};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::denial::Denial;
+use super::expression::Template as Computed;
 use super::paths::matched;
 use super::settings::{SettingsError, read};
 use super::{Built, Materials};
-use crate::{Answer, EditError, Exchange, PathTemplate, Phase, Phases, Policy, Seat, Verdict};
+use crate::{Answer, Astray, EditError, Exchange, PathTemplate, Phase, Phases, Policy, Seat, Verdict};
 
 /// `rewrite`: which requests, and what becomes of them.
 #[derive(Debug, Default, Deserialize)]
@@ -34,7 +40,8 @@ struct Settings {
     /// named groups are names for `path`.
     regex: Option<String>,
     /// `path`: the new path. `{name}` is a parameter of `match` or a group of `regex`, `/{rest}` what `/**`
-    /// stood for, `{path}` all of it, as it was sent. Default: the same.
+    /// stood for, `{path}` all of it, as it was sent; anything else in braces is an expression. Default: the
+    /// same.
     path: Option<String>,
     /// `prefix`: instead of `path`, what comes in the place of all before `/**` of `match`; `"/"` for
     /// nothing.
@@ -48,16 +55,17 @@ struct Settings {
     host: Option<String>,
 }
 
-/// `query`: removes first, then sets, then adds. Other parameters stay as they were sent.
+/// `query`: removes first, then sets, then adds. Other parameters stay as they were sent. Values may have expressions
+/// in braces; a brace itself is doubled.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Query {
     /// `remove`: parameters to take away, whatever their value.
     remove: Vec<String>,
     /// `set`: parameters to have with this value and no other.
-    set: BTreeMap<String, String>,
+    set: BTreeMap<String, Computed>,
     /// `add`: parameters to have with this value beside those that are there.
-    add: BTreeMap<String, String>,
+    add: BTreeMap<String, Computed>,
 }
 
 pub(super) fn build(settings: &Value, _: &Materials<'_>) -> Built {
@@ -70,7 +78,8 @@ pub(super) fn build(settings: &Value, _: &Materials<'_>) -> Built {
         (None, None) => ("", None),
     };
     let template = template.transpose().map_err(|why| SettingsError::new(key, why))?;
-    let path = template.map(|template| PathTemplate::new(&template.pieces, &matched));
+    let path = template.map(|template| PathTemplate::computed(&template.pieces, &matched));
+    let path = path.transpose().map_err(|why| SettingsError::new(key, why))?;
     let rewrite = Rewrite { matched, path, query, method, host };
     rewrite.check()?;
     Ok(Box::new(rewrite))
@@ -95,22 +104,21 @@ impl Policy for Rewrite {
         }
         match self.edit(exchange) {
             Ok(()) => Answer::Ready(Ok(Verdict::Next)),
-            Err(why) => Denial::new(StatusCode::BAD_REQUEST, "bad_request", why, why).answer(exchange),
+            Err(astray) => Denial::astray(&astray).answer(exchange),
         }
     }
 }
 
 impl Rewrite {
-    /// Rewrites it, or answers what the client reads.
-    fn edit(&self, exchange: &mut Exchange) -> Result<(), &'static str> {
+    fn edit(&self, exchange: &mut Exchange) -> Result<(), Astray> {
         if let Some(template) = &self.path {
-            let path = template.path(exchange.request.uri().path())?;
-            exchange.set_path(&path).map_err(|_| "The path can't be read.")?;
+            let path = template.path(exchange, exchange.request.uri().path())?;
+            exchange.set_path(&path).map_err(|_| Astray::Unreadable)?;
         }
         if !self.query.is_empty() {
-            let query = self.query.of(exchange.request.uri().query().unwrap_or_default());
+            let query = self.query.of(exchange);
             let query = Some(&*query).filter(|query| !query.is_empty());
-            exchange.set_query(query).map_err(|_| "The query can't be read.")?;
+            exchange.set_query(query).map_err(|_| Astray::Unreadable)?;
         }
         // Both were tried when the configuration was loaded.
         if let Some(method) = &self.method {
@@ -149,7 +157,8 @@ impl Query {
     }
 
     /// What becomes of a query. What nobody names stays as it was sent, even where it is odd.
-    fn of(&self, query: &str) -> String {
+    fn of(&self, exchange: &Exchange) -> String {
+        let query = exchange.request.uri().query().unwrap_or_default();
         let goes = |pair: &str| {
             let name =
                 form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name).unwrap_or_default();
@@ -158,6 +167,13 @@ impl Query {
         let stays = query.split('&').filter(|pair| !pair.is_empty() && !goes(pair));
         let mut new = stays.collect::<Vec<_>>().join("&");
         for (name, value) in self.set.iter().chain(&self.add) {
+            let value = match value.fixed() {
+                Some(fixed) => Cow::Borrowed(fixed),
+                None => match value.text(exchange) {
+                    Ok(value) => Cow::Owned(value),
+                    Err(_) => continue,
+                },
+            };
             if !new.is_empty() {
                 new.push('&');
             }
@@ -200,6 +216,36 @@ mod tests {
     }
 
     #[test]
+    fn what_an_expression_comes_to_stays_one_segment_or_one_parameter() {
+        let tenant = || json!({ "path": "/t/{request.arguments.tenant}{path}" });
+        let asked = |tenant_is: &str| rewritten(tenant(), &format!("/a?tenant={tenant_is}"));
+        assert_eq!(asked("x").unwrap(), "/t/x/a?tenant=x");
+        for (sly, path) in [
+            ("a%2F..%2Fb", "/t/a%2F..%2Fb/a"),
+            ("%3Fq%23f", "/t/%3Fq%23f/a"),
+            ("%0D%0A", "/t/%0D%0A/a"),
+            ("%252e%252e", "/t/%252e%252e/a"),
+            ("%C3%A4", "/t/%C3%A4/a"),
+        ] {
+            assert_eq!(asked(sly).unwrap(), format!("{path}?tenant={sly}"));
+        }
+        for refused in ["..", ".", "", "%2E%2e"] {
+            assert_eq!(asked(refused), Err(400), "{refused}");
+        }
+        assert_eq!(rewritten(tenant(), "/a"), Err(400), "there is none");
+        let query = || json!({ "query": { "set": { "who": "{request.arguments.me}", "brace": "{{" } } });
+        assert_eq!(
+            rewritten(query(), "/a?me=a%26admin=1&who=root").unwrap(),
+            "/a?me=a%26admin=1&brace=%7B&who=a%26admin%3D1"
+        );
+        assert_eq!(
+            rewritten(query(), "/a?who=root").unwrap(),
+            "/a?brace=%7B",
+            "what a client says never stands in"
+        );
+    }
+
+    #[test]
     fn queries_are_edited_and_the_rest_stays_as_it_was_sent() {
         let query =
             json!({ "query": { "remove": ["debug", "a b"], "set": { "x": "1&2" }, "add": { "y": "ä" } } });
@@ -213,6 +259,10 @@ mod tests {
         let mistake = |settings| plain(build, &settings).err().map(|error| error.pointer).unwrap();
         assert_eq!(mistake(json!({})), "");
         assert_eq!(mistake(json!({ "path": "/{id}" })), "/path");
+        assert_eq!(mistake(json!({ "path": "/{consumer.name}" })), "/path");
+        assert_eq!(mistake(json!({ "path": "/{response.status}" })), "/path");
+        assert_eq!(mistake(json!({ "path": "/{request.path" })), "/path");
+        assert_eq!(mistake(json!({ "query": { "set": { "a": "{b}" } } })), "/query/set/a");
         assert_eq!(mistake(json!({ "path": "a" })), "/path");
         assert_eq!(mistake(json!({ "regex": "(", "path": "/" })), "/regex");
         assert_eq!(mistake(json!({ "match": "/a", "prefix": "/b" })), "/prefix");

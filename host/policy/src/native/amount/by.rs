@@ -4,17 +4,15 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::hash::Hasher;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use limen_store::KeyHasher;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::native::denial::Denial;
-use crate::native::expression::{Expression, Stage, Type};
+use crate::native::expression::Text;
 use crate::native::settings::Name;
 use crate::{Exchange, Side};
 
@@ -39,10 +37,6 @@ pub(in crate::native) enum Part {
     /// What an expression comes to; one that comes to nothing is as one that is missing.
     Expression(Text),
 }
-
-/// An expression that is text.
-#[derive(Clone, Debug)]
-pub(in crate::native) struct Text(Arc<Expression>);
 
 /// What becomes of a request that lacks a part.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -71,15 +65,6 @@ pub(in crate::native) struct By {
 pub(in crate::native) enum NoKey {
     Pass,
     Refuse,
-}
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let wanted = [Type::Text, Type::Int, Type::Uint, Type::Double, Type::Bool];
-        let read = Expression::new(&text, Stage::Request, &wanted);
-        read.map(|expression| Text(Arc::new(expression))).map_err(D::Error::custom)
-    }
 }
 
 impl NoKey {
@@ -255,6 +240,7 @@ mod tests {
     use super::*;
     use crate::Consumer;
     use serde_json::json;
+    use std::sync::Arc;
 
     /// Keeps what is written.
     #[derive(Default)]

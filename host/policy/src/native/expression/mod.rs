@@ -33,6 +33,9 @@ pub use self::pattern::Patterns;
 pub use self::template::Template;
 use crate::Exchange;
 
+/// What can be written into a text.
+pub const VALUES: &[Type] = &[Type::Text, Type::Int, Type::Uint, Type::Double, Type::Bool];
+
 /// The longest expression, in bytes.
 pub const MAX_TEXT: usize = 4 << 10;
 
@@ -90,6 +93,11 @@ impl Expression {
     /// Its value as text: numbers and truths as they are written.
     pub fn text(&self, exchange: &Exchange) -> Result<String, String> {
         self.with(exchange, as_text)
+    }
+
+    /// The same, and an error that names the expression.
+    pub fn told_text(&self, exchange: &Exchange) -> Result<String, String> {
+        self.text(exchange).map_err(|error| format!("`{}`: {error}", self.text))
     }
 
     /// Its value as a number that is not negative; what comes behind the point is cut off.
@@ -151,6 +159,27 @@ impl<'de> Deserialize<'de> for Condition {
         Expression::new(&text, Stage::Request, &[Type::Bool]).map(Condition).map_err(serde::de::Error::custom)
     }
 }
+
+/// A value over the request that is text, in settings.
+#[derive(Clone, Debug)]
+pub struct Text(pub Arc<Expression>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let read = Expression::new(&text, Stage::Request, VALUES);
+        read.map(|expression| Text(Arc::new(expression))).map_err(serde::de::Error::custom)
+    }
+}
+
+/// They are the same if they are written alike.
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.text == other.0.text
+    }
+}
+
+impl Eq for Text {}
 
 #[cfg(test)]
 mod tests;

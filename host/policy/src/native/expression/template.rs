@@ -1,11 +1,9 @@
 //! Texts with expressions in them: `"user-{consumer.id}"`.
 
-use std::fmt::Write;
-
+use limen_config::closing_brace;
 use serde::{Deserialize, Deserializer};
 
-use super::kind::Type;
-use super::{Expression, Stage};
+use super::{Expression, Stage, VALUES};
 use crate::Exchange;
 
 /// A text with `{expressions}` in it. `{{` and `}}` are braces.
@@ -24,7 +22,6 @@ const DOUBLED: &str =
 
 impl Template {
     pub fn new(text: &str, stage: Stage) -> Result<Self, String> {
-        const VALUES: &[Type] = &[Type::Text, Type::Int, Type::Uint, Type::Double, Type::Bool];
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -36,7 +33,7 @@ impl Template {
                 rest = from.get(2..).unwrap_or_default();
                 continue;
             }
-            let end = from.starts_with('{').then(|| end_of(from)).flatten();
+            let end = from.starts_with('{').then(|| closing_brace(from)).flatten();
             let Some(end) = end else {
                 return Err(format!("a brace without its other half in `{text}`; {DOUBLED}"));
             };
@@ -65,44 +62,24 @@ impl Template {
 
     /// What it is for an exchange.
     pub fn text(&self, exchange: &Exchange) -> Result<String, String> {
+        self.fill(exchange, |all, value| value.map(|value| all.push_str(&value)))
+    }
+
+    /// The same, where each value, or why there is none, is put in by somebody who knows how it has to be written.
+    pub fn fill(
+        &self,
+        exchange: &Exchange,
+        put: impl Fn(&mut String, Result<String, String>) -> Result<(), String>,
+    ) -> Result<String, String> {
         let mut all = String::new();
         for part in &self.0 {
             match part {
                 Part::Text(text) => all.push_str(text),
-                Part::Value(expression) => {
-                    let value = expression.text(exchange);
-                    let value = value.map_err(|error| format!("`{}`: {error}", expression.source()))?;
-                    let _ = all.write_str(&value); // into a string nothing fails
-                }
+                Part::Value(expression) => put(&mut all, expression.told_text(exchange))?,
             }
         }
         Ok(all)
     }
-}
-
-/// Where the `}` of the `{` at the start is: not one in a text or of a map within.
-fn end_of(text: &str) -> Option<usize> {
-    let mut depth = 0;
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(_), _) if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(open), c) if c == open => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '{') => depth += 1,
-            (None, '}') => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
 }
 
 /// One over the request, in settings.
