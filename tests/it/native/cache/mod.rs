@@ -393,3 +393,21 @@ async fn mistakes_are_shown_with_their_line() {
     assert!(said.contains("unknown variant `heder`"), "{said}");
     assert!(mistake(r#"{ use = "cache", with = { ttl = "5" } }"#).await.contains("did you mean \"5s\"?"));
 }
+
+#[tokio::test]
+async fn an_expression_tells_answers_apart_and_without_one_nothing_is_kept() {
+    let told = Told::start(|number, _| ok("cache-control: max-age=60", format!("answer {number}"))).await;
+    let gateway =
+        gateway(&told, r#"key = [{ expression = "request.headers['x-tenant'].split('-')[0]" }]"#).await;
+    let ask = async |headers: &[(&str, &str)]| get(&gateway, "/", headers).await;
+    assert_eq!(ask(&[("x-tenant", "acme-1")]).await.text(), "answer 0");
+    assert_eq!(ask(&[("x-tenant", "acme-2")]).await.text(), "answer 0");
+    assert_eq!(ask(&[("x-tenant", "other-1")]).await.text(), "answer 1");
+    for number in 2..4 {
+        let answer = ask(&[]).await;
+        assert_eq!((answer.text(), status_of(&answer)), (format!("answer {number}"), "limen; fwd=bypass"));
+    }
+    assert_eq!(ask(&[("x-tenant", "acme-3")]).await.text(), "answer 0");
+    let said = mistake(r#"{ use = "cache", with = { key = [{ expression = "request.tenant" }] } }"#).await;
+    assert!(said.contains("there is no `request.tenant`") && said.contains("with.key[0]"), "{said}");
+}

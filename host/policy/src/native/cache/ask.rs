@@ -96,6 +96,11 @@ impl HttpCache {
             *seat = Some(Box::new(role));
             return Answer::Ready(Ok(Verdict::Next));
         }
+        let Some(parts) = self.stored.keys.parts(exchange) else {
+            self.stored.counts.passed();
+            *seat = Some(Box::new(Role::Bystander(Why::Bypass)));
+            return Answer::Ready(Ok(Verdict::Next));
+        };
         let headers = exchange.request.headers();
         let said = if self.obey_clients { said(headers) } else { Directives::default() };
         if said.no_store || is_special(headers) {
@@ -105,7 +110,7 @@ impl HttpCache {
         }
         let wanted = Wanted {
             url: self.stored.keys.url(exchange),
-            parts: self.stored.keys.parts(exchange),
+            parts,
             said,
             // Whom a policy has found out by other means than `Authorization` is no less authorised.
             is_authorized: headers.contains_key(header::AUTHORIZATION) || exchange.consumer.is_some(),

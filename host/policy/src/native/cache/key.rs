@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Deserialize;
 
 use crate::Exchange;
+use crate::native::expression::Text;
 use crate::native::settings::Name;
 
 /// `key`: what tells answers apart beside URL, route and `Vary`.
@@ -17,6 +18,8 @@ pub enum Part {
     Header(Name),
     /// `{ cookie = "lang" }`: a cookie of the request.
     Cookie(String),
+    /// `{ expression = "claims.tenant" }`: what an expression comes to.
+    Expression(Text),
 }
 
 /// `query`: which query parameters count.
@@ -72,8 +75,8 @@ impl Keys {
     }
 
     /// What tells this request's answer from others of the same URL, before `Vary` does. Routes of one policy
-    /// may lead to different upstreams.
-    pub fn parts(&self, exchange: &Exchange) -> String {
+    /// may lead to different upstreams. None: an expression can't be computed, so that nobody can tell.
+    pub fn parts(&self, exchange: &Exchange) -> Option<String> {
         let mut text = exchange.route.name.clone();
         for part in &self.parts {
             let value = match part {
@@ -81,6 +84,7 @@ impl Keys {
                     exchange.consumer.as_ref().map(|consumer| consumer.id().as_bytes().to_vec())
                 }
                 Part::Cookie(name) => exchange.cookie(name).map(|value| value.as_bytes().to_vec()),
+                Part::Expression(Text(expression)) => Some(expression.text(exchange).ok()?.into_bytes()),
                 Part::Header(Name(name)) => {
                     let lines = exchange.request.headers().get_all(name);
                     let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
@@ -93,7 +97,7 @@ impl Keys {
                 Some(value) => write!(text, "\n{}:{}", value.len(), value.escape_ascii()),
             };
         }
-        text
+        Some(text)
     }
 }
 
@@ -157,6 +161,26 @@ mod tests {
             url(Query { sort: true, ..Query::default() }, "/?b=2&a=1"),
             "http://api.example.com/?a=1&b=2"
         );
+    }
+
+    #[test]
+    fn an_expression_tells_apart_or_nobody_can() {
+        let parts: Vec<Part> = serde_json::from_value(
+            serde_json::json!([{ "expression": "request.cookies.lang.lowerAscii()" }]),
+        )
+        .unwrap();
+        let keys = Keys { query: Query::default(), parts };
+        let parts = |cookies: &str| {
+            let request = Request::builder().header("cookie", cookies).body(()).unwrap();
+            keys.parts(&exchange(request))
+        };
+        assert_eq!(parts("lang=DE"), parts("lang=de"));
+        assert_ne!(parts("lang=de"), parts("lang=en"));
+        assert_ne!(parts("lang="), None, "an empty text is one");
+        assert_eq!(parts("other=de"), None);
+        let same: Vec<Part> =
+            serde_json::from_value(serde_json::json!([{ "expression": "request.path" }])).unwrap();
+        assert_ne!(keys.parts, same, "kept answers are of the same key");
     }
 
     #[test]

@@ -97,8 +97,9 @@ struct Settings {
     /// all get then. Default: none of these.
     #[serde(default)]
     store: Vec<Also>,
-    /// `key`: what tells answers apart beside `Vary`: `"consumer"`, `{ header = "x-tenant" }`, `{ cookie = "lang" }`.
-    /// Default: nothing.
+    /// `key`: what tells answers apart beside `Vary`: `"consumer"`, `{ header = "x-tenant" }`, `{ cookie = "lang" }`,
+    /// `{ expression = "claims.tenant" }` (CEL, as in `authorize`). A request for which an expression can't be computed
+    /// goes past the cache: it gets no answer from it, and its own is not kept. Default: nothing.
     #[serde(default)]
     key: Vec<Part>,
     /// `query`: which query parameters count: `{ ignore = ["utm_*"] }` or `{ only = ["id", "page"] }`, and `sort = true`
