@@ -47,7 +47,7 @@ section! {
         /// the client counts. For a connection from one of them, the client is the right-most address in
         /// `X-Forwarded-For` (`Forwarded`, where `forwarded` names only that) that is none of them, and
         /// what the gateway says by `forwarded` is added to what is there. From all others
-        /// `Forwarded`, `X-Forwarded-*` and `X-Real-IP` are dropped. Default: none is trusted.
+        /// `Forwarded`, `X-Forwarded-*`, `X-Real-IP`, `Client-Cert` and `Client-Cert-Chain` are dropped. Default: none is trusted.
         pub trusted_proxies: Vec<IpNet> = section.or("trusted_proxies", list(network), Vec::new()),
 
         /// `forwarded`: the headers by which upstreams learn whom they are asked for: "x-forwarded"

@@ -83,7 +83,7 @@ fn settle(
     head::settle(head, traits, &snapshot.paths)?;
     // What goes in here the client's `Connection` can't take out again.
     connection.certificate.settle(head.headers_mut(), traits.certificate);
-    client.address = snapshot.forwarding.settle(head, traits, client.peer, &connection.ends)?;
+    snapshot.forwarding.settle(head, traits, client, &connection.ends)?;
     match terms.redirect(head) {
         Some(elsewhere) => Err(elsewhere),
         None => Ok(()),

@@ -13,7 +13,7 @@ use regex::bytes::Regex;
 
 use crate::edit::Journal;
 use crate::hooks::Hooks;
-use crate::{Bag, Consumer, Fetch, Outcome, Phase, Reply, Subject, Tap, Timing};
+use crate::{Bag, ClientCertificate, Consumer, Fetch, Outcome, Phase, Reply, Subject, Tap, Timing};
 
 /// Heads, buffered bodies, property bag and plain facts. The gateway's own state around it (seats,
 /// connections, streams) stays in the gateway.
@@ -98,6 +98,8 @@ pub struct Client {
     pub address: SocketAddr,
     /// The other end of the connection.
     pub peer: SocketAddr,
+    /// Whether the peer is one of the trusted proxies, whose word on the client counts.
+    pub is_proxied: bool,
     pub tls: Option<Arc<TlsFacts>>,
 }
 
@@ -114,22 +116,6 @@ pub struct TlsFacts {
 impl TlsFacts {
     pub const V1_2: &str = "TLSv1.2";
     pub const V1_3: &str = "TLSv1.3";
-}
-
-/// What a client's certificate says of it.
-#[derive(Debug, Default)]
-pub struct ClientCertificate {
-    /// As text (RFC 4514).
-    pub subject: String,
-    pub issuer: String,
-    /// In hexadecimal digits.
-    pub serial: String,
-    /// The SHA-256 of the certificate, in hexadecimal digits.
-    pub fingerprint: String,
-    pub dns_names: Vec<String>,
-    pub uris: Vec<String>,
-    pub emails: Vec<String>,
-    pub addresses: Vec<IpAddr>,
 }
 
 /// What policies may know of the route.
@@ -198,7 +184,7 @@ impl fmt::Display for RequestId {
 impl Default for Client {
     fn default() -> Self {
         let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        Client { address: nobody, peer: nobody, tls: None }
+        Client { address: nobody, peer: nobody, is_proxied: false, tls: None }
     }
 }
 

@@ -8,6 +8,7 @@
 //! This crate knows requests; it knows neither sockets nor wasmtime.
 
 mod bag;
+mod certificate;
 mod consumer;
 mod destination;
 mod edit;
@@ -27,12 +28,13 @@ mod timing;
 pub mod vault;
 
 pub use bag::Bag;
+pub use certificate::ClientCertificate;
 pub use consumer::Consumer;
 pub use destination::{Astray, Location, PathTemplate, without_port};
 pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE, SPEAKS_OF_THE_BODY, may_trail};
 pub use exchange::{
-    Client, ClientCertificate, Decision, Exchange, Parameter, Parameters, Refusal, RequestId, RouteFacts,
-    Side, TargetMemory, TlsFacts, cookie,
+    Client, Decision, Exchange, Parameter, Parameters, Refusal, RequestId, RouteFacts, Side, TargetMemory,
+    TlsFacts, cookie,
 };
 pub use fetch::{Call, Fetch, FetchError, Fetched, FetchedBody, Later, add_call_header, call_head};
 pub use fixed::Fixed;

@@ -52,6 +52,54 @@ async fn a_certificate_lets_pass_and_names_the_consumer() {
     assert_eq!(origin.requests(), before);
 }
 
+/// A certificate as RFC 9440 sends it.
+fn sent(pair: &Pair) -> String {
+    let pem = std::fs::read_to_string(&pair.cert).unwrap();
+    let first = pem.split("-----END").next().unwrap();
+    format!(":{}:", first.lines().filter(|line| !line.starts_with("-----")).collect::<String>())
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_tells_the_certificate_and_nobody_else_does() {
+    let (origin, certs) = (Origin::start(), Certs::new());
+    let with = r#"forwarded = "client-cert", consumer = "cn", header = "x-client", allow = [{ subject = "CN=ada" }]"#;
+    let policy = format!("{{ use = \"mtls\", with = {{ {with} }} }}");
+    let open = route("/open", r#"{ use = "mtls", with = { forwarded = "client-cert", optional = true } }"#);
+    let text = |trusted: &str| {
+        let gateway = format!("[gateway]\ntrusted_proxies = [{trusted}]\n[log]\naccess = true\n");
+        format!("{gateway}{}", config(&origin, &[route("/**", &policy), open.clone()].concat()))
+    };
+    let ask = async |gateway: &Gateway, path: &str, headers: &[(&str, &str)]| {
+        let asked = Client::http1().get(gateway.url(path));
+        headers.iter().fold(asked, |asked, (name, value)| asked.header(name, value)).send().await
+    };
+    let (ada, eve) = (sent(&client(&certs, "ada")), sent(&client(&certs, "eve")));
+    let trusting = Gateway::start(text("\"127.0.0.0/8\"")).await;
+    let passed = ask(&trusting, "/", &[("client-cert", &ada), ("x-client", "root")]).await;
+    assert_eq!((passed.status.as_u16(), &passed.json()["headers"]["x-client"]), (200, &"ada".into()));
+    let before = origin.requests();
+    for (headers, why) in [
+        (&[("client-cert", &*eve)][..], "is not in `allow`"),
+        (&[("client-cert", &ada), ("client-cert", &ada)], "is there more than once"),
+        (&[("client-cert", ada.trim_matches(':'))], "is no `:Base64:`"),
+        (&[("client-cert", ":bm9uZQ==:")], "holds no certificate"),
+        (&[("client_cert", &ada)], "tells of no certificate"),
+    ] {
+        trusting.forget_log();
+        assert_problem(&ask(&trusting, "/", headers).await, 403);
+        trusting.wait_for_log_containing(why).await;
+    }
+    let strict = Gateway::start(text("\"192.0.2.1\"")).await;
+    assert_problem(&ask(&strict, "/", &[("client-cert", &ada)]).await, 403);
+    strict.wait_for_log_containing("it does not speak TLS").await;
+    assert_eq!(origin.requests(), before);
+    let chain = [("client-cert", &*ada), ("client-cert-chain", &*ada), ("client_cert", &*ada)];
+    let seen = ask(&strict, "/open", &chain).await.json();
+    for (name, _) in chain {
+        assert_eq!(seen["headers"][name], Value::Null, "{seen}");
+    }
+}
+
 #[tokio::test]
 async fn it_can_be_optional() {
     let (origin, certs) = (Origin::start(), Certs::new());

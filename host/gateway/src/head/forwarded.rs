@@ -8,6 +8,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, Version};
 use ipnet::IpNet;
 use limen_config::{Forwarded, Gateway};
+use limen_policy::Client;
 
 use super::Traits;
 use crate::refusal::Fault;
@@ -44,17 +45,19 @@ impl Forwarding {
         Forwarding { trusted: gateway.trusted_proxies.clone(), made: gateway.forwarded.clone() }
     }
 
-    /// The address of the client that `peer` speaks for, most often itself. What others than trusted
-    /// proxies claim is dropped, and what upstreams are to be told is put in.
+    /// Finds out which client the peer speaks for, most often itself. What others than trusted proxies claim is
+    /// dropped, and what upstreams are to be told is put in.
     pub fn settle(
         &self,
         head: &mut Request<()>,
         traits: &Traits,
-        peer: SocketAddr,
+        client: &mut Client,
         ends: &Ends,
-    ) -> Result<SocketAddr, Fault> {
+    ) -> Result<(), Fault> {
+        let peer = client.peer;
         let trusted = self.trusts(peer.ip());
-        let client = if trusted { self.client(head.headers(), peer) } else { peer };
+        client.is_proxied = trusted;
+        client.address = if trusted { self.client(head.headers(), peer) } else { peer };
         if traits.claims && !trusted {
             drop_claims(head.headers_mut());
         }
@@ -67,14 +70,15 @@ impl Forwarding {
             match kind {
                 Forwarded::XForwarded => x_forwarded(headers, ends, trusted),
                 Forwarded::XRealIp => {
-                    let address = if client == peer { ends.address() } else { text(client.ip()) };
+                    let address =
+                        if client.address == peer { ends.address() } else { text(client.address.ip()) };
                     headers.insert(X_REAL_IP, address);
                 }
                 Forwarded::Forwarded => forwarded(headers, ends, trusted),
                 Forwarded::Via => drop(headers.append(header::VIA, via(version))),
             }
         }
-        Ok(client)
+        Ok(())
     }
 
     /// Says on a response from an upstream that it came by here.
@@ -149,7 +153,7 @@ impl Ends {
 }
 
 /// Whether a header says something about the client that only a trusted proxy may say. (An origin may
-/// read `X_Forwarded_For` as the same, as CGI does. The client's certificate is the listener's matter.)
+/// read `X_Forwarded_For` as the same, as CGI does. `X-Forwarded-Client-Cert` is the listener's matter.)
 pub fn is_claim(name: &HeaderName) -> bool {
     if *name == header::FORWARDED {
         return true;
@@ -160,9 +164,17 @@ pub fn is_claim(name: &HeaderName) -> bool {
         start.len() == prefix.len()
             && start.iter().zip(prefix).all(|(&byte, &of)| byte == of || (byte == b'_' && of == b'-'))
     };
-    name.first() == Some(&b'x')
-        && ((like(b"x-forwarded-") && name != b"x-forwarded-client-cert")
-            || (like(b"x-real-ip") && name.len() == 9))
+    match name.first() {
+        Some(b'x') => {
+            (like(b"x-forwarded-") && name != b"x-forwarded-client-cert")
+                || (like(b"x-real-ip") && name.len() == 9)
+        }
+        // RFC 9440, section 4.
+        Some(b'c') => {
+            (like(b"client-cert") && name.len() == 11) || (like(b"client-cert-chain") && name.len() == 17)
+        }
+        _ => false,
+    }
 }
 
 fn drop_claims(headers: &mut HeaderMap) {
@@ -268,8 +280,10 @@ mod tests {
         }
         let peer: SocketAddr = peer.parse().unwrap();
         let traits = Traits::of(&head);
-        let client = forwarding.settle(&mut head, &traits, peer, &Ends::new(peer, 8443, true)).unwrap();
-        (head.headers().clone(), client.ip().to_string())
+        let mut client = Client { peer, ..Client::default() };
+        forwarding.settle(&mut head, &traits, &mut client, &Ends::new(peer, 8443, true)).unwrap();
+        assert_eq!(client.is_proxied, forwarding.trusts(peer.ip()));
+        (head.headers().clone(), client.address.ip().to_string())
     }
 
     const CLAIMS: &[(&str, &str)] = &[
@@ -280,6 +294,8 @@ mod tests {
         ("x-forwarded-user", "root"),
         ("x_forwarded-host", "evil"),
         ("x-real-ip", "192.0.2.7"),
+        ("client-cert", ":MII=:"),
+        ("Client_Cert-Chain", ":MII=:"),
         ("forwarded", "for=192.0.2.7, for=\"[2001:db8::1]:80\";proto=http, For=10.0.0.9"),
         ("x-kept", "1"),
     ];
@@ -346,13 +362,15 @@ mod tests {
     fn circles_are_noticed() {
         let forwarding = forwarding(&[Forwarded::Via], &[]);
         let peer = "10.1.2.3:4000".parse().unwrap();
+        let mut client = Client { peer, ..Client::default() };
         let mut head = Request::new(());
         for _ in 0..LOOPS {
             let traits = Traits::of(&head);
-            forwarding.settle(&mut head, &traits, peer, &Ends::new(peer, 80, false)).unwrap();
+            forwarding.settle(&mut head, &traits, &mut client, &Ends::new(peer, 80, false)).unwrap();
         }
         let traits = Traits::of(&head);
-        let fault = forwarding.settle(&mut head, &traits, peer, &Ends::new(peer, 80, false)).unwrap_err();
+        let fault =
+            forwarding.settle(&mut head, &traits, &mut client, &Ends::new(peer, 80, false)).unwrap_err();
         assert_eq!(fault.status.as_u16(), 508);
     }
 }

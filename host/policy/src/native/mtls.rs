@@ -16,10 +16,18 @@
 //!
 //! Certificates are asked for and verified by the listener (`client_auth` of its `tls`): this policy sees none that
 //! was not. HTTP has no challenge that asks for a certificate, so that a request without one gets 403 as well as
-//! one whose certificate may not pass; the log tells them apart. Certificates that a proxy in front has seen and
-//! tells in a header are not believed.
+//! one whose certificate may not pass; the log tells them apart.
+//!
+//! Where a proxy in front speaks TLS with clients, `forwarded` says in which header it tells their certificates: it
+//! counts from peers in `[gateway] trusted_proxies`, which have to take away what clients send under that name. From all
+//! others `Client-Cert` is dropped, and the certificate of the connection is the one that counts. A trusted
+//! proxy that tells none speaks for a client without one, whatever certificate it has itself. `client.subject` and
+//! `client.fingerprint` in expressions are those of the connection.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use http::StatusCode;
+use http::header::HeaderName;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -29,6 +37,8 @@ use super::{Built, Materials};
 use crate::{
     Answer, ClientCertificate, Consumer, Exchange, HeaderEdit, Phase, Phases, Policy, Seat, Side, Verdict,
 };
+
+const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 
 /// `mtls`: whose certificates.
 #[derive(Debug, Deserialize)]
@@ -45,6 +55,11 @@ struct Settings {
     /// away. Default: none.
     #[serde(default)]
     header: Option<Name>,
+    /// `forwarded`: the header in which trusted proxies tell the certificate that they have seen and verified:
+    /// `"client-cert"` (RFC 9440; `Client-Cert-Chain` beside it is not looked at). Default: none, only that of the
+    /// connection counts.
+    #[serde(default)]
+    forwarded: Option<Forwarded>,
     /// `optional`: whether a request without a certificate passes, and then has no consumer. Default `false`.
     #[serde(default)]
     optional: bool,
@@ -68,6 +83,13 @@ struct Allowed {
     fingerprint: Option<String>,
     /// `consumer`: what the consumer is called then.
     consumer: Option<String>,
+}
+
+/// How a proxy tells a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Forwarded {
+    ClientCert,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -143,12 +165,21 @@ impl Policy for Mtls {
 impl Mtls {
     fn admit(&self, exchange: &mut Exchange) -> Result<(), Denial> {
         let tls = exchange.client.tls.clone();
-        let Some(certificate) = tls.as_ref().and_then(|tls| tls.certificate.as_ref()) else {
+        let shown = || tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+        let told = match self.0.forwarded {
+            Some(Forwarded::ClientCert) if exchange.client.is_proxied => Some(told(exchange)?),
+            _ => None,
+        };
+        let Some(certificate) = told.as_ref().map_or_else(shown, Option::as_ref) else {
             if self.0.optional {
                 return Ok(());
             }
             let detail = "A client certificate is needed here.";
-            let why = if tls.is_some() { "it showed no certificate" } else { "it does not speak TLS" };
+            let why = match (&told, &tls) {
+                (Some(_), _) => "its proxy tells of no certificate",
+                (None, Some(_)) => "it showed no certificate",
+                (None, None) => "it does not speak TLS",
+            };
             return Err(Denial::new(StatusCode::FORBIDDEN, "certificate_required", detail, why));
         };
         let refuse = |why: &str| {
@@ -234,6 +265,22 @@ impl TryFrom<String> for Glob {
     }
 }
 
+/// What a trusted proxy says in `Client-Cert` (RFC 9440, section 2.2): none if there is no such header.
+fn told(exchange: &Exchange) -> Result<Option<ClientCertificate>, Denial> {
+    let mut values = exchange.request.headers().get_all(CLIENT_CERT).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let unfit = |why: &str| {
+        Denial::forbidden("The certificate can't be read.", format!("its proxy's `Client-Cert` {why}"))
+    };
+    if values.next().is_some() {
+        return Err(unfit("is there more than once"));
+    }
+    // A byte sequence (RFC 8941, section 3.3.5).
+    let text = value.to_str().ok().map(str::trim).and_then(|text| text.strip_prefix(':')?.strip_suffix(':'));
+    let der = text.and_then(|text| BASE64.decode(text).ok()).ok_or_else(|| unfit("is no `:Base64:`"))?;
+    ClientCertificate::read(&der).map(Some).ok_or_else(|| unfit("holds no certificate"))
+}
+
 /// The most specific `CN` of a subject; none with what has to be escaped.
 fn common_name(subject: &str) -> Option<&str> {
     // What follows an escaped comma does not begin a part: it is looked at all the same, so that no part of a
@@ -313,6 +360,42 @@ mod tests {
         assert_eq!(consumer(called, ada()).as_deref(), Some("batch"));
         let sly = ClientCertificate { subject: "O=x\\,CN=root,CN=eve".into(), ..ada() };
         assert_eq!(consumer(json!({ "consumer": "cn" }), sly), None, "no part stands for another");
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed_and_only_what_can_be_read() {
+        let asked = |is_proxied: bool, values: &[&str], settings: Value| {
+            let policy = plain(build, &settings).unwrap();
+            let mut exchange = Box::<Exchange>::default();
+            exchange.client.is_proxied = is_proxied;
+            // The proxy's own, or the client's that speaks for itself.
+            let certificate = Some(ada());
+            exchange.client.tls =
+                Some(Arc::new(TlsFacts { version: TlsFacts::V1_3, server_name: None, certificate }));
+            for value in values {
+                exchange.request.headers_mut().append(CLIENT_CERT, value.parse().unwrap());
+            }
+            exchange.enter(Phase::Request, 0);
+            let _ = policy.call(Phase::Request, &mut exchange, &mut None);
+            match &exchange.reply {
+                None => Ok(exchange.consumer.map(|consumer| consumer.id().to_owned())),
+                Some(reply) => Err(reply.denied.as_ref().unwrap().why.clone()),
+            }
+        };
+        let settings = || json!({ "forwarded": "client-cert", "consumer": "cn", "optional": true });
+        assert_eq!(asked(false, &[":bm9uZQ==:"], settings()), Ok(Some("ada".into())));
+        assert_eq!(asked(true, &[], settings()), Ok(None), "it speaks for others, not for itself");
+        assert_eq!(asked(true, &[":bm9uZQ==:"], json!({ "consumer": "cn" })), Ok(Some("ada".into())));
+        for (values, why) in [
+            (&[":bm9uZQ==:"][..], "holds no certificate"),
+            (&[""], "is no `:Base64:`"),
+            (&["bm9uZQ=="], "is no `:Base64:`"),
+            (&[":bm9uZQ==:, :bm9uZQ==:"], "is no `:Base64:`"),
+            (&[":bm9uZQ==:", ":bm9uZQ==:"], "more than once"),
+        ] {
+            let refused = asked(true, values, settings()).unwrap_err();
+            assert!(refused.contains(why), "{values:?}: {refused}");
+        }
     }
 
     #[test]

@@ -1,14 +1,10 @@
 //! What a handshake told: once per connection.
 
-use std::net::IpAddr;
-
 use limen_policy::{ClientCertificate, TlsFacts};
 use rustls::pki_types::CertificateDer;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
-use sha2::{Digest as _, Sha256};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::{H2, name};
+use super::H2;
 
 /// How a connection began.
 pub struct Handshake {
@@ -37,29 +33,5 @@ pub fn facts(connection: &ServerConnection) -> Handshake {
 
 /// What a verified certificate says.
 pub fn certificate(der: &CertificateDer<'_>) -> ClientCertificate {
-    let mut facts = ClientCertificate {
-        fingerprint: Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect(),
-        ..ClientCertificate::default()
-    };
-    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return facts };
-    facts.subject = name::text(certificate.subject());
-    facts.issuer = name::text(certificate.issuer());
-    facts.serial = certificate.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect();
-    let alternatives = certificate.subject_alternative_name().ok().flatten();
-    for alternative in alternatives.iter().flat_map(|found| &found.value.general_names) {
-        match alternative {
-            GeneralName::DNSName(name) => facts.dns_names.push((*name).to_owned()),
-            GeneralName::URI(uri) => facts.uris.push((*uri).to_owned()),
-            GeneralName::RFC822Name(email) => facts.emails.push((*email).to_owned()),
-            GeneralName::IPAddress(bytes) => facts.addresses.extend(address(bytes)),
-            _ => {}
-        }
-    }
-    facts
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
-    let v6 = || <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from);
-    v4().or_else(v6)
+    ClientCertificate::read(der).unwrap_or_else(|| ClientCertificate::unreadable(der))
 }

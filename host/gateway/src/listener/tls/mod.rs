@@ -4,7 +4,6 @@ mod certificates;
 mod ciphers;
 mod client_auth;
 mod facts;
-mod name;
 
 use std::sync::Arc;
 

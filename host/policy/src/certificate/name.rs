@@ -7,7 +7,7 @@ use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 /// As `openssl x509 -nameopt RFC2253` writes it: the most specific part first, all that is not ASCII in
 /// escapes.
-pub fn text(name: &X509Name<'_>) -> String {
+pub(super) fn text(name: &X509Name<'_>) -> String {
     let mut text = String::new();
     let parts: Vec<_> = name.iter_rdn().collect();
     for (n, part) in parts.into_iter().rev().enumerate() {
