@@ -52,6 +52,26 @@ async fn a_password_lets_pass_and_names_the_consumer() {
 }
 
 #[tokio::test]
+async fn users_have_scopes_and_attributes() {
+    let origin = Origin::start();
+    let bob = USERS.lines().find_map(|line| line.strip_prefix("ada:")).unwrap();
+    let basic = format!(
+        r#"{{ use = "basic", with = {{ file = "users.htpasswd", scopes = ["read"], users = {{ ada = {{ scopes = ["read", "write"], plan = "gold", attributes = {{ team = "a" }} }}, bob = {{ hash = "{bob}" }} }} }} }}"#
+    );
+    let headers = r#"{ use = "headers", with = { request = { set = { x-is = "{consumer.id} {consumer.attributes.plan} {consumer.attributes.team}" } } } }"#;
+    let authorize = r#"{ use = "authorize", with = { scopes = ["write"] } }"#;
+    let rest = route("/**", &format!("{basic}, {authorize}, {headers}"));
+    let text = config(&origin, &format!("[log]\naccess = true\n{rest}"));
+    let gateway = Gateway::with(text).file("users.htpasswd", USERS).start().await;
+    let passed = ask(&gateway, "ada:open sesame").await;
+    assert_eq!((passed.status.as_u16(), &passed.json()["headers"]["x-is"]), (200, &"ada gold a".into()));
+    assert_problem(&ask(&gateway, "bob:open sesame").await, 403);
+    gateway.wait_for_log_containing("user `bob` lacks the scope `read`").await;
+    assert_problem(&ask(&gateway, "bob:wrong").await, 401);
+    assert_eq!(origin.requests(), 1);
+}
+
+#[tokio::test]
 async fn curl_logs_in_and_a_password_can_be_changed() {
     let origin = Origin::start();
     let gateway = setup(&origin, r#"file = "users.htpasswd""#).start().await;
@@ -117,6 +137,8 @@ async fn mistakes_are_shown_without_hashes() {
         (r#"users = { ada = "{SHA}secret" }"#, "user `ada` has a hash that is neither bcrypt"),
         (r#"file = "bad.htpasswd""#, "line 2: user `bob` has"),
         (r#"users = { "a:b" = "x" }"#, "not a user's name"),
+        (r#"file = "users.htpasswd", users = { eve = { plan = "gold" } }"#, "user `eve` has no `hash`"),
+        (r#"file = "users.htpasswd", users = { ada = { scope = "x" } }"#, "unknown field `scope`"),
         (r#"file = "users.htpasswd", remember = "2h""#, "at most 1h"),
     ] {
         let bad = format!(

@@ -31,7 +31,7 @@ use index::Index;
 pub use index::{Entry, Refused};
 pub use life::Made;
 pub use pepper::Peppers;
-pub use record::{Moment, Record, State, Terms, now, span, usual_prefix};
+pub use record::{Moment, Record, State, Terms, is_scope, now, span, usual_prefix};
 pub use text::is_prefix;
 pub use wanted::Wanted;
 

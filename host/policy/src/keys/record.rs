@@ -79,6 +79,11 @@ impl State {
     }
 }
 
+/// Whether it is one word (RFC 6749, section 3.3).
+pub fn is_scope(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// What keys begin with, unless somebody says otherwise.
 pub fn usual_prefix() -> String {
     "lk".to_owned()
@@ -118,10 +123,7 @@ impl Terms {
                 self.prefix
             ));
         }
-        let is_scope = |scope: &String| {
-            !scope.is_empty() && scope.len() <= 128 && scope.bytes().all(|byte| byte.is_ascii_graphic())
-        };
-        if self.scopes.len() > MAX_SCOPES || !self.scopes.iter().all(is_scope) {
+        if self.scopes.len() > MAX_SCOPES || !self.scopes.iter().all(|scope| is_scope(scope)) {
             return Err("a scope is one word (RFC 6749, section 3.3), and there are 64 at most".to_owned());
         }
         if let Some(own) = ["key", "plan"].into_iter().find(|own| self.metadata.contains_key(*own)) {

@@ -1,10 +1,11 @@
 //! `basic`: lets requests pass whose user and password are known (RFC 7617), and names the consumer after the user.
 //!
 //! ```toml
-//! policies = [{ use = "basic", with = { file = "users.htpasswd", realm = "orders" } }]
+//! policies = [{ use = "basic", with = { file = "users.htpasswd", users = { ada = { scopes = ["orders:read"], plan = "gold" } }, scopes = ["orders:read"] } }]
 //! ```
 //!
-//! `htpasswd -B -c users.htpasswd ada` makes such a file; when it changes it is read again. Whoever is not known
+//! `htpasswd -B -c users.htpasswd ada` makes such a file; when it changes it is read again. What more there is to know of
+//! a user `users` says: scopes, a plan and attributes, which the consumer has then for the policies behind. Whoever is not known
 //! gets 401 with a challenge, after the same time whether there is such a user or not. Passwords are slow to
 //! check, which is what protects them: it is done beside the workers, by half as many threads at most as there
 //! are cores, and what was found is remembered for a while as a keyed hash. Requests that would have to wait for
@@ -27,13 +28,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use self::users::Users;
+use self::users::{Told, Users};
 use super::denial::Denial;
 use super::settings::{Name, SettingsError, Span, check_edit, read};
 use super::{Built, Materials};
-use crate::{
-    Answer, Consumer, Exchange, Failure, HeaderEdit, Phase, Phases, Policy, Seat, SecretPlace, Side, Verdict,
-};
+use crate::{Answer, Exchange, Failure, HeaderEdit, Phase, Phases, Policy, Seat, SecretPlace, Side, Verdict};
 
 /// The longest `user:password`, in bytes.
 const LONGEST: usize = 1024;
@@ -52,9 +51,13 @@ struct Settings {
     /// most) or argon2id hashes (`$argon2id$...`, 256 MiB at most). 1 MiB at most.
     #[serde(default)]
     file: Option<String>,
-    /// `users`: users and hashes of the same kinds, here: `{ ada = "$2y$..." }`.
+    /// `users`: users and hashes of the same kinds, here: `{ ada = "$2y$..." }`, or what else is known of a user of
+    /// `file` or of one with a `hash`: `{ ada = { scopes = ["orders:read"], plan = "gold" } }`.
     #[serde(default)]
-    users: BTreeMap<String, String>,
+    users: BTreeMap<String, Told>,
+    /// `scopes`: what a user has to have, all of it; whoever has not, gets 403. Default: nothing.
+    #[serde(default)]
+    scopes: Vec<String>,
     /// `realm`: what the challenge calls the place, and browsers show. Default `"api"`.
     #[serde(default = "api")]
     realm: String,
@@ -80,15 +83,15 @@ fn five_minutes() -> Span {
 }
 
 pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
-    let Settings { file, users, realm, remember: Span(remember), header, strip } = read(settings)?;
+    let Settings { file, users, scopes, realm, remember: Span(remember), header, strip } = read(settings)?;
     let mut known = Users::default();
     if let Some(file) = &file {
         let wrong = |what: String| SettingsError::new("/file", what);
         known.add_file(&materials.folder.join(file)).map_err(wrong)?;
     }
-    for (user, hash) in &users {
+    for (user, told) in &users {
         let wrong = |what: String| SettingsError::new("/users", what);
-        known.add(user, hash).map_err(wrong)?;
+        known.tell(user, told).map_err(wrong)?;
     }
     if known.is_empty() {
         return Err(SettingsError::new("", "no users: nobody could pass (`file`, `users`)"));
@@ -108,11 +111,12 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
         .map_err(|_| SettingsError::new("", "no random numbers are to be had"))?;
     let memory = |time| Cache::builder().max_capacity(REMEMBERED).time_to_live(time).build();
     let (right, wrong) = (memory(remember), memory(WRONG_FOR));
-    Ok(Box::new(Basic { users: Arc::new(known), challenge, header, strip, key, right, wrong }))
+    Ok(Box::new(Basic { users: Arc::new(known), scopes, challenge, header, strip, key, right, wrong }))
 }
 
 struct Basic {
     users: Arc<Users>,
+    scopes: Vec<String>,
     challenge: HeaderValue,
     header: Option<Name>,
     strip: bool,
@@ -210,7 +214,14 @@ impl Basic {
 
     fn introduce(&self, exchange: &mut Exchange, user: &str) -> Result<(), Denial> {
         let unfit = |_| self.refuse("The password is not accepted.", "the user's name is no consumer's");
-        exchange.introduce(Consumer::new(user).map_err(unfit)?).map_err(unfit)?;
+        let gone = || self.refuse("The password is not accepted.", "the user is not there");
+        let consumer = self.users.consumer(user.as_bytes()).cloned().ok_or_else(gone)?;
+        let lacks = |wanted: &&String| !consumer.scopes.iter().any(|scope| **scope == ***wanted);
+        if let Some(scope) = self.scopes.iter().find(lacks) {
+            let why = format!("user `{user}` lacks the scope `{scope}`");
+            return Err(Denial::forbidden("You may not use this.", why));
+        }
+        exchange.introduce(consumer).map_err(unfit)?;
         if let Some(Name(name)) = &self.header {
             exchange.edit_header(Side::Request, HeaderEdit::Set(name.as_str(), user)).map_err(unfit)?;
         }

@@ -1,21 +1,52 @@
 //! Who has a password.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::path::Path;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
 use super::password::Hash;
-use crate::Consumer;
+use crate::{Consumer, keys};
 
 /// The largest file of users, in bytes.
 const LARGEST: u64 = 1 << 20;
 
+/// One of `users`, where there is more to say than a hash.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct User {
+    /// `hash`: of the password. Default: the one that `file` has for this user.
+    hash: Option<String>,
+    /// `scopes`: what the user may, as tokens and keys have it. Default: nothing.
+    scopes: Vec<String>,
+    /// `plan`: the user's plan, for `quota`; an attribute of the consumer. Default: none.
+    plan: Option<String>,
+    /// `attributes`: what else is known of the user: `{ team = "billing" }`. Default: nothing.
+    attributes: BTreeMap<String, String>,
+}
+
+/// A hash alone, or more.
+pub(super) struct Told(User);
+
+impl<'de> Deserialize<'de> for Told {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(hash) => Ok(Told(User { hash: Some(hash), ..User::default() })),
+            more @ Value::Object(_) => serde_json::from_value(more).map(Told).map_err(D::Error::custom),
+            _ => Err(D::Error::custom("a hash, or a table with `hash`, `scopes`, `plan` and `attributes`")),
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Users {
-    hashes: Vec<Hash>,
-    /// The number of the hash.
+    known: Vec<(Hash, Consumer)>,
+    /// The number of the user.
     by_name: HashMap<Vec<u8>, usize>,
     /// Which of them is checked for somebody who is none of them.
     stand_ins: RandomState,
@@ -23,7 +54,7 @@ pub(super) struct Users {
 
 impl Users {
     pub(super) fn is_empty(&self) -> bool {
-        self.hashes.is_empty()
+        self.known.is_empty()
     }
 
     /// Those of a file as `htpasswd` writes it.
@@ -45,24 +76,55 @@ impl Users {
         Ok(())
     }
 
-    pub(super) fn add(&mut self, user: &str, hash: &str) -> Result<(), String> {
-        if user.contains(':') || Consumer::new(user).is_err() {
-            return Err(format!("not a user's name: `{user}`"));
+    /// One of whom more may be known than of one in a file.
+    pub(super) fn tell(&mut self, user: &str, Told(told): &Told) -> Result<(), String> {
+        if let Some(hash) = &told.hash {
+            self.add(user, hash)?;
         }
+        let number = self.by_name.get(user.as_bytes()).copied();
+        let place = number.and_then(|number| self.known.get_mut(number));
+        let (_, consumer) =
+            place.ok_or_else(|| format!("user `{user}` has no `hash`, and `file` has none"))?;
+        if told.attributes.contains_key("plan") {
+            return Err(format!(
+                "user `{user}`: an attribute can't be called `plan`: that is a key of its own"
+            ));
+        }
+        if let Some(scope) = told.scopes.iter().find(|scope| !keys::is_scope(scope)) {
+            return Err(format!("user `{user}`: a scope is one word (RFC 6749, section 3.3), not `{scope}`"));
+        }
+        let plan = told.plan.iter().map(|plan| ("plan", &**plan));
+        let attributes = told.attributes.iter().map(|(name, value)| (&**name, &**value));
+        *consumer = Consumer::with(user, attributes.chain(plan)).map_err(|_| {
+            format!("user `{user}` has more than 32 attributes or 16 KiB of them, or one without a name")
+        })?;
+        consumer.scopes = told.scopes.iter().map(|scope| scope.as_str().into()).collect();
+        Ok(())
+    }
+
+    /// Who it is, with all that is known.
+    pub(super) fn consumer(&self, user: &[u8]) -> Option<&Consumer> {
+        self.known.get(*self.by_name.get(user)?).map(|(_, consumer)| consumer)
+    }
+
+    fn add(&mut self, user: &str, hash: &str) -> Result<(), String> {
+        let wrong = || format!("not a user's name: `{user}`");
+        let consumer = Consumer::new(user).ok().filter(|_| !user.contains(':')).ok_or_else(wrong)?;
         let hash = Hash::parse(hash).map_err(|what| format!("user `{user}` has {what}"))?;
-        if self.by_name.insert(user.as_bytes().to_vec(), self.hashes.len()).is_some() {
+        if self.by_name.contains_key(user.as_bytes()) {
             return Err(format!("user `{user}` is there twice"));
         }
-        self.hashes.push(hash);
+        self.by_name.insert(user.as_bytes().to_vec(), self.known.len());
+        self.known.push((hash, consumer));
         Ok(())
     }
 
     /// Whether it is this user's password. Slow, and as slow for users that there are not.
     pub(super) fn fits(&self, user: &[u8], password: &[u8]) -> bool {
         let known = self.by_name.get(user).copied();
-        let stand_in = || self.stand_ins.hash_one(user) as usize % self.hashes.len().max(1);
-        let hash = self.hashes.get(known.unwrap_or_else(stand_in));
-        let fits = hash.is_some_and(|hash| hash.fits(password));
+        let stand_in = || self.stand_ins.hash_one(user) as usize % self.known.len().max(1);
+        let asked = self.known.get(known.unwrap_or_else(stand_in));
+        let fits = asked.is_some_and(|(hash, _)| hash.fits(password));
         fits & known.is_some()
     }
 }
@@ -70,6 +132,37 @@ impl Users {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn more_can_be_said_of_users() {
+        let told = |told: Value| serde_json::from_value::<Told>(told).map_err(|error| error.to_string());
+        let mut users = Users::default();
+        let hash = bcrypt::hash("one", 4).unwrap();
+        users.add("ada", &hash).unwrap();
+        let more = json!({ "scopes": ["read", "write"], "plan": "gold", "attributes": { "team": "a" } });
+        users.tell("ada", &told(more).unwrap()).unwrap();
+        users.tell("bob", &told(json!({ "hash": hash, "scopes": ["read"] })).unwrap()).unwrap();
+        users.tell("cyd", &told(json!(hash)).unwrap()).unwrap();
+        let ada = users.consumer(b"ada").unwrap();
+        assert_eq!(
+            (ada.id(), ada.attribute("plan"), ada.attribute("team")),
+            ("ada", Some("gold"), Some("a"))
+        );
+        assert_eq!((ada.scopes.len(), users.consumer(b"cyd").unwrap().scopes.len()), (2, 0));
+        assert!(users.fits(b"bob", b"one") && users.consumer(b"eve").is_none());
+        for (user, more, said) in [
+            ("eve", json!({ "scopes": ["read"] }), "has no `hash`"),
+            ("ada", json!({ "hash": hash }), "twice"),
+            ("ada", json!({ "attributes": { "plan": "x" } }), "can't be called `plan`"),
+            ("ada", json!({ "scopes": ["two words"] }), "one word"),
+            ("ada", json!({ "attributes": { "": "x" } }), "without a name"),
+        ] {
+            assert!(users.tell(user, &told(more).unwrap()).unwrap_err().contains(said), "{said}");
+        }
+        assert!(told(json!({ "scope": [] })).err().unwrap().contains("unknown field `scope`"));
+        assert!(told(json!(1)).err().unwrap().contains("a hash, or a table"));
+    }
 
     #[test]
     fn only_users_have_passwords() {
