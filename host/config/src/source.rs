@@ -78,6 +78,13 @@ impl Text {
 }
 
 impl Text {
+    /// A text that no file says.
+    pub(crate) fn made(path: &Path, text: String) -> Result<Text, String> {
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let metadata = folder.metadata().map_err(|why| format!("`{}`: {why}", folder.display()))?;
+        Ok(Text { path: path.to_owned(), order: 0, metadata, text: Arc::from(text) })
+    }
+
     /// Another text, as if the file said it.
     pub(crate) fn of(&self, text: &str) -> Text {
         let Text { path, order, metadata, .. } = self;

@@ -35,6 +35,11 @@ pub trait Policy: Send + Sync {
         None
     }
 
+    /// The same, if it is one that no section of the configuration says anything of.
+    fn own_upstream(&self) -> Option<&limen_config::Upstream> {
+        None
+    }
+
     /// Where it looks for what shows who asks: no log tells what is there.
     fn secrets(&self) -> Vec<SecretPlace> {
         Vec::new()

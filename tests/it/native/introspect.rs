@@ -7,7 +7,7 @@ use crate::common::{assert_problem, config, route};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use limen_tests::oci::{Registry as Web, Reply};
-use limen_tests::{Answer, Client, Gateway, Origin};
+use limen_tests::{Answer, Certs, Client, Gateway, Origin};
 use serde_json::{Value, json};
 
 /// An issuer that says this of all tokens.
@@ -117,12 +117,44 @@ async fn what_was_said_is_forgotten_in_time_and_survives_if_asked_to() {
 }
 
 #[tokio::test]
+async fn an_address_is_enough_and_its_certificate_has_to_be_right() {
+    let (origin, certs) = (Origin::start(), Certs::new());
+    let issuer = Web::start_tls(&certs, |_| active(json!({}))).await;
+    let gateway = async |more: &str| {
+        let url = format!("https://localhost:{}/oauth2/introspect?a=b", issuer.port());
+        let policy = format!(
+            "{{ use = \"introspect\", with = {{ url = \"{url}\", headers = {{ x-user = \"sub\" }}{more} }} }}"
+        );
+        let text = config(&origin, &format!("[log]\naccess = true\n{}", route("/**", &policy)));
+        Gateway::with(text).start().await
+    };
+    let trusting = gateway(&format!(", roots = {:?}", certs.ca())).await;
+    for _ in 0..2 {
+        let passed = ask(&trusting, "opaque").await;
+        assert_eq!((passed.status.as_u16(), &passed.json()["headers"]["x-user"]), (200, &"ada".into()));
+    }
+    let asked = issuer.asked();
+    assert_eq!((asked.len(), &*asked[0].path), (1, "/oauth2/introspect?a=b"));
+    let strict = gateway("").await;
+    assert_problem(&ask(&strict, "opaque").await, 503);
+    strict.wait_for_log_containing("no connection could be made").await;
+    assert_eq!(issuer.asked().len(), 1, "no token goes to a stranger");
+}
+
+#[tokio::test]
 async fn mistakes_are_shown() {
     for (with, said) in [
         (r#"upstream = "nobody""#, "there is no [upstream.nobody]"),
         (r#"upstream = "origin", client = "x""#, "`client` and `secret`, or neither"),
         (r#"upstream = "origin", client = "x", secret = "y""#, "there is no [secret.y]"),
         (r#"upstream = "origin", path = "x""#, "not a path"),
+        ("", "nobody to ask"),
+        (r#"upstream = "origin", url = "https://id.example""#, "either `url` or `upstream`"),
+        (r#"upstream = "origin", roots = "ca.pem""#, "it goes with `url`"),
+        (r#"url = "http://id.example/x""#, "add `plain_http = true`"),
+        (r#"url = "id.example""#, "not an address"),
+        (r#"url = "https://user@id.example/""#, "user and password"),
+        (r#"url = "https://id.example/", roots = "nowhere.pem""#, "nowhere.pem"),
         (r#"upstream = "origin", ttl = "2h""#, "0s to 1h"),
     ] {
         let told = mistake(&format!("{{ use = \"introspect\", with = {{ {with} }} }}")).await;

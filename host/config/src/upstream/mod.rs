@@ -1,6 +1,7 @@
 //! `[upstream.NAME]`
 
 mod affinity;
+mod alone;
 mod balance;
 mod breaker;
 mod endpoint;

@@ -162,7 +162,7 @@ impl Snapshot {
         let known_upstreams = previous.iter().flat_map(|previous| &previous.upstreams);
         let known_upstreams: BTreeMap<&str, &Arc<upstream::Shared>> =
             known_upstreams.map(|known| (known.terms.name.as_str(), known)).collect();
-        for terms in upstreams.values() {
+        for terms in upstreams.values().chain(policies.upstreams.values()) {
             let known = known_upstreams.get(terms.name.as_str()).copied();
             match Connector::new(terms, known.map(|known| &known.connector)) {
                 Ok(connector) => {

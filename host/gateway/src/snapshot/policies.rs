@@ -24,6 +24,8 @@ pub struct Policies {
     pub left_out: Vec<LeftOut>,
     /// Whether any of them calls upstreams itself.
     pub calls_out: bool,
+    /// Those of them that no section says anything of, by name.
+    pub upstreams: BTreeMap<String, limen_config::Upstream>,
     /// Where they look for what no log tells.
     pub secrets: Vec<SecretPlace>,
     seated: BTreeMap<Seat, Box<dyn Policy>>,
@@ -97,6 +99,7 @@ impl Policies {
             kept_back: Vec::new(),
             left_out: Vec::new(),
             calls_out: false,
+            upstreams: BTreeMap::new(),
             secrets: Vec::new(),
             seated: BTreeMap::new(),
         };
@@ -122,6 +125,12 @@ impl Policies {
                 match build_native(name, attachment, route, means) {
                     Ok(policy) => {
                         policies.calls_out |= policy.upstream().is_some();
+                        if let Some(own) = policy.own_upstream() {
+                            let mut own = own.clone();
+                            own.place = attachment.place.clone();
+                            own.tls.place = attachment.place.clone();
+                            policies.upstreams.insert(own.name.clone(), own);
+                        }
                         policies.secrets.extend(policy.secrets());
                         policies.seated.insert(seat, policy);
                     }
@@ -331,7 +340,8 @@ fn build_native(
     };
     let policy = (native.build)(attachment.settings.value(), &materials)
         .map_err(|error| wrong(&error.pointer, &error.message).maybe_hint(error.hint))?;
-    match policy.upstream().filter(|called| !means.upstreams.contains_key(*called)) {
+    let is_there = |called: &str| policy.own_upstream().is_some() || means.upstreams.contains_key(called);
+    match policy.upstream().filter(|called| !is_there(called)) {
         Some(called) => Err(wrong("/upstream", &format!("there is no [upstream.{called}]"))),
         None => Ok(policy),
     }

@@ -117,7 +117,7 @@ pub const NATIVE: &[Native] = &[
     Native {
         name: "introspect",
         summary: "let pass who has a token that its issuer says is good",
-        files: &[],
+        files: &["roots"],
         build: introspect::build,
     },
     Native { name: "ip", summary: "let pass by the client's address", files: &[], build: ip::build },
@@ -159,12 +159,7 @@ pub const NATIVE: &[Native] = &[
         build: rate_limit::build,
     },
     Native { name: "redirect", summary: "send clients elsewhere", files: &[], build: redirect::build },
-    Native {
-        name: "respond",
-        summary: "answer itself",
-        files: &["file"],
-        build: respond::build,
-    },
+    Native { name: "respond", summary: "answer itself", files: &["file"], build: respond::build },
     Native {
         name: "rewrite",
         summary: "change path, query, method and host of requests",

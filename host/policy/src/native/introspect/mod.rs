@@ -5,20 +5,16 @@
 //! [secret.introspection]
 //! env = "INTROSPECTION_SECRET"
 //!
-//! [upstream.idp]
-//! endpoints = ["https://id.example.com"]
-//!
 //! [[route]]
 //! path     = "/orders/**"
 //! upstream = "orders"
 //!
 //! [[route.policies]]
 //! use = "introspect"
-//! with.upstream = "idp"
-//! with.path     = "/oauth2/introspect"
-//! with.client   = "gateway"
-//! with.secret   = "introspection"
-//! with.scopes   = ["orders:read"]
+//! with.url    = "https://id.example.com/oauth2/introspect"
+//! with.client = "gateway"
+//! with.secret = "introspection"
+//! with.scopes = ["orders:read"]
 //! ```
 //!
 //! The answer is remembered by a keyed hash of the token, within its `exp`; requests with the same token ask once
@@ -29,9 +25,12 @@ mod ask;
 mod memory;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
+use limen_config::Upstream;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -47,11 +46,23 @@ use crate::{Answer, Exchange, Failure, Phase, Phases, Policy, Seat, SecretPlace,
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// `upstream` (required): the upstream that is asked.
-    upstream: String,
-    /// `path`: where. Default `"/introspect"`.
-    #[serde(default = "introspect")]
-    path: String,
+    /// `url`: the address that is asked, like "https://id.example.com/oauth2/introspect". Its server is an upstream with
+    /// all defaults, named after it in metrics and logs. Either this or `upstream`.
+    #[serde(default)]
+    url: Option<String>,
+    /// `roots`: with `url`, a PEM file with the certificates that are trusted instead of the system's.
+    #[serde(default)]
+    roots: Option<String>,
+    /// `plain_http`: true takes an `http://` in `url`, too. Whoever is on the way can then read tokens, and say which are
+    /// good. Default `false`.
+    #[serde(default)]
+    plain_http: bool,
+    /// `upstream`: the upstream that is asked, for one with several endpoints or limits of its own.
+    #[serde(default)]
+    upstream: Option<String>,
+    /// `path`: where, with `upstream`. Default `"/introspect"`.
+    #[serde(default)]
+    path: Option<String>,
     /// `client`: who the gateway is to it (`client_id`). Together with `secret`. Default: nobody.
     #[serde(default)]
     client: Option<String>,
@@ -109,10 +120,6 @@ struct Settings {
     realm: Option<String>,
 }
 
-fn introspect() -> String {
-    "/introspect".to_owned()
-}
-
 fn two_seconds() -> Span {
     Span(Duration::from_secs(2))
 }
@@ -161,7 +168,8 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
         _ => return Err(SettingsError::new("", "`client` and `secret`, or neither")),
     };
     let Span(timeout) = settings.timeout;
-    let issuer = Issuer::new(settings.upstream, &settings.path, credentials, timeout)?;
+    let (upstream, path, own) = settings.place(materials.folder)?;
+    let issuer = Issuer::new(upstream, &path, credentials, timeout)?;
     let (Span(good), Span(bad), Span(max_stale)) = (settings.ttl, settings.negative_ttl, settings.max_stale);
     let memory = Memory::new(settings.remember, good, bad, max_stale)
         .ok_or_else(|| SettingsError::new("", "no random numbers are to be had"))?;
@@ -169,12 +177,49 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
         settings;
     let terms = bearer::Terms { from, scopes, claims, consumer, attributes, headers, strip, optional, realm };
     let bearer = Bearer::new(terms, format!("the upstream `{}`", issuer.upstream()))?;
-    Ok(Box::new(Introspect { bearer, issuer, memory }))
+    Ok(Box::new(Introspect { bearer, issuer, own, memory }))
+}
+
+impl Settings {
+    /// Which upstream is asked, and where; with what it is, if that is said here.
+    fn place(&self, folder: &Path) -> Result<(String, String, Option<Upstream>), SettingsError> {
+        let only = |key: &str, with: &str| SettingsError::new(key, format!("it goes with `{with}`"));
+        match (&self.url, &self.upstream) {
+            (None, None) => Err(SettingsError::new("", "nobody to ask (`url`, or `upstream` and `path`)")),
+            (Some(_), Some(_)) => Err(SettingsError::new("/upstream", "either `url` or `upstream`")),
+            (None, Some(_)) if self.roots.is_some() => {
+                Err(only("/roots", "url").hint(Some("that of an upstream is in its `tls`".to_owned())))
+            }
+            (None, Some(_)) if self.plain_http => Err(only("/plain_http", "url")),
+            (None, Some(upstream)) => {
+                Ok((upstream.clone(), self.path.clone().unwrap_or_else(|| "/introspect".to_owned()), None))
+            }
+            (Some(_), None) if self.path.is_some() => Err(only("/path", "upstream")),
+            (Some(url), None) => {
+                let wrong = |why: String| SettingsError::new("/url", why);
+                let uri: Option<Uri> = url.parse().ok();
+                let parts = uri
+                    .as_ref()
+                    .and_then(|uri| Some((uri.scheme_str()?, uri.authority()?, uri.path_and_query()?)));
+                let (scheme, authority, path) =
+                    parts.ok_or_else(|| wrong(format!("not an address: `{url}`")))?;
+                if scheme == "http" && !self.plain_http {
+                    let hint = "add `plain_http = true` where the way is safe";
+                    return Err(wrong("an `http://` address".to_owned()).hint(Some(hint.to_owned())));
+                }
+                let address = format!("{scheme}://{authority}");
+                let own = Upstream::alone(&address, self.roots.as_deref(), folder).map_err(wrong)?;
+                Ok((own.name.clone(), path.as_str().to_owned(), Some(own)))
+            }
+        }
+    }
 }
 
 struct Introspect {
     bearer: Bearer,
     issuer: Issuer,
+    /// The upstream, if no section is about it.
+    own: Option<Upstream>,
     memory: Memory,
 }
 
@@ -185,6 +230,10 @@ impl Policy for Introspect {
 
     fn upstream(&self) -> Option<&str> {
         Some(self.issuer.upstream())
+    }
+
+    fn own_upstream(&self) -> Option<&Upstream> {
+        self.own.as_ref()
     }
 
     fn secrets(&self) -> Vec<SecretPlace> {
