@@ -52,6 +52,8 @@ async fn an_api_is_protected_with_keys_as_it_says() {
     let commands = commands.lines().map(|line| match line.split_once('#') {
         Some((command, expected)) if command.starts_with("curl") => {
             let asked = command.trim().replacen("-i localhost:8080", &api, 1);
+            let asked =
+                asked.replacen("-i localhost:9901", &format!("http://{}", admin.trim_end_matches('/')), 1);
             let status = expected.trim().get(..3).unwrap();
             format!(
                 "test \"$(curl -so /dev/null -w '%{{http_code}}' {})\" = {status}\n",

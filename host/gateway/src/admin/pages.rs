@@ -81,7 +81,7 @@ async fn index(State(admin): Known, headers: HeaderMap) -> Response {
              <h1>limen {version}</h1>\n<p>{stage}, up for {up} s</p>\n<table>\n{rows}</table>\n</html>\n"
         ));
     }
-    let rows: String = PAGES.iter().map(|(path, what)| format!("{path:<12}{what}\n")).collect();
+    let rows: String = PAGES.iter().map(|(path, what)| format!("{path:<14}{what}\n")).collect();
     answer::text(StatusCode::OK, format!("limen {version}: {stage}, up for {up} s\n\n{rows}"))
 }
 

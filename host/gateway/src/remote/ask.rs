@@ -1,5 +1,6 @@
 //! One request to an admin listener.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -44,7 +45,15 @@ impl Asking {
         let asked =
             runtime.block_on(async { tokio::time::timeout(limit, self.ask(method, path, body)).await });
         match asked {
-            Ok(reply) => reply.map_err(|error| failed(error.to_string())),
+            Ok(reply) => reply.map_err(|error| {
+                let refused = error.downcast_ref::<io::Error>().map(io::Error::kind);
+                match refused == Some(io::ErrorKind::ConnectionRefused) {
+                    true => failed(
+                        "nobody listens there; does `limen run` run, with this configuration?".to_owned(),
+                    ),
+                    false => failed(error.to_string()),
+                }
+            }),
             Err(_) => Err(failed(format!("nothing within {limit:?}"))),
         }
     }

@@ -113,7 +113,9 @@ fn asking(file: &Path, address: Option<SocketAddr>) -> Result<Asking, StartError
         }
         (None, Some(admin)) => admin.address,
         (None, None) => {
-            return Err(wanted("without [admin] a running gateway can't be asked; SIGHUP makes it reload"));
+            return Err(wanted(
+                "without [admin] a running gateway can't be asked: give it an `address` there, like \"127.0.0.1:9901\"",
+            ));
         }
     };
     Ok(Asking { address: reachable(address), token })

@@ -48,8 +48,32 @@ pub(super) fn read<T: DeserializeOwned>(settings: &Value) -> Result<T, SettingsE
             Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
             Segment::Enum { .. } | Segment::Unknown => None,
         });
-        SettingsError { pointer: pointer.collect(), message: error.inner().to_string(), hint: None }
+        let message = error.inner().to_string();
+        let hint = meant(&message);
+        SettingsError { pointer: pointer.collect(), message: plainly(message), hint }
     })
+}
+
+/// What serde says of types, as somebody reads it who writes TOML.
+fn plainly(message: String) -> String {
+    let Some((said, expected)) = message.rsplit_once(", expected ") else { return message };
+    let plain = match expected {
+        "u64" | "u32" | "u16" | "u8" | "usize" => "a whole number from 0, without quotes",
+        "f64" | "f32" => "a number, without quotes",
+        "a boolean" => "true or false, without quotes",
+        "a sequence" => "a list like `[...]`",
+        "a map" => "a table like `{ ... }`",
+        expected if expected.starts_with("struct ") => "a table like `{ ... }`",
+        _ => return message,
+    };
+    format!("{said}, expected {plain}")
+}
+
+/// The one that is like it, where serde knows which names there are.
+fn meant(message: &str) -> Option<String> {
+    let names = message.strip_prefix("unknown field ").or(message.strip_prefix("unknown variant "))?;
+    let mut names = names.split('`').skip(1).step_by(2);
+    limen_config::did_you_mean(names.next()?, names)
 }
 
 /// A time like "90s" or "5m".
@@ -72,8 +96,8 @@ impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         units::duration(&text).map(Span).map_err(|malformed| {
-            let hint = malformed.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-            D::Error::custom(format!("{}{hint}", malformed.message))
+            let hint = malformed.hint.unwrap_or_else(|| "one is like \"30s\" or \"5m\"".to_owned());
+            D::Error::custom(format!("{}; {hint}", malformed.message))
         })
     }
 }
@@ -147,5 +171,34 @@ mod tests {
             (&*wrong.pointer, &*wrong.message),
             ("/ttl", "a duration without a unit: `5`; did you mean \"5s\"?")
         );
+    }
+
+    #[test]
+    fn mistakes_are_told_to_whoever_writes_toml() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "it is only read")]
+        struct Some {
+            scopes: Vec<String>,
+            limit: Option<u64>,
+        }
+        for (settings, message, hint) in [
+            (
+                json!({ "scope": [] }),
+                "unknown field `scope`, expected `scopes` or `limit`",
+                Some("did you mean `scopes`?"),
+            ),
+            (json!({ "zzzzzz": 1 }), "unknown field `zzzzzz`, expected `scopes` or `limit`", None),
+            (json!({ "scopes": "a" }), "invalid type: string \"a\", expected a list like `[...]`", None),
+            (
+                json!({ "scopes": [], "limit": "5" }),
+                "invalid type: string \"5\", expected a whole number from 0, without quotes",
+                None,
+            ),
+            (json!("x"), "invalid type: string \"x\", expected a table like `{ ... }`", None),
+        ] {
+            let wrong = read::<Some>(&settings).unwrap_err();
+            assert_eq!((&*wrong.message, wrong.hint.as_deref()), (message, hint));
+        }
     }
 }
