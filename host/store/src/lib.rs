@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is what whoever uses a named one sees, wherever the values are: keys and values with a time to
 //! live. There is one kind today, [`Memory`]. [`Journal`] is what outlives the process, in a file. A [`Rate`]
-//! is taken from in [`Buckets`], or as one of [`SharedRates`] in a [`Redis`].
+//! is taken from in [`Buckets`], or as one of [`SharedRates`] in a [`Redis`]; [`SharedRecords`] are there as well.
 
 mod journal;
 mod memory;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use self::redis::{Gone, Redis, SharedRates};
+pub use self::redis::{Gone, Head, Page, Redis, SharedRates, SharedRecords};
 pub use journal::{Changes, Journal, JournalError};
 pub use memory::Memory;
 pub use rate::{Buckets, KeyHasher, KeySeeds, Level, MAX_WANTS, Rate, Step, Taken, Want};

@@ -26,6 +26,11 @@ impl StateFile {
         Arc::new(StateFile { opened: Mutex::default(), is_tried: true })
     }
 
+    /// Whether a configuration is only tried: then nobody else is asked either.
+    pub fn is_tried(&self) -> bool {
+        self.is_tried
+    }
+
     /// The journal in the file that `[store]` names, or in the usual place.
     pub fn journal(&self, terms: &limen_config::State) -> Result<Arc<Journal>, JournalError> {
         let path = match &terms.file {

@@ -7,21 +7,25 @@
 
 mod quotas;
 mod rates;
+mod records;
 mod thread;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use limen_config::State;
-use redis::{Client, Cmd, ErrorKind, RedisError, Script, Value};
+use redis::{Client, Cmd, ErrorKind, RedisError, ScriptInvocation, Value};
 use tokio::sync::{mpsc, oneshot};
 
 pub use rates::SharedRates;
+pub use records::{Head, Page, SharedRecords};
 
 /// Jobs that wait for the thread; more are refused.
 const QUEUE: usize = 16 << 10;
+/// How many times the usual timeout is waited for an answer that a page of records is in.
+const PATIENCE: u32 = 5;
 /// How long a start waits for the first connection.
 const FIRST: Duration = Duration::from_secs(1);
 
@@ -40,6 +44,8 @@ pub struct Redis {
 #[derive(Debug, Default)]
 struct Health {
     is_up: AtomicBool,
+    /// How many connections there were.
+    connections: AtomicU64,
 }
 
 /// It has not answered, or what it answered is no answer: nobody knows whether it was done.
@@ -49,12 +55,14 @@ pub struct Gone;
 /// Something to be done there.
 struct Job {
     what: What,
+    /// How long its answer may take.
+    limit: Duration,
     answer: oneshot::Sender<Result<Value, Gone>>,
 }
 
 enum What {
     Command(Cmd),
-    Script { script: &'static Script, keys: Vec<String>, arguments: Vec<u64> },
+    Script(ScriptInvocation<'static>),
 }
 
 impl Redis {
@@ -99,19 +107,33 @@ impl Redis {
         self.health.is_up.load(Ordering::Relaxed)
     }
 
+    /// How many times it was reached. With another connection it may be another server, or know something else.
+    pub fn connections(&self) -> u64 {
+        self.health.connections.load(Ordering::Relaxed)
+    }
+
     /// Has one command done.
     pub async fn command(&self, command: Cmd) -> Result<Value, Gone> {
         self.ask(What::Command(command)).await
     }
 
     async fn ask(&self, what: What) -> Result<Value, Gone> {
+        // The thread keeps the time.
+        self.send(what, self.terms.timeout)?.await.unwrap_or(Err(Gone))
+    }
+
+    /// The same on a thread that may wait, of what takes longer than to count.
+    fn ask_and_wait(&self, what: What) -> Result<Value, Gone> {
+        self.send(what, self.terms.timeout * PATIENCE)?.blocking_recv().unwrap_or(Err(Gone))
+    }
+
+    fn send(&self, what: What, limit: Duration) -> Result<oneshot::Receiver<Result<Value, Gone>>, Gone> {
         if !self.is_up() {
             return Err(Gone);
         }
         let (answer, answered) = oneshot::channel();
-        self.jobs.try_send(Job { what, answer }).map_err(|_| Gone)?;
-        // The thread keeps the time.
-        answered.await.unwrap_or(Err(Gone))
+        self.jobs.try_send(Job { what, limit, answer }).map_err(|_| Gone)?;
+        Ok(answered)
     }
 }
 

@@ -45,10 +45,10 @@ impl Redis {
         limit: u64,
         life: Duration,
     ) -> Result<(bool, u64), Gone> {
-        let keys = vec![self.quota(key, start)];
         let life = u64::try_from(life.as_millis()).map_err(|_| Gone)?;
-        let arguments = vec![cost, limit, life];
-        match self.ask(What::Script { script: &SCRIPT, keys, arguments }).await? {
+        let mut call = SCRIPT.prepare_invoke();
+        call.key(self.quota(key, start)).arg(cost).arg(limit).arg(life);
+        match self.ask(What::Script(call)).await? {
             Value::Array(answer) => match answer.as_slice() {
                 [Value::Int(allowed), Value::Int(used)] => {
                     Ok((*allowed == 1, u64::try_from(*used).map_err(|_| Gone)?))

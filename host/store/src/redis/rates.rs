@@ -123,10 +123,13 @@ impl SharedRates {
 
     /// What the server grants, and how the rates stand then.
     async fn ask(&self, wants: &[Want], least: u64, most: u64) -> Result<(u64, Vec<Level>), Gone> {
-        let keys = wants.iter().map(|want| format!("{}rate:{:032x}", self.redis.prefix, want.key)).collect();
-        let rates = wants.iter().flat_map(|want| [want.rate.interval, want.rate.tolerance / 1000]);
-        let arguments = [least, most].into_iter().chain(rates).collect();
-        let answer = self.redis.ask(What::Script { script: &SCRIPT, keys, arguments }).await?;
+        let mut call = SCRIPT.prepare_invoke();
+        call.arg(least).arg(most);
+        for Want { key, rate } in wants {
+            call.key(format!("{}rate:{key:032x}", self.redis.prefix));
+            call.arg(rate.interval).arg(rate.tolerance / 1000);
+        }
+        let answer = self.redis.ask(What::Script(call)).await?;
         let Value::Array(numbers) = answer else { return Err(Gone) };
         let mut numbers = numbers.into_iter().map(|number| match number {
             Value::Int(number) => u64::try_from(number).map_err(|_| Gone),

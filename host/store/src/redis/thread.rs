@@ -49,13 +49,14 @@ async fn serve(
     loop {
         let because = match connect(client, limit).await {
             Ok(connection) => {
+                health.connections.fetch_add(1, Ordering::Relaxed);
                 health.is_up.store(true, Ordering::Relaxed);
                 if told {
                     tracing::info!("the store answers again");
                 }
                 (told, pause) = (false, PAUSES[0]);
                 drop(first.take());
-                let line = Line::new(connection, limit);
+                let line = Line::new(connection);
                 let because = line.serve(&mut jobs).await;
                 health.is_up.store(false, Ordering::Relaxed);
                 because
@@ -95,7 +96,6 @@ async fn connect(client: &Client, limit: Duration) -> Result<MultiplexedConnecti
 /// A connection with jobs under way.
 struct Line {
     connection: MultiplexedConnection,
-    limit: Duration,
     late: Cell<u32>,
     /// It was told that it refuses something.
     complained: Cell<bool>,
@@ -104,10 +104,9 @@ struct Line {
 }
 
 impl Line {
-    fn new(connection: MultiplexedConnection, limit: Duration) -> Rc<Self> {
+    fn new(connection: MultiplexedConnection) -> Rc<Self> {
         Rc::new(Line {
             connection,
-            limit,
             late: Cell::new(0),
             complained: Cell::new(false),
             broken: Cell::new(None),
@@ -124,17 +123,17 @@ impl Line {
             };
             let line = self.clone();
             spawn_local(async move {
-                let Job { what, answer } = job;
-                let done = line.work(what).await;
+                let Job { what, limit, answer } = job;
+                let done = line.work(what, limit).await;
                 // Whoever asked may be gone.
                 let _ = answer.send(done);
             });
         }
     }
 
-    async fn work(&self, what: What) -> Result<Value, Gone> {
+    async fn work(&self, what: What, limit: Duration) -> Result<Value, Gone> {
         let mut connection = self.connection.clone();
-        match timeout(self.limit, what.ask(&mut connection)).await {
+        match timeout(limit, what.ask(&mut connection)).await {
             Ok(Ok(value)) => {
                 self.late.set(0);
                 Ok(value)
@@ -146,7 +145,7 @@ impl Line {
             Err(_) => {
                 self.late.set(self.late.get() + 1);
                 if self.late.get() >= LATE {
-                    self.breaks(format!("{LATE} answers in a row took longer than {:?}", self.limit));
+                    self.breaks(format!("{LATE} answers in a row took longer than {limit:?}"));
                 }
                 Err(Gone)
             }
@@ -180,16 +179,7 @@ impl What {
     async fn ask(self, connection: &mut MultiplexedConnection) -> RedisResult<Value> {
         match self {
             What::Command(command) => command.query_async(connection).await,
-            What::Script { script, keys, arguments } => {
-                let mut invocation = script.prepare_invoke();
-                for key in keys {
-                    invocation.key(key);
-                }
-                for argument in arguments {
-                    invocation.arg(argument);
-                }
-                invocation.invoke_async(connection).await
-            }
+            What::Script(call) => call.invoke_async(connection).await,
         }
     }
 }
