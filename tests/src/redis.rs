@@ -1,7 +1,7 @@
 //! A real `redis-server`, and a slow way to one.
 
 use std::fmt;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener as Probe};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,12 +12,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::Certs;
+
 /// A running server of one's own that keeps nothing; displayed, it is its URL. Killed when dropped.
 pub struct RealRedis {
     dir: TempDir,
     /// None while it is killed.
     child: Option<Child>,
     port: u16,
+    /// Arguments for TLS; none: without.
+    tls: Vec<String>,
 }
 
 /// The password that it wants.
@@ -26,6 +30,19 @@ pub const PASSWORD: &str = "not-to-be-seen-anywhere";
 impl RealRedis {
     /// None if this machine has none: then the test is to be skipped.
     pub fn start() -> Option<RealRedis> {
+        Self::start_with(Vec::new())
+    }
+
+    /// The same, with TLS alone.
+    pub fn start_tls(certs: &Certs) -> Option<RealRedis> {
+        let local = certs.local();
+        let files = [("cert-file", &local.cert), ("key-file", &local.key), ("ca-cert-file", &certs.ca())]
+            .map(|(name, file)| [format!("--tls-{name}"), file.display().to_string()]);
+        let tls = [["--tls-auth-clients".to_owned(), "no".to_owned()]].into_iter().chain(files).flatten();
+        Self::start_with(tls.collect())
+    }
+
+    fn start_with(tls: Vec<String>) -> Option<RealRedis> {
         if Command::new("redis-server").arg("--version").output().is_err() {
             eprintln!("skipped: there is no redis-server here");
             return None;
@@ -34,8 +51,8 @@ impl RealRedis {
         // It can't be asked to choose a port: somebody else may have taken this one before it does.
         for _ in 0..20 {
             let port = Probe::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            if let Some(child) = run(&dir, port) {
-                return Some(RealRedis { dir, child: Some(child), port });
+            if let Some(child) = run(&dir, port, &tls) {
+                return Some(RealRedis { dir, child: Some(child), port, tls });
             }
         }
         panic!("no port for redis-server");
@@ -65,7 +82,16 @@ impl RealRedis {
     /// Runs again, on its port, and knows nothing.
     pub fn restart(&mut self) {
         self.kill();
-        self.child = Some(run(&self.dir, self.port).expect("redis-server gets its port back"));
+        self.child = Some(run(&self.dir, self.port, &self.tls).expect("redis-server gets its port back"));
+    }
+
+    /// It forgets all it knows, and its connections stand.
+    pub fn flush(&self) {
+        let mut stream = std::net::TcpStream::connect(self.address()).unwrap();
+        write!(stream, "AUTH {PASSWORD}\r\nFLUSHALL\r\nQUIT\r\n").unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).unwrap();
+        assert_eq!(answers, "+OK\r\n".repeat(3));
     }
 
     fn signal(&self, signal: Signal) {
@@ -75,9 +101,12 @@ impl RealRedis {
 }
 
 /// None: it does not get the port.
-fn run(dir: &TempDir, port: u16) -> Option<Child> {
+fn run(dir: &TempDir, port: u16, tls: &[String]) -> Option<Child> {
+    let ports = if tls.is_empty() { ["--port", "--tls-port"] } else { ["--tls-port", "--port"] };
     let mut child = Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .args([ports[0], &port.to_string(), ports[1], "0"])
+        .args(tls)
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         .args(["--requirepass", PASSWORD])
         .current_dir(dir.path())
         .stdout(Stdio::piped())
@@ -104,7 +133,10 @@ impl Drop for RealRedis {
 
 impl fmt::Display for RealRedis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "redis://:{PASSWORD}@{}", self.address())
+        match self.tls.is_empty() {
+            true => write!(f, "redis://:{PASSWORD}@{}", self.address()),
+            false => write!(f, "rediss://:{PASSWORD}@{}", self.address()),
+        }
     }
 }
 

@@ -9,12 +9,13 @@ use crate::section::{Section, section};
 use crate::value::{Value, duration, path, string};
 
 section! {
-    /// `[store]`: where policies keep what is to outlive the process, and what several gateways share: the
-    /// counts of `rate-limit` and `quota`. API keys are in the file, with `url` as well: each gateway has its own.
+    /// `[store]`: where policies keep what is to outlive the process, and what several gateways share: API keys, and the
+    /// counts of `rate-limit` and `quota`.
     #[derive(PartialEq, Eq)]
     pub struct State(section, secrets: &Unique, complete: bool) {
         /// `url`: a Redis or Valkey that gateways share: `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, or
-        /// `rediss://` for TLS, verified against the roots that the system trusts. Without a cluster. Default: none.
+        /// `rediss://` for TLS, verified against the roots that the system trusts. Without a cluster. API keys are there
+        /// then, so let it keep its data (`appendonly yes`), and `pepper` is required for them. Default: none.
         pub url: Option<StoreUrl> = section.optional("url", url),
 
         /// `prefix`: what the names of all keys there begin with, for a server with other tenants. Default
@@ -27,10 +28,13 @@ section! {
 
         /// `pepper`: the `[secret]` that API keys are hashed with, beside those of its `previous` value. Keys
         /// that were hashed with another one are not accepted any more: with any in force the gateway does not
-        /// start. Default: one that is made at first use, and kept in the store.
+        /// start. Gateways that share keys have to have the same one; to replace it there, let all of them have the next
+        /// value as `previous` first, and then the other way round. Default: one that is made at first use, and kept in
+        /// the file.
         pub pepper: Option<String> = section.optional("pepper", |value| secrets.refer(value, "the name of a secret", complete)),
 
-        /// `file`: what a gateway keeps API keys in, and quotas that it counts for itself. It is made if it is not there, and must
+        /// `file`: what a gateway keeps API keys in, or with `url` a copy of them for when that does not answer, and
+        /// quotas that it counts for itself. It is made if it is not there, and must
         /// belong to the gateway's user and be open to nobody else; one process has it open. It may be copied while
         /// the gateway runs. It stays where it is until the next start. Default: `state.db` in `$STATE_DIRECTORY` (systemd's
         /// `StateDirectory=`), else in `limen` in `$XDG_STATE_HOME`, else in `~/.local/state/limen`.

@@ -7,7 +7,8 @@ use limen_tests::{Answer, Client, Finished, Gateway, Origin, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"\n[log]\naccess = true\naudit = \"audit.log\"\n";
+pub(super) const ADMIN: &str =
+    "[admin]\naddress = \"127.0.0.1:0\"\n[log]\naccess = true\naudit = \"audit.log\"\n";
 const STORE: &str = "state-home/limen/state.db";
 
 fn text_of(origin: &Origin, with: &str) -> String {
@@ -20,24 +21,24 @@ async fn start(origin: &Origin, with: &str) -> Gateway {
 }
 
 /// `limen key COMMAND` beside this gateway.
-async fn run(gateway: &Gateway, command: &[&str]) -> Finished {
+pub(super) async fn run(gateway: &Gateway, command: &[&str]) -> Finished {
     let url = gateway.admin_url("");
     let address = url.split_once("://").unwrap().1;
-    gateway.successor().finish(&[&["key"], command, &["--admin", address]].concat()).await
+    Box::pin(gateway.successor().finish(&[&["key"], command, &["--admin", address]].concat())).await
 }
 
 /// The same; what it answers as JSON.
-async fn key(gateway: &Gateway, command: &[&str]) -> Value {
+pub(super) async fn key(gateway: &Gateway, command: &[&str]) -> Value {
     let finished = run(gateway, &[command, &["--json"]].concat()).await;
     assert!(finished.status.success(), "{finished:?}");
     serde_json::from_str(&finished.stdout).unwrap()
 }
 
-fn text<'a>(key: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(key: &'a Value, name: &str) -> &'a str {
     key[name].as_str().unwrap_or_else(|| panic!("no {name}: {key}"))
 }
 
-async fn ask(gateway: &Gateway, key: &str) -> Answer {
+pub(super) async fn ask(gateway: &Gateway, key: &str) -> Answer {
     Client::http1().get(gateway.url("/")).header("x-api-key", key).send().await
 }
 
@@ -352,6 +353,6 @@ async fn who_changed_what_is_in_the_audit_log() {
     assert_eq!(last, [("config.refused", "files"), ("config", "files")]);
 }
 
-fn audit(path: &Path) -> Vec<Value> {
+pub(super) fn audit(path: &Path) -> Vec<Value> {
     std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -8,10 +8,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, body::Bytes};
 use http::StatusCode;
-use limen_policy::keys::{KeyError, Keyring, Record, Wanted, now, span};
+use limen_policy::keys::{Entry, KeyError, Keyring, Record, Wanted, now, span};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::task::JoinError;
 
 use super::peer::Peer;
 use super::{Admin, answer};
@@ -54,19 +55,32 @@ async fn list(State(admin): Known, Query(which): Query<Which>) -> Result<Respons
     let keyring = admin.keyring()?;
     let is = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted == is);
     let now = now();
-    let all = keyring.list();
-    let found = all.iter().filter(|entry| {
+    let mut found = keyring.list();
+    found.retain(|entry| {
         let record = &entry.record;
         is(&which.consumer, &record.terms.consumer)
             && is(&which.prefix, &record.terms.prefix)
             && is(&which.state, record.state(now).name())
     });
-    Ok(answer::json(&json!({ "keys": found.map(|entry| entry.describe(now)).collect::<Vec<_>>() })))
+    let described = describe(keyring, found).await?;
+    Ok(answer::json(&json!({ "keys": described })))
 }
 
 async fn show(State(admin): Known, Path(id): Path<String>) -> Result<Response, Refused> {
-    let entry = admin.keyring()?.get(&id).ok_or(KeyError::Unknown)?;
-    Ok(answer::json(&entry.describe(now())))
+    let keyring = admin.keyring()?;
+    let entry = keyring.get(&id).ok_or(KeyError::Unknown)?;
+    let described = describe(keyring, vec![entry]).await?;
+    Ok(answer::json(&described.into_iter().next().unwrap_or_default()))
+}
+
+/// What is known of them, their last use at other gateways among it.
+async fn describe(keyring: Arc<Keyring>, entries: Vec<Arc<Entry>>) -> Result<Vec<Value>, Refused> {
+    let describing = tokio::task::spawn_blocking(move || {
+        keyring.learn_uses(&entries);
+        let now = now();
+        entries.iter().map(|entry| entry.describe(now)).collect()
+    });
+    describing.await.map_err(bug)
 }
 
 async fn create(
@@ -183,10 +197,13 @@ impl Admin {
             }
             Ok::<_, KeyError>((status, shown))
         });
-        let bug = |_| Refused(StatusCode::INTERNAL_SERVER_ERROR, "a bug in limen: see the log".to_owned());
         let (status, shown) = changing.await.map_err(bug)??;
         Ok(answer::with_type(status, "application/json", format!("{shown:#}\n")))
     }
+}
+
+fn bug(_: JoinError) -> Refused {
+    Refused(StatusCode::INTERNAL_SERVER_ERROR, "a bug in limen: see the log".to_owned())
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
@@ -201,10 +218,15 @@ impl From<KeyError> for Refused {
         let status = match error {
             KeyError::Unknown => StatusCode::NOT_FOUND,
             KeyError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            KeyError::Conflict(_) => StatusCode::CONFLICT,
-            KeyError::Store(_) | KeyError::Machine(_) => StatusCode::SERVICE_UNAVAILABLE,
+            KeyError::Conflict(_) | KeyError::OtherPepper | KeyError::Strange(_) | KeyError::OtherKeys => {
+                StatusCode::CONFLICT
+            }
+            KeyError::Store(_) | KeyError::Away | KeyError::Unsure | KeyError::Machine(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         };
-        Refused(status, error.to_string())
+        let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+        Refused(status, format!("{error}{hint}"))
     }
 }
 

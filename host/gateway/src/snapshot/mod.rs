@@ -299,7 +299,7 @@ impl Snapshot {
 
     /// All API keys, if a policy asks for them.
     pub fn keyring(&self) -> Option<Arc<Keyring>> {
-        self.kept.keyring()
+        self.kept.keyring(self.shared.as_ref().filter(|_| !self.state.is_tried()))
     }
 
     fn listener(&self, name: &str) -> Option<&Listener> {

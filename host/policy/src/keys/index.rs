@@ -1,9 +1,9 @@
 //! All keys, for requests to look one up: never changed, only replaced.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::parted::Parted;
 use super::pepper::{KeyDigest, Peppers, Tag};
 use super::record::{Moment, Record, State};
 use super::text::Parts;
@@ -44,6 +44,11 @@ impl Entry {
         }
     }
 
+    /// It was used at that moment, as others know.
+    pub fn learn(&self, used: Moment) {
+        self.used.fetch_max(used, Relaxed);
+    }
+
     /// When it was last used, if the store does not know yet.
     pub fn unnoted(&self) -> Option<Moment> {
         let used = self.used.load(Relaxed);
@@ -66,17 +71,22 @@ pub enum Refused {
 
 #[derive(Clone, Debug, Default)]
 pub struct Index {
-    by_id: HashMap<Box<str>, Arc<Entry>>,
+    by_id: Parted<Box<str>, Arc<Entry>>,
     /// Keys that were made elsewhere have no id in them.
-    by_tag: HashMap<Tag, Arc<Entry>>,
+    by_tag: Parted<Tag, Arc<Entry>>,
 }
 
 impl Index {
     pub fn insert(&mut self, entry: Arc<Entry>) {
         if entry.record.is_imported {
-            self.by_tag.insert(entry.record.tag, entry.clone());
+            self.by_tag.insert::<Tag>(entry.record.tag, entry.clone());
         }
-        self.by_id.insert(entry.record.id.as_str().into(), entry);
+        self.by_id.insert::<str>(entry.record.id.as_str().into(), entry);
+    }
+
+    pub fn remove(&mut self, entry: &Entry) {
+        self.by_tag.remove(&entry.record.tag);
+        self.by_id.remove(&*entry.record.id);
     }
 
     pub fn get(&self, id: &str) -> Option<&Arc<Entry>> {
@@ -92,7 +102,7 @@ impl Index {
     }
 
     pub fn has_tag(&self, tag: &Tag) -> bool {
-        self.by_tag.contains_key(tag)
+        self.by_tag.get(tag).is_some()
     }
 
     /// The key that a request has brought, if it is in force.

@@ -20,72 +20,79 @@ pub struct Made {
 impl Keyring {
     pub fn create(&self, wanted: Wanted) -> Result<Made, KeyError> {
         let terms = wanted.terms(now()).map_err(KeyError::Invalid)?;
-        let _one = self.change();
-        let made = self.make(terms)?;
-        self.keep(vec![made.record.clone()])?;
-        Ok(made)
+        self.change(|_| {
+            let made = self.make(terms.clone())?;
+            let record = made.record.clone();
+            Ok((made, vec![record]))
+        })
     }
 
     /// Makes a key that takes the place of this one, which is accepted for so long beside it.
     pub fn rotate(&self, id: &str, overlap: Duration) -> Result<(Made, Record), KeyError> {
-        let _one = self.change();
-        let mut old = self.get(id).ok_or(KeyError::Unknown)?.record.clone();
-        let now = now();
-        if old.state(now) != State::Active {
-            return Err(KeyError::Conflict(format!("the key is {}: make a new one", old.state(now).name())));
-        }
-        if let Some(next) = &old.replaced_by {
-            return Err(KeyError::Conflict(format!("the key is being replaced already, by {next}")));
-        }
-        let mut made = self.make(old.terms.clone())?;
-        made.record.replaces = Some(old.id.clone());
-        old.replaced_by = Some(made.record.id.clone());
-        let ends = now.saturating_add(overlap.as_secs());
-        old.terms.expires = Some(old.terms.expires.map_or(ends, |before| before.min(ends)));
-        self.keep(vec![made.record.clone(), old.clone()])?;
-        Ok((made, old))
+        self.change(|keys| {
+            let mut old = keys.get(id).ok_or(KeyError::Unknown)?.record.clone();
+            let now = now();
+            if old.state(now) != State::Active {
+                let what = format!("the key is {}: make a new one", old.state(now).name());
+                return Err(KeyError::Conflict(what));
+            }
+            if let Some(next) = &old.replaced_by {
+                let what = format!("the key is being replaced already, by {next}");
+                return Err(KeyError::Conflict(what));
+            }
+            let mut made = self.make(old.terms.clone())?;
+            made.record.replaces = Some(old.id.clone());
+            old.replaced_by = Some(made.record.id.clone());
+            let ends = now.saturating_add(overlap.as_secs());
+            old.terms.expires = Some(old.terms.expires.map_or(ends, |before| before.min(ends)));
+            let records = vec![made.record.clone(), old.clone()];
+            Ok(((made, old), records))
+        })
     }
 
     /// From now on it is refused. One that is revoked stays so.
     pub fn revoke(&self, id: &str) -> Result<Record, KeyError> {
-        let _one = self.change();
-        let mut record = self.get(id).ok_or(KeyError::Unknown)?.record.clone();
-        if record.revoked.is_none() {
-            record.revoked = Some(now());
-            self.keep(vec![record.clone()])?;
-        }
-        Ok(record)
+        self.change(|keys| {
+            let mut record = keys.get(id).ok_or(KeyError::Unknown)?.record.clone();
+            let is_new = record.revoked.is_none();
+            record.revoked.get_or_insert_with(now);
+            let records = if is_new { vec![record.clone()] } else { Vec::new() };
+            Ok((record, records))
+        })
     }
 
     /// Takes keys over, all or none; those that are there already are left as they are. Answers the new ones.
     pub fn import(&self, arrivals: Vec<Wanted>) -> Result<Vec<Record>, KeyError> {
-        let _one = self.change();
-        let (index, peppers, now) = (self.index.load(), self.peppers.load(), now());
-        let (mut records, mut seen) = (Vec::new(), HashSet::new());
-        for (number, arrival) in arrivals.into_iter().enumerate() {
-            let invalid = |what: String| KeyError::Invalid(format!("key number {}: {what}", number + 1));
-            let (digest, terms) = arrival.arrival(now).map_err(invalid)?;
-            let (pepper, tag) = peppers.tag(&digest).ok_or(KeyError::Machine("there is no pepper"))?;
-            if peppers.tags(&digest).any(|tag| index.has_tag(&tag)) || !seen.insert(tag) {
-                continue;
+        let now = now();
+        let numbered = arrivals.into_iter().zip(1..);
+        let arrivals =
+            numbered.map(|(arrival, number)| arrival.arrival(now).map_err(|what| of(number, &what)));
+        let arrivals: Vec<_> = arrivals.collect::<Result<_, _>>()?;
+        self.change(|keys| {
+            let peppers = self.peppers.load();
+            let (mut records, mut seen) = (Vec::new(), HashSet::new());
+            for ((digest, terms), number) in arrivals.iter().zip(1..) {
+                let (pepper, tag) = peppers.tag(digest).ok_or(KeyError::Machine("there is no pepper"))?;
+                if peppers.tags(digest).any(|tag| keys.has_tag(&tag)) || !seen.insert(tag) {
+                    continue;
+                }
+                let id = text::new_id().ok_or(KeyError::Machine("no random bytes"))?;
+                let record = Record {
+                    id,
+                    tag,
+                    pepper,
+                    is_imported: true,
+                    terms: terms.clone(),
+                    created: now,
+                    revoked: None,
+                    replaced_by: None,
+                    replaces: None,
+                };
+                record.consumer().map_err(|what| of(number, &what))?;
+                records.push(record);
             }
-            let id = text::new_id().ok_or(KeyError::Machine("no random bytes"))?;
-            let record = Record {
-                id,
-                tag,
-                pepper,
-                is_imported: true,
-                terms,
-                created: now,
-                revoked: None,
-                replaced_by: None,
-                replaces: None,
-            };
-            record.consumer().map_err(invalid)?;
-            records.push(record);
-        }
-        self.keep(records.clone())?;
-        Ok(records)
+            Ok((records.clone(), records))
+        })
     }
 
     fn make(&self, terms: Terms) -> Result<Made, KeyError> {
@@ -106,4 +113,9 @@ impl Keyring {
         record.consumer().map_err(KeyError::Invalid)?;
         Ok(Made { text, record })
     }
+}
+
+/// What is wrong with one of many.
+fn of(number: usize, what: &str) -> KeyError {
+    KeyError::Invalid(format!("key number {number}: {what}"))
 }

@@ -2,16 +2,21 @@
 //!
 //! ```text
 //! Keyring   all keys of the process. Requests look into an Index, in memory; a change is written to the
-//!           journal first, then becomes the next Index
+//!           Home first, then becomes the next Index
+//! Home      where they are kept: the journal, or a store that gateways share, of which the journal is a mirror
 //! Record    what is known of a key; of the key itself only a Tag
 //! Tag       a keyed hash of it. What it is keyed with is the pepper: a secret of the configuration, or one
-//!           that is made at first use and kept beside the keys
+//!           that is made at first use and kept beside the keys. Gateways that share keys have to have the same
 //! ```
 
+mod error;
+mod home;
 mod index;
 mod life;
+mod parted;
 mod pepper;
 mod record;
+mod shared;
 mod text;
 mod wanted;
 
@@ -19,19 +24,22 @@ mod wanted;
 mod tests;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use aws_lc_rs::rand;
-use limen_store::{Changes, Journal, JournalError};
+use limen_store::{Changes, Gone, Journal, Redis, SharedRecords};
 use zeroize::Zeroizing;
 
+pub use error::KeyError;
+use home::Home;
 use index::Index;
 pub use index::{Entry, Refused};
 pub use life::Made;
 pub use pepper::Peppers;
 pub use record::{Moment, Record, State, Terms, is_scope, now, span, usual_prefix};
+use shared::Seen;
 pub use text::is_prefix;
 pub use wanted::Wanted;
 
@@ -41,35 +49,27 @@ use crate::vault::Secret;
 const KEYS: &str = "key";
 const USES: &str = "key.used";
 const PEPPER: &str = "key.pepper";
+/// What others have changed is asked for so often: what is revoked elsewhere is to be refused within a second.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// The last use of keys is written so often.
 const NOTE_EVERY: Duration = Duration::from_secs(10);
+/// Keys that are over are looked for so often.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
 /// All keys of the process.
 pub struct Keyring {
     journal: Arc<Journal>,
+    home: Home,
     index: ArcSwap<Index>,
     /// What new keys are hashed with, as the last configuration has it.
     peppers: ArcSwap<Peppers>,
     /// Changes come one after another.
-    changing: Mutex<()>,
-}
-
-/// Why a change was not made.
-#[derive(Debug)]
-pub enum KeyError {
-    /// There is no such key.
-    Unknown,
-    /// What is asked for can't be.
-    Invalid(String),
-    /// It can't be done to a key that stands like this one.
-    Conflict(String),
-    Store(JournalError),
-    Machine(&'static str),
+    changing: Mutex<Seen>,
 }
 
 impl Keyring {
-    /// All keys that the journal has.
-    pub fn open(journal: Arc<Journal>) -> Result<Arc<Self>, KeyError> {
+    /// All keys that the journal has. With a store that gateways share they are there, and it has a copy.
+    pub fn open(journal: Arc<Journal>, shared: Option<&Arc<Redis>>) -> Result<Arc<Self>, KeyError> {
         let mut index = Index::default();
         for (id, bytes) in journal.entries(KEYS) {
             let entry = entry(&journal, &id, &bytes).map_err(|error| {
@@ -80,41 +80,73 @@ impl Keyring {
             })?;
             index.insert(Arc::new(entry));
         }
+        let (home, seen, every) = match shared {
+            None => (Home::File, Seen::default(), NOTE_EVERY),
+            Some(redis) => {
+                let records = SharedRecords::new(redis.clone(), "key");
+                (Home::Shared(records), Seen::open(&journal), FOLLOW_EVERY)
+            }
+        };
         let keyring = Arc::new(Keyring {
             journal,
+            home,
             index: ArcSwap::from_pointee(index),
             peppers: ArcSwap::from_pointee(Peppers::new(None, None)),
-            changing: Mutex::default(),
+            changing: Mutex::new(seen),
         });
-        note_uses(Arc::downgrade(&keyring))?;
+        tend(Arc::downgrade(&keyring), every)?;
         Ok(keyring)
     }
 
-    /// The peppers that keys are checked with from now on: of this secret, or else one of our own. All keys in
-    /// force have to be of one of them.
+    /// The peppers that keys are checked with from now on: of this secret, or else one of our own, which
+    /// nobody else has. All keys in force have to be of one of them, and gateways that share keys have to agree.
     pub fn pepper(&self, named: Option<&Secret>) -> Result<Arc<Peppers>, KeyError> {
-        let _one = self.change();
-        let mut made = self.journal.get(PEPPER, b"").map(|made| Zeroizing::new(made.to_vec()));
-        if named.is_none() && made.is_none() {
-            let mut new = Zeroizing::new(vec![0; 32]);
-            rand::fill(&mut new).map_err(|_| KeyError::Machine("no random bytes"))?;
-            let mut changes = Changes::default();
-            changes.put(PEPPER, "", new.to_vec());
-            self.journal.write(changes)?;
-            made = Some(new);
+        let mut seen = self.lock();
+        let peppers = match &self.home {
+            Home::File => {
+                Peppers::new(named, self.own_pepper(named.is_none())?.as_deref().map(Vec::as_slice))
+            }
+            Home::Shared(_) => Peppers::new(named, None),
+        };
+        self.check(&peppers)?;
+        if self.peppers.load().mark() != peppers.mark() {
+            seen.unsettle();
         }
-        let peppers = Arc::new(Peppers::new(named, made.as_ref().map(|made| made.as_slice())));
+        match self.follow(&mut seen, &peppers) {
+            // Then it serves with what it has, and looks again.
+            Ok(()) | Err(KeyError::Away | KeyError::Unsure) => {}
+            Err(error) => return Err(error),
+        }
+        self.check(&peppers)?;
+        let peppers = Arc::new(peppers);
+        self.peppers.store(peppers.clone());
+        Ok(peppers)
+    }
+
+    /// The one that was made here, or is made now.
+    fn own_pepper(&self, is_needed: bool) -> Result<Option<Zeroizing<Vec<u8>>>, KeyError> {
+        let made = self.journal.get(PEPPER, b"").map(|made| Zeroizing::new(made.to_vec()));
+        if made.is_some() || !is_needed {
+            return Ok(made);
+        }
+        let mut new = Zeroizing::new(vec![0; 32]);
+        rand::fill(&mut new).map_err(|_| KeyError::Machine("no random bytes"))?;
+        let mut changes = Changes::default();
+        changes.put(PEPPER, "", new.to_vec());
+        self.journal.write(changes)?;
+        Ok(Some(new))
+    }
+
+    /// Whether all keys in force are of one of these.
+    fn check(&self, peppers: &Peppers) -> Result<(), KeyError> {
         let now = now();
         let index = self.index.load();
         let in_force =
             index.all().map(|entry| &entry.record).filter(|record| record.state(now) == State::Active);
-        let strange = in_force.filter(|record| !peppers.have(record.pepper)).count();
-        if strange > 0 {
-            let what = format!("{strange} keys in the store were hashed with another pepper than this one");
-            return Err(KeyError::Invalid(what));
+        match in_force.filter(|record| !peppers.have(record.pepper)).count() {
+            0 => Ok(()),
+            strange => Err(KeyError::Strange(strange)),
         }
-        self.peppers.store(peppers.clone());
-        Ok(peppers)
     }
 
     /// For a request: the keys at this moment.
@@ -135,40 +167,57 @@ impl Keyring {
         all
     }
 
-    fn change(&self) -> MutexGuard<'_, ()> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes these records, and has them in force when the disk has them. The caller holds `change`.
-    fn keep(&self, records: Vec<Record>) -> Result<(), KeyError> {
-        let mut changes = Changes::default();
-        let mut index = Index::clone(&self.index.load());
-        for record in records {
-            let bytes =
-                serde_json::to_vec(&record).map_err(|_| KeyError::Machine("it can't be written as JSON"))?;
-            changes.put(KEYS, record.id.clone(), bytes);
-            let entry = match index.get(&record.id) {
-                Some(known) => known.renew(record),
-                None => Entry::new(record, 0),
-            };
-            index.insert(Arc::new(entry.map_err(KeyError::Invalid)?));
+    /// Tells other gateways when these were last used, and learns what they know of that; as far as they can be asked.
+    pub fn learn_uses(&self, entries: &[Arc<Entry>]) {
+        let Home::Shared(shared) = &self.home else { return };
+        for portion in entries.chunks(SharedRecords::PAGE) {
+            let moment = |entry: &Arc<Entry>| (entry.record.id.clone(), entry.used().unwrap_or_default());
+            let moments: Vec<_> = portion.iter().map(moment).collect();
+            let Ok(latest) = shared.latest(&moments) else { return };
+            for (entry, used) in portion.iter().zip(latest) {
+                entry.learn(used);
+            }
         }
-        self.journal.write(changes)?;
-        self.index.store(Arc::new(index));
-        Ok(())
     }
 
-    /// Writes what was used since the last time.
-    fn note(&self) {
+    /// Writes what was used since the last time. Answers which.
+    fn note(&self) -> Vec<Arc<Entry>> {
         let mut changes = Changes::default();
+        let mut noted = Vec::new();
         for entry in self.index.load().all() {
             if let Some(used) = entry.unnoted() {
                 changes.put(USES, entry.record.id.clone(), used.to_le_bytes().to_vec());
+                noted.push(entry.clone());
             }
         }
         if let Err(error) = self.journal.write(changes) {
             tracing::warn!("the last use of keys is not written: {error}");
         }
+        noted
+    }
+
+    /// Drops keys that have ended long ago.
+    fn forget(&self) -> Result<(), KeyError> {
+        let _one = self.lock();
+        let now = now();
+        let mut index = Index::clone(&self.index.load());
+        let over: Vec<_> = index.all().filter(|entry| entry.record.is_over(now)).cloned().collect();
+        let mut changes = Changes::default();
+        for entry in &over {
+            index.remove(entry);
+            changes.remove(KEYS, entry.record.id.clone());
+            changes.remove(USES, entry.record.id.clone());
+        }
+        self.journal.write(changes)?;
+        self.index.store(index.into());
+        if let Home::Shared(shared) = &self.home {
+            for portion in over.chunks(SharedRecords::PAGE) {
+                let ids: Vec<_> = portion.iter().map(|entry| entry.record.id.clone()).collect();
+                // Who drops it later finds nothing.
+                shared.forget(&ids).map_err(|Gone| KeyError::Away)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -201,37 +250,27 @@ fn entry(journal: &Journal, id: &[u8], bytes: &[u8]) -> Result<Entry, String> {
 }
 
 /// A thread that lives as long as the keyring.
-fn note_uses(keyring: Weak<Keyring>) -> Result<(), KeyError> {
+fn tend(keyring: Weak<Keyring>, every: Duration) -> Result<(), KeyError> {
     let thread = std::thread::Builder::new().name("limen-keys".to_owned());
-    let noting = move || {
+    let tending = move || {
+        let (mut noted, mut forgot) = (Instant::now(), None::<Instant>);
         loop {
-            std::thread::sleep(NOTE_EVERY);
+            std::thread::sleep(every);
             let Some(keyring) = keyring.upgrade() else { return };
-            keyring.note();
+            // What becomes of it, it tells itself.
+            let _ = keyring.follow(&mut keyring.lock(), &keyring.peppers.load());
+            if noted.elapsed() >= NOTE_EVERY {
+                noted = Instant::now();
+                keyring.learn_uses(&keyring.note());
+            }
+            if forgot.is_none_or(|forgot| forgot.elapsed() >= FORGET_EVERY) {
+                forgot = Some(Instant::now());
+                if let Err(error) = keyring.forget() {
+                    tracing::warn!("keys that have ended long ago are not forgotten yet: {error}");
+                }
+            }
         }
     };
-    thread.spawn(noting).map_err(|_| KeyError::Machine("can't start a thread"))?;
+    thread.spawn(tending).map_err(|_| KeyError::Machine("can't start a thread"))?;
     Ok(())
 }
-
-impl From<JournalError> for KeyError {
-    fn from(error: JournalError) -> Self {
-        KeyError::Store(error)
-    }
-}
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            KeyError::Unknown => f.write_str("there is no such key"),
-            KeyError::Invalid(what) | KeyError::Conflict(what) => f.write_str(what),
-            KeyError::Store(error) => {
-                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-                write!(f, "{error}{hint}")
-            }
-            KeyError::Machine(what) => f.write_str(what),
-        }
-    }
-}
-
-impl std::error::Error for KeyError {}

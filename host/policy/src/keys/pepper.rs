@@ -44,6 +44,20 @@ impl Peppers {
         pepper.is_some_and(|(_, pepper)| hmac::verify(pepper, &key.0, tag).is_ok())
     }
 
+    /// Whether nobody has named any yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The one that new tags are made with, as those who share a store tell one another.
+    pub fn mark(&self) -> Vec<u8> {
+        self.0.first().map(|(id, _)| id.to_vec()).unwrap_or_default()
+    }
+
+    pub fn have_mark(&self, mark: &[u8]) -> bool {
+        self.0.iter().any(|(known, _)| known == mark)
+    }
+
     pub fn have(&self, id: PepperId) -> bool {
         self.0.iter().any(|(known, _)| *known == id)
     }

@@ -13,6 +13,9 @@ use crate::Consumer;
 /// The most scopes of a key.
 const MAX_SCOPES: usize = 64;
 
+/// How long it is known of a key that it has expired or was revoked, in seconds: 30 days.
+const REMEMBERED: u64 = 30 * 86_400;
+
 /// A moment, in seconds since 1970 (UTC).
 pub type Moment = u64;
 
@@ -21,7 +24,7 @@ pub fn now() -> Moment {
 }
 
 /// A key as the store has it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// What logs and lists call it.
     pub id: String,
@@ -43,7 +46,7 @@ pub struct Record {
 }
 
 /// What whoever makes a key says of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// What it begins with: policies take keys of one prefix.
     #[serde(default = "usual_prefix")]
@@ -96,6 +99,12 @@ impl Record {
             Some(expires) if expires <= now => State::Expired,
             _ => State::Active,
         }
+    }
+
+    /// Whether it has ended so long ago that it is forgotten.
+    pub fn is_over(&self, now: Moment) -> bool {
+        let ended = self.revoked.into_iter().chain(self.terms.expires).min();
+        ended.is_some_and(|ended| ended.saturating_add(REMEMBERED) <= now)
     }
 
     /// Whom a request with this key is for: with the attributes `key` (its id), `plan`, and what the metadata has.

@@ -2,7 +2,7 @@ use super::*;
 use serde_json::json;
 
 fn keyring(journal: &Arc<Journal>) -> (Arc<Keyring>, Arc<Peppers>) {
-    let keyring = Keyring::open(journal.clone()).unwrap();
+    let keyring = Keyring::open(journal.clone(), None).unwrap();
     let peppers = keyring.pepper(None).unwrap();
     (keyring, peppers)
 }
@@ -134,4 +134,22 @@ fn nothing_shows_a_key() {
     let entry = ring.get(&made.record.id).unwrap();
     let secret = made.text.rsplit_once('_').unwrap().1;
     assert!(!format!("{kept:?} {ring:?} {entry:?}").contains(secret));
+}
+
+#[test]
+fn what_has_ended_long_ago_is_forgotten() {
+    let journal = Arc::new(Journal::nowhere());
+    let (ring, _) = keyring(&journal);
+    let mut over = ring.create(terms("ada")).unwrap().record;
+    let kept = ring.create(terms("eve")).unwrap().record;
+    ring.revoke(&kept.id).unwrap();
+    over.revoked = Some(now() - 30 * 86_400);
+    let mut changes = Changes::default();
+    changes.put(KEYS, over.id.clone(), home::encode(&over).unwrap());
+    journal.write(changes).unwrap();
+    let (ring, _) = keyring(&journal);
+    assert_eq!(ring.list().len(), 2);
+    ring.forget().unwrap();
+    let left: Vec<_> = ring.list().iter().map(|entry| entry.record.id.clone()).collect();
+    assert_eq!((left, journal.entries(KEYS).len()), (vec![kept.id], 1));
 }

@@ -7,8 +7,16 @@
 //! Keys are made, listed, rotated and revoked by `limen key`, or at `/keys` of the admin listener, while the
 //! gateway runs. One looks like `lk_4fGk29LmPq0Z_...`: a prefix, an id, which is what logs and lists call it, and a
 //! secret, which is shown once; of it only a keyed hash is kept, in the [`[store]`](../config/REFERENCE.md). A request's
-//! key is looked up in memory. One that is revoked is refused from the next request on. Each gateway has keys of its own,
-//! also with `[store] url`.
+//! key is looked up in memory. One that is revoked is refused from the next request on. What is known of a key that has
+//! expired or was revoked is forgotten 30 days later.
+//!
+//! With `[store] url` the keys are in that store, and the same on all gateways that share it: a change that is made at one is
+//! acknowledged when the store has it, and known to the others within a second (each asks four times in a second).
+//! While it does not answer no key can be changed, and requests go on with the keys that their gateway has seen last,
+//! however long that lasts; that the log tells, with their age, also when it is started then. So a
+//! gateway that can't reach the store goes on accepting a key that was revoked elsewhere meanwhile. A store
+//! that has lost keys is given back what its gateways know; to be rid of a key, revoke it. When a key was used last,
+//! gateways tell one another every ten seconds, and when somebody asks.
 //!
 //! A request without a key that is in force gets 401 with a challenge, and does not learn why: the log tells
 //! whether it is unknown, expired or revoked. One whose key lacks a scope gets 403. The consumer is the one that the key

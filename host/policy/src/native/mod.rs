@@ -243,10 +243,19 @@ impl<'a> Materials<'a> {
 
     /// All API keys, and what they are hashed with.
     pub(crate) fn keys(&self) -> Result<(Arc<Keyring>, Arc<Peppers>), SettingsError> {
+        let Storeroom { terms, file, shared } = self.store;
+        if shared.is_some() && terms.pepper.is_none() {
+            let message = "keys that gateways share need a pepper that they share: `[store]` has a `url`, and no `pepper`";
+            let hint = "name a `[secret]` there, the same one on all gateways: pepper = \"NAME\"";
+            return Err(SettingsError::new("", message).hint(Some(hint.to_owned())));
+        }
+        // Who only looks whether a configuration is good asks nobody.
+        let shared = shared.filter(|_| !file.is_tried());
         let journal = self.journal()?;
-        let refused = |error: KeyError| SettingsError::new("", error);
-        let keyring = self.kept.try_take(KEYRING, || Keyring::open(journal)).map_err(refused)?;
-        let named = self.store.terms.pepper.as_ref().and_then(|name| self.vault.secrets.get(name));
+        let refused = |error: KeyError| SettingsError::new("", &error).hint(error.hint());
+        let keyring =
+            self.kept.try_take(&keyring_of(shared), || Keyring::open(journal, shared)).map_err(refused)?;
+        let named = terms.pepper.as_ref().and_then(|name| self.vault.secrets.get(name));
         let peppers = keyring.pepper(named.map(|secret| &**secret)).map_err(refused)?;
         Ok((keyring, peppers))
     }
@@ -270,10 +279,16 @@ impl<'a> Materials<'a> {
 }
 
 impl Kept {
-    /// All API keys, if a policy asks for them.
-    pub fn keyring(&self) -> Option<Arc<Keyring>> {
-        self.all().pop().map(|(_, keyring)| keyring)
+    /// All API keys, those that gateways share there or else those of this one, if a policy asks for them.
+    pub fn keyring(&self, shared: Option<&Arc<Redis>>) -> Option<Arc<Keyring>> {
+        let name = keyring_of(shared);
+        self.all().into_iter().find_map(|(known, keyring)| (known == name).then_some(keyring))
     }
+}
+
+/// There is one for each place that keys are in. (It holds the way to a store, so nothing else gets its address.)
+fn keyring_of(shared: Option<&Arc<Redis>>) -> String {
+    shared.map_or_else(|| "keys".to_owned(), |redis| format!("keys at {:p}", Arc::as_ptr(redis)))
 }
 
 /// The files that the settings of a built-in policy name.

@@ -1,0 +1,311 @@
+//! Keys that gateways share in a store: reading what others have changed, and staying right when it fails.
+//!
+//! Each gateway asks a few times in a second what is new, and has all keys in memory and in its file: while the store
+//! does not answer it goes on with those that it has seen last. With each new connection it reads all of them
+//! again, for the store may have been restored from an older copy, or be another server that was behind. What
+//! it knows and the store does not (all, if the store was emptied) it gives back, and a revocation that either of them
+//! knows is in force: so a store that loses what it had loses no key, and none comes alive again.
+
+use std::collections::HashSet;
+
+use limen_store::{Changes, Gone, Head, Journal, JournalError, SharedRecords};
+
+use super::home::{Home, TRIES, busy, encode};
+use super::index::{Entry, Index};
+use super::pepper::Peppers;
+use super::record::{Moment, Record, now, show};
+use super::text::new_id;
+use super::{KEYS, KeyError, Keyring};
+
+/// The table of the journal that says of which keys it is a mirror, and how old that is.
+const MIRROR: &str = "key.mirror";
+const IDENTITY: &str = "identity";
+const AS_OF: &str = "as of";
+/// How old the mirror is, is noted so often, in seconds.
+const NOTE_AGE: u64 = 60;
+
+/// What this gateway has seen of a store that it shares.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Over which connection it was read; 0: none.
+    connection: u64,
+    version: u64,
+    /// It has all that this gateway knows.
+    is_settled: bool,
+    /// Which keys these are.
+    identity: Option<String>,
+    /// When the store answered last; and of that, what the file has.
+    as_of: Moment,
+    noted: Moment,
+    /// Keys that are not like this in the file yet, and whether that was told.
+    unmirrored: HashSet<String>,
+    is_told: bool,
+    /// What was told of why it can't be followed.
+    trouble: Option<String>,
+}
+
+impl Seen {
+    /// What the file says of it.
+    pub fn open(journal: &Journal) -> Self {
+        let identity = journal.get(MIRROR, IDENTITY.as_bytes());
+        let as_of = journal.get(MIRROR, AS_OF.as_bytes());
+        let as_of = as_of.and_then(|at| Some(u64::from_le_bytes(*at.first_chunk()?))).unwrap_or_default();
+        Seen {
+            identity: identity.and_then(|text| String::from_utf8(text.into()).ok()),
+            as_of,
+            noted: as_of,
+            ..Seen::default()
+        }
+    }
+
+    /// The store should be asked for all, and told what it lacks.
+    pub fn unsettle(&mut self) {
+        (self.connection, self.is_settled) = (0, false);
+    }
+
+    /// The file should have these as they are now.
+    pub fn to_mirror(&mut self, ids: impl IntoIterator<Item = String>) {
+        self.unmirrored.extend(ids);
+    }
+}
+
+impl Keyring {
+    /// Looks for what others have changed, and tells the log when that can't be done, and when it can again.
+    pub(super) fn follow(&self, seen: &mut Seen, peppers: &Peppers) -> Result<(), KeyError> {
+        let Home::Shared(shared) = &self.home else { return Ok(()) };
+        if peppers.is_empty() {
+            return Ok(());
+        }
+        let followed = self.catch_up(shared, seen, peppers);
+        let trouble = followed.as_ref().err().map(ToString::to_string);
+        if trouble != seen.trouble {
+            match &trouble {
+                Some(trouble) => {
+                    let keys = self.index.load().len();
+                    let as_of = if seen.as_of == 0 { "never".to_owned() } else { show(seen.as_of) };
+                    tracing::warn!(
+                        keys,
+                        as_of,
+                        "API keys are as this gateway has seen them last, and can't be changed: {trouble}"
+                    );
+                }
+                None => tracing::info!("API keys are those that gateways share again"),
+            }
+            seen.trouble = trouble;
+        }
+        // What is not ours to have does not get into the file.
+        if followed.is_ok() {
+            self.mirror(seen);
+        }
+        followed
+    }
+
+    /// Has in force what the store has, and the store all that this gateway knows.
+    pub(super) fn catch_up(
+        &self,
+        shared: &SharedRecords,
+        seen: &mut Seen,
+        peppers: &Peppers,
+    ) -> Result<(), KeyError> {
+        let (mut met, mut is_all) = (HashSet::new(), false);
+        for _ in 0..TRIES {
+            let connection = shared.connection();
+            if seen.connection != connection {
+                (seen.version, seen.is_settled, is_all) = (0, false, true);
+                met.clear();
+            }
+            let Some(head) = self.read(shared, seen, &mut met)? else {
+                seen.connection = 0; // it knows less than before
+                continue;
+            };
+            seen.connection = connection;
+            seen.as_of = now();
+            // Known here, so that it is refused now and not key by key.
+            if head.mark.as_ref().is_some_and(|mark| !peppers.have_mark(mark)) {
+                return Err(KeyError::OtherPepper);
+            }
+            if seen.is_settled {
+                return Ok(());
+            }
+            if !is_all {
+                seen.connection = 0; // only who reads all of it knows what it lacks
+                continue;
+            }
+            if self.settle(shared, seen, peppers, &head, &mut met)? {
+                seen.is_settled = true;
+                return Ok(());
+            }
+        }
+        Err(busy())
+    }
+
+    /// Has in force what is new. None: what was seen before is not in the store's history.
+    fn read(
+        &self,
+        shared: &SharedRecords,
+        seen: &mut Seen,
+        met: &mut HashSet<String>,
+    ) -> Result<Option<Head>, KeyError> {
+        let mut next = Draft { index: Index::clone(&self.index.load()), is_changed: false };
+        let head = next.read(shared, seen, met);
+        // Of one that breaks off as well: that much is known.
+        if next.is_changed {
+            self.index.store(next.index.into());
+        }
+        head
+    }
+
+    /// Gives the store what it lacks. Whether it has it now: else somebody else was faster.
+    fn settle(
+        &self,
+        shared: &SharedRecords,
+        seen: &mut Seen,
+        peppers: &Peppers,
+        head: &Head,
+        met: &mut HashSet<String>,
+    ) -> Result<bool, KeyError> {
+        let now = now();
+        let index = self.index.load();
+        let lacking = index.all().filter(|entry| !met.contains(&entry.record.id));
+        let lacking: Vec<_> =
+            lacking.map(|entry| &entry.record).filter(|record| !record.is_over(now)).cloned().collect();
+        if !lacking.is_empty() {
+            tracing::warn!(
+                "the store lacks {} API keys that this gateway knows: it is given them",
+                lacking.len()
+            );
+        }
+        for portion in lacking.chunks(SharedRecords::PAGE) {
+            if !self.publish(shared, seen, peppers, portion)? {
+                return Ok(false);
+            }
+            met.extend(portion.iter().map(|record| record.id.clone()));
+        }
+        // Who comes next is to know whose keys these are, and which pepper is theirs.
+        let is_named = head.identity.is_some() && head.mark.as_deref() == Some(&peppers.mark());
+        if lacking.is_empty() && !is_named { self.publish(shared, seen, peppers, &[]) } else { Ok(true) }
+    }
+
+    /// Writes records to the store. Whether it was done: else somebody else was faster.
+    pub(super) fn publish(
+        &self,
+        shared: &SharedRecords,
+        seen: &mut Seen,
+        peppers: &Peppers,
+        records: &[Record],
+    ) -> Result<bool, KeyError> {
+        let identity = seen.identity.clone().or_else(new_id).ok_or(KeyError::Machine("no random bytes"))?;
+        let records: Vec<_> = records
+            .iter()
+            .map(|record| Ok((record.id.clone(), encode(record)?)))
+            .collect::<Result<_, KeyError>>()?;
+        let written = shared.write(&identity, &peppers.mark(), seen.version, &records);
+        let Some(version) = written.map_err(|Gone| KeyError::Unsure)? else { return Ok(false) };
+        (seen.version, seen.identity) = (version, Some(identity));
+        Ok(true)
+    }
+
+    /// Writes to the file what it does not have. It is not what makes a change: what fails is tried again.
+    pub(super) fn mirror(&self, seen: &mut Seen) {
+        let mut changes = Changes::default();
+        let index = self.index.load();
+        for entry in seen.unmirrored.iter().filter_map(|id| index.get(id)) {
+            if let Ok(record) = encode(&entry.record) {
+                changes.put(KEYS, entry.record.id.clone(), record);
+            }
+        }
+        if let Some(identity) = &seen.identity
+            && self.journal.get(MIRROR, IDENTITY.as_bytes()).as_deref() != Some(identity.as_bytes())
+        {
+            changes.put(MIRROR, IDENTITY, identity.clone());
+        }
+        if seen.as_of > seen.noted + NOTE_AGE || (!changes.is_empty() && seen.as_of > seen.noted) {
+            changes.put(MIRROR, AS_OF, seen.as_of.to_le_bytes().to_vec());
+        }
+        if changes.is_empty() {
+            return;
+        }
+        match self.journal.write(changes) {
+            Ok(()) => {
+                (seen.noted, seen.is_told) = (seen.as_of, false);
+                seen.unmirrored.clear();
+            }
+            // The process that takes over follows as well.
+            Err(JournalError::HandedOver) => {}
+            Err(error) if !seen.is_told => {
+                tracing::error!("API keys that have changed are in force, and not in the file yet: {error}");
+                seen.is_told = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// The next index, while it is read.
+struct Draft {
+    index: Index,
+    is_changed: bool,
+}
+
+impl Draft {
+    /// Page by page.
+    fn read(
+        &mut self,
+        shared: &SharedRecords,
+        seen: &mut Seen,
+        met: &mut HashSet<String>,
+    ) -> Result<Option<Head>, KeyError> {
+        loop {
+            let page = shared.read(seen.version).map_err(|Gone| KeyError::Away)?;
+            if page.head.version < seen.version {
+                return Ok(None);
+            }
+            if let (Some(ours), Some(theirs)) = (&seen.identity, &page.head.identity)
+                && ours != theirs
+            {
+                return Err(KeyError::OtherKeys);
+            }
+            for (id, bytes) in page.records {
+                match self.take(&bytes) {
+                    Ok(Taken::New) => seen.to_mirror([id.clone()]),
+                    Ok(Taken::Known) => {}
+                    Ok(Taken::RevokedHere) => continue,
+                    Err(error) => {
+                        tracing::error!("key {id} of the store can't be read, and is left as it is: {error}");
+                    }
+                }
+                met.insert(id);
+            }
+            seen.version = page.known;
+            if page.known >= page.head.version {
+                if page.head.identity.is_some() {
+                    seen.identity.clone_from(&page.head.identity);
+                }
+                return Ok(Some(page.head));
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<Taken, String> {
+        let record: Record = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let entry = match self.index.get(&record.id) {
+            Some(known) if known.record == record => return Ok(Taken::Known),
+            Some(known) if known.record.revoked.is_some() && record.revoked.is_none() => {
+                return Ok(Taken::RevokedHere);
+            }
+            Some(known) => known.renew(record)?,
+            None => Entry::new(record, 0)?,
+        };
+        self.index.insert(entry.into());
+        self.is_changed = true;
+        Ok(Taken::New)
+    }
+}
+
+/// What becomes of a record of the store.
+enum Taken {
+    New,
+    Known,
+    /// The store does not know that yet, or not any more.
+    RevokedHere,
+}
