@@ -28,7 +28,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use self::users::{Told, Users};
+use self::users::{User, Users};
 use super::denial::Denial;
 use super::settings::{Name, SettingsError, Span, check_edit, read};
 use super::{Built, Materials};
@@ -53,8 +53,8 @@ struct Settings {
     file: Option<String>,
     /// `users`: users and hashes of the same kinds, here: `{ ada = "$2y$..." }`, or what else is known of a user of
     /// `file` or of one with a `hash`: `{ ada = { scopes = ["orders:read"], plan = "gold" } }`.
-    #[serde(default)]
-    users: BTreeMap<String, Told>,
+    #[serde(default, deserialize_with = "users::told")]
+    users: BTreeMap<String, User>,
     /// `scopes`: what a user has to have, all of it; whoever has not, gets 403. Default: nothing.
     #[serde(default)]
     scopes: Vec<String>,

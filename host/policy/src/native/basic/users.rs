@@ -19,7 +19,7 @@ const LARGEST: u64 = 1 << 20;
 /// One of `users`, where there is more to say than a hash.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct User {
+pub struct User {
     /// `hash`: of the password. Default: the one that `file` has for this user.
     hash: Option<String>,
     /// `scopes`: what the user may, as tokens and keys have it. Default: nothing.
@@ -31,7 +31,7 @@ pub(super) struct User {
 }
 
 /// A hash alone, or more.
-pub(super) struct Told(User);
+struct Told(User);
 
 impl<'de> Deserialize<'de> for Told {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -41,6 +41,12 @@ impl<'de> Deserialize<'de> for Told {
             _ => Err(D::Error::custom("a hash, or a table with `hash`, `scopes`, `plan` and `attributes`")),
         }
     }
+}
+
+/// `users`, as they are written.
+pub(super) fn told<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, User>, D::Error> {
+    let all = BTreeMap::<String, Told>::deserialize(deserializer)?;
+    Ok(all.into_iter().map(|(name, Told(user))| (name, user)).collect())
 }
 
 #[derive(Default)]
@@ -77,7 +83,7 @@ impl Users {
     }
 
     /// One of whom more may be known than of one in a file.
-    pub(super) fn tell(&mut self, user: &str, Told(told): &Told) -> Result<(), String> {
+    pub(super) fn tell(&mut self, user: &str, told: &User) -> Result<(), String> {
         if let Some(hash) = &told.hash {
             self.add(user, hash)?;
         }
@@ -136,7 +142,9 @@ mod tests {
 
     #[test]
     fn more_can_be_said_of_users() {
-        let told = |told: Value| serde_json::from_value::<Told>(told).map_err(|error| error.to_string());
+        let told = |told: Value| -> Result<User, String> {
+            serde_json::from_value(told).map(|Told(user)| user).map_err(|error| error.to_string())
+        };
         let mut users = Users::default();
         let hash = bcrypt::hash("one", 4).unwrap();
         users.add("ada", &hash).unwrap();
