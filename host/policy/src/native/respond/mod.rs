@@ -8,8 +8,9 @@
 //! refuse what they don't let pass. (A route that never has an upstream has a `respond` of its own.)
 //!
 //! `body`, the texts in `json` and the values of `headers` may have expressions in them (CEL, as in `authorize`):
-//! `{ json = { id = "{request.id}", for = "{consumer.id}" } }`. A brace itself is doubled: `{{`. What a value is made of it can't
-//! break out of: it is escaped in a `body` whose `content-type` is HTML, XML or JSON, and a computed body comes with
+//! `{ json = { id = "{request.id}", for = "{consumer.id}" } }`. A brace itself is doubled: `{{`. In a `body` whose
+//! `content-type` is HTML or XML a value is escaped for texts and quoted attributes, in one of JSON for strings, within
+//! their quotes; anywhere else (in a script, say) it stands as it is. `json` needs no such care. A computed body comes with
 //! `x-content-type-options: nosniff`. What can't be computed is nothing in `body`, `null` in `json`, and in `headers` there
 //! is no such header.
 
