@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener as Probe};
+use std::net::{SocketAddr, TcpListener as Probe, TcpStream as Line};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -87,11 +87,16 @@ impl RealRedis {
 
     /// It forgets all it knows, and its connections stand.
     pub fn flush(&self) {
-        let mut stream = std::net::TcpStream::connect(self.address()).unwrap();
-        write!(stream, "AUTH {PASSWORD}\r\nFLUSHALL\r\nQUIT\r\n").unwrap();
-        let mut answers = String::new();
-        stream.read_to_string(&mut answers).unwrap();
-        assert_eq!(answers, "+OK\r\n".repeat(3));
+        assert_eq!(self.ask("FLUSHALL"), "");
+    }
+
+    /// What it answers to a command, as it stands on the wire.
+    pub fn ask(&self, command: &str) -> String {
+        let mut line = Line::connect(self.address()).unwrap();
+        write!(line, "AUTH {PASSWORD}\r\n{command}\r\nQUIT\r\n").unwrap();
+        let mut said = String::new();
+        line.read_to_string(&mut said).unwrap();
+        said.trim_start_matches("+OK\r\n").trim_end_matches("+OK\r\n").to_owned()
     }
 
     fn signal(&self, signal: Signal) {

@@ -112,9 +112,11 @@ fn read(
     let complete = Complete { names: complete.names && !files.is_lossy() && folder.is_some(), ..complete };
     let folder = folder.flatten();
     let upstreams = files.named("upstream", Upstream::read);
-    let stores = files.named_beside("store", true, Store::read);
     let secrets = files.named("secret", Secret::read);
     let state = State::of(&files.main, &secrets.declared, complete.names);
+    // One with a mistake in it may well have an address.
+    let can_share = state.as_ref().is_none_or(|state| state.url.is_some());
+    let stores = files.named_beside("store", true, |section, name| Store::read(section, name, can_share));
     let key_sets = files
         .named("key_set", |section, name| KeySet::read(section, name, &secrets.declared, complete.names));
     let registries = files

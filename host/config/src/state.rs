@@ -9,8 +9,8 @@ use crate::section::{Section, section};
 use crate::value::{Value, duration, path, string};
 
 section! {
-    /// `[store]`: where policies keep what is to outlive the process, and what several gateways share: API keys, and the
-    /// counts of `rate-limit` and `quota`.
+    /// `[store]`: where policies keep what is to outlive the process, and what several gateways share: API keys, the
+    /// counts of `rate-limit`, `quota` and `concurrency`, and `[store.NAME]`s that are `shared`.
     #[derive(PartialEq, Eq)]
     pub struct State(section, secrets: &Unique, complete: bool) {
         /// `url`: a Redis or Valkey that gateways share: `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, or

@@ -1,8 +1,9 @@
 //! What the gateway keeps: named stores that plugins share, and the state of built-in policies.
 //!
 //! [`Store`] is what whoever uses a named one sees, wherever the values are: keys and values with a time to
-//! live. There is one kind today, [`Memory`]. [`Journal`] is what outlives the process, in a file. A [`Rate`]
-//! is taken from in [`Buckets`], or as one of [`SharedRates`] in a [`Redis`]; [`SharedRecords`] are there as well.
+//! live, in [`Memory`] or as [`SharedValues`] in a [`Redis`]. [`Journal`] is what outlives the process, in a file. A
+//! [`Rate`] is taken from in [`Buckets`], or as one of [`SharedRates`]; [`SharedPlaces`] are so many at a time, and
+//! [`SharedRecords`] are what all gateways have to know.
 
 mod journal;
 mod memory;
@@ -16,7 +17,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use self::redis::{Gone, Head, Page, Redis, SharedRates, SharedRecords};
+pub use self::redis::{
+    BOUNDS, Entered, Gone, Head, Page, Reading, Redis, SharedPlace, SharedPlaces, SharedRates, SharedRecords,
+    SharedValues, Use,
+};
 pub use journal::{Changes, Journal, JournalError};
 pub use memory::Memory;
 pub use rate::{Buckets, KeyHasher, KeySeeds, Level, MAX_WANTS, Rate, Step, Taken, Want};
@@ -46,6 +50,14 @@ pub trait Store: fmt::Debug + Send + Sync {
         value: Bytes,
         life: Life,
     ) -> Answer<'a, bool>;
+
+    /// Takes new terms over. The values stay, as far as there is room.
+    fn adopt(&self, terms: &limen_config::Store);
+
+    /// How many entries there are, and bytes, about; none if it does not know.
+    fn size(&self) -> Option<(u64, u64)> {
+        None
+    }
 }
 
 /// What a store answers, when it does: it may be elsewhere.

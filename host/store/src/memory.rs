@@ -37,27 +37,6 @@ impl Memory {
     pub fn new(terms: &Terms) -> Self {
         Memory(ArcSwap::from_pointee(Table::new(terms)))
     }
-
-    /// Takes new terms over. The entries stay, as far as there is room; what is written in this moment may
-    /// be lost, if the size is another.
-    pub fn adopt(&self, terms: &Terms) {
-        let now = self.0.load();
-        if now.terms == *terms {
-            return;
-        }
-        let next = Table::new(terms);
-        for (key, entry) in &now.entries {
-            next.entries.insert(key.to_string(), entry);
-        }
-        self.0.store(next.into());
-    }
-
-    /// How many entries there are, and bytes, about.
-    pub fn size(&self) -> (u64, u64) {
-        let table = self.0.load();
-        table.entries.run_pending_tasks();
-        (table.entries.entry_count(), table.entries.weighted_size())
-    }
 }
 
 impl Table {
@@ -152,6 +131,25 @@ impl Store for Memory {
     ) -> Answer<'a, bool> {
         Box::pin(ready(self.0.load().swap(key, expected, value, life)))
     }
+
+    /// What is written in this moment may be lost, if the size is another.
+    fn adopt(&self, terms: &Terms) {
+        let now = self.0.load();
+        if now.terms == *terms {
+            return;
+        }
+        let next = Table::new(terms);
+        for (key, entry) in &now.entries {
+            next.entries.insert(key.to_string(), entry);
+        }
+        self.0.store(next.into());
+    }
+
+    fn size(&self) -> Option<(u64, u64)> {
+        let table = self.0.load();
+        table.entries.run_pending_tasks();
+        Some((table.entries.entry_count(), table.entries.weighted_size()))
+    }
 }
 
 /// Each entry says itself when it ends.
@@ -193,7 +191,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     fn store(size: u64, ttl: Option<Duration>) -> Memory {
-        Memory::new(&Terms { name: "s".into(), size, ttl })
+        Memory::new(&Terms { name: "s".into(), shared: false, size, ttl })
     }
 
     /// What a store in memory answers, which it does at once.
@@ -264,7 +262,7 @@ mod tests {
             now(store.set(&n.to_string(), Bytes::from(vec![0; 100]), Life::Usual)).unwrap();
             assert!(now(store.get(&n.to_string())).unwrap().is_some(), "{n}");
         }
-        let (entries, bytes) = store.size();
+        let (entries, bytes) = store.size().unwrap();
         assert!(bytes <= 100_000 && (200..400).contains(&entries), "{entries} entries, {bytes} bytes");
         let long = "k".repeat(MAX_KEY + 1);
         assert_eq!(now(store.set(&long, value(""), Life::Usual)), Err(StoreError::TooLarge));
@@ -276,7 +274,7 @@ mod tests {
     fn entries_survive_other_terms() {
         let store = store(1 << 20, None);
         now(store.set("k", value("v"), Life::For(Duration::from_millis(30)))).unwrap();
-        store.adopt(&Terms { name: "s".into(), size: 2 << 20, ttl: None });
+        store.adopt(&Terms { name: "s".into(), shared: false, size: 2 << 20, ttl: None });
         assert_eq!(now(store.get("k")), Ok(Some(value("v"))));
         std::thread::sleep(Duration::from_millis(35));
         assert_eq!(now(store.get("k")), Ok(None));

@@ -55,8 +55,9 @@ fn main() {
             tick: None,
             place: Place::file("bench"),
         };
-        let policy =
-            registry.policy(&version, &plugin, &serde_json::json!({}), "bench", &Vault::default()).unwrap();
+        let policy = registry
+            .policy(&version, &plugin, &serde_json::json!({}), "bench", &Vault::default(), &[])
+            .unwrap();
         for at_once in [1, 64] {
             let mut best = f64::MAX;
             for _ in 0..20 {

@@ -42,7 +42,7 @@ pub use manifest::Manifest;
 pub use meter::{process_time, thread_time};
 pub use plugin::{CONTRACT, LoadError, Plugin};
 pub use policy::WasmPolicy;
-pub use registry::{Refused, Registry};
+pub use registry::{NamedStore, Refused, Registry};
 pub use tick::Ticker;
 
 /// The number of the worker that the current thread is, so that isolates are kept per worker; and what a

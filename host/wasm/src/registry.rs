@@ -2,7 +2,6 @@
 //! whatever the number of routes and snapshots that use them. Held weakly: what no snapshot uses any
 //! more is gone.
 
-use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +18,7 @@ use crate::capability::kv::Stores;
 use crate::capability::secrets::GrantedSecret;
 use crate::code_cache::CodeCache;
 use crate::engine::{Engine, EngineError};
-use limen_store::{Memory, Store};
+use limen_store::{Memory, Redis, SharedValues, Store};
 
 use crate::fetches::{Counted, Fetches};
 use crate::image::{Image, Settings};
@@ -51,7 +50,7 @@ pub struct Registry {
     plugins: Shelf<Digest, Plugin>,
     images: Shelf<(Digest, String), Image>,
     pools: Shelf<PoolKey, IsolatePool>,
-    stores: Arc<Shelf<String, Memory>>,
+    stores: Arc<StoreShelf>,
     keeps_images: AtomicBool,
     kept: Mutex<VecDeque<Arc<Image>>>,
 }
@@ -63,6 +62,8 @@ struct PoolKey {
     settings: String,
     /// Where the secrets and key sets are that it holds: other values are other ones.
     vault: Vec<usize>,
+    /// The same of its stores.
+    stores: Vec<usize>,
     limits: PluginLimits,
     grants: Grants,
     mode: IsolateMode,
@@ -138,6 +139,7 @@ impl Registry {
         settings: &Value,
         route: &str,
         vault: &Vault,
+        stores: &[NamedStore],
     ) -> Result<WasmPolicy, Refused> {
         let name = config.name.as_str();
         let keeper =
@@ -150,6 +152,8 @@ impl Registry {
         let secrets: Vec<_> = secrets.collect();
         let key_sets = config.grants.key_sets.iter().filter_map(|name| vault.key_sets.get(name).cloned());
         let key_sets: Vec<_> = key_sets.collect();
+        let granted = stores.iter().filter(|(terms, _)| config.grants.kv.contains(&terms.name));
+        let stores: Vec<_> = granted.map(|(terms, store)| (terms.name.clone(), store.clone())).collect();
         let key = PoolKey {
             plugin: config.name.clone(),
             digest: plugin.digest,
@@ -159,6 +163,7 @@ impl Registry {
                 .map(|granted| address(&granted.secret))
                 .chain(key_sets.iter().map(address))
                 .collect(),
+            stores: stores.iter().map(|(_, store)| address(store)).collect(),
             limits: config.limits,
             grants: config.grants.clone(),
             mode: config.isolate,
@@ -178,10 +183,7 @@ impl Registry {
             key_sets,
             is_timed: plugin.imports("timing"),
             fetches: Fetches::new(&engine.counted.of(&config.name), &config.grants.fetch),
-            stores: Stores {
-                granted: config.grants.kv.iter().filter_map(|name| self.granted(name)).collect(),
-                all: Some(self.stores.clone()),
-            },
+            stores: Stores { granted: stores, all: Some(self.stores.clone()) },
             meters: config.grants.metrics.then(|| engine.meters.of(&config.name, plugin.metrics())),
         };
         let pool = IsolatePool::new(
@@ -212,14 +214,18 @@ impl Registry {
         self.accounts.get_or(key, || Account::new(plugin, route, self.workers))
     }
 
-    /// The store of this name; with these terms, if there is none yet.
-    pub fn store(&self, terms: &limen_config::Store) -> Arc<Memory> {
-        let known = self.stores.get(&terms.name);
-        known.unwrap_or_else(|| self.stores.put(terms.name.clone(), Memory::new(terms)))
-    }
-
-    fn granted(&self, name: &String) -> Option<(String, Arc<dyn Store>)> {
-        Some((name.clone(), self.stores.get(name)?))
+    /// The store of this name, where it is now; with these terms, if there is none yet. Without a way to what is
+    /// shared it is here.
+    pub fn store(&self, terms: &limen_config::Store, shared: Option<&Arc<Redis>>) -> Arc<dyn Store> {
+        let shared = shared.filter(|_| terms.shared);
+        let key = (terms.name.clone(), shared.map(address));
+        self.stores.get(&key).unwrap_or_else(|| {
+            let store: Arc<dyn Store> = match shared {
+                Some(redis) => Arc::new(SharedValues::new(redis.clone(), terms)),
+                None => Arc::new(Memory::new(terms)),
+            };
+            self.stores.put_shared(key, store)
+        })
     }
 
     /// What a plugin of this name has done of its own accord, over all its versions.
@@ -270,36 +276,30 @@ impl Registry {
 }
 
 /// What a pool holds stays where it is as long as the pool is there.
-fn address<T>(value: &Arc<T>) -> usize {
-    Arc::as_ptr(value) as usize
+fn address<T: ?Sized>(value: &Arc<T>) -> usize {
+    Arc::as_ptr(value).cast::<()>() as usize
 }
 
 fn no_engine(error: EngineError) -> Failure {
     Failure::new(limen_policy::FailureKind::NoIsolate, error.to_string())
 }
 
-/// Values that live as long as somebody else holds them.
-pub(crate) struct Shelf<K, V>(Mutex<HashMap<K, Weak<V>>>);
+/// Stores by their names, and where they are: in this process, or in which Redis.
+pub(crate) type StoreShelf = Shelf<(String, Option<usize>), dyn Store>;
 
-impl<K, V> Default for Shelf<K, V> {
+/// A store of a configuration.
+pub type NamedStore = (limen_config::Store, Arc<dyn Store>);
+
+/// Values that live as long as somebody else holds them.
+pub(crate) struct Shelf<K, V: ?Sized>(Mutex<HashMap<K, Weak<V>>>);
+
+impl<K, V: ?Sized> Default for Shelf<K, V> {
     fn default() -> Self {
         Shelf(Mutex::default())
     }
 }
 
 impl<K: Hash + Eq, V> Shelf<K, V> {
-    fn get(&self, key: &K) -> Option<Arc<V>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key)?.upgrade()
-    }
-
-    pub(crate) fn has<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> bool
-    where
-        K: Borrow<Q>,
-    {
-        let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        values.get(key).is_some_and(|value| value.strong_count() > 0)
-    }
-
     fn get_or(&self, key: K, new: impl FnOnce() -> V) -> Arc<V> {
         match self.get(&key) {
             Some(value) => value,
@@ -308,14 +308,23 @@ impl<K: Hash + Eq, V> Shelf<K, V> {
     }
 
     fn put(&self, key: K, value: V) -> Arc<V> {
-        let value = Arc::new(value);
+        self.put_shared(key, Arc::new(value))
+    }
+}
+
+impl<K: Hash + Eq, V: ?Sized> Shelf<K, V> {
+    fn get(&self, key: &K) -> Option<Arc<V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key)?.upgrade()
+    }
+
+    fn put_shared(&self, key: K, value: Arc<V>) -> Arc<V> {
         let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         values.retain(|_, value| value.strong_count() > 0);
         values.insert(key, Arc::downgrade(&value));
         value
     }
 
-    fn count(&self, wanted: impl Fn(&K) -> bool) -> usize {
+    pub(crate) fn count(&self, wanted: impl Fn(&K) -> bool) -> usize {
         let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         values.iter().filter(|(key, value)| wanted(key) && value.strong_count() > 0).count()
     }

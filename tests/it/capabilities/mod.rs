@@ -8,6 +8,7 @@ mod fetch_way;
 mod grants;
 pub mod jwt;
 mod kv;
+mod kv_shared;
 mod metrics;
 mod secrets;
 mod tick;

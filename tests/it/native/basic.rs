@@ -88,6 +88,23 @@ async fn curl_logs_in_and_a_password_can_be_changed() {
     assert_eq!(curl("open sesame"), "401", "what was remembered is forgotten");
 }
 
+#[tokio::test]
+async fn what_was_right_is_remembered_over_reloads() {
+    let origin = Origin::start();
+    let made = Command::new("htpasswd").args(["-nbB", "-C", "13", "bob", "slow"]).output().unwrap();
+    let policy = r#"{ use = "basic", with = { file = "users.htpasswd" } }"#;
+    let text = config(&origin, &route("/**", policy));
+    let gateway = Gateway::with(&text).file("users.htpasswd", made.stdout).start().await;
+    let begun = std::time::Instant::now();
+    assert_eq!(ask(&gateway, "bob:slow").await.status, 200);
+    let slow = begun.elapsed();
+    gateway.write_config(format!("{text}\n[log]\nlevel = \"debug\"\n"));
+    gateway.wait_for_log_containing("the configuration is live").await;
+    let begun = std::time::Instant::now();
+    assert_eq!(ask(&gateway, "bob:slow").await.status, 200);
+    assert!(begun.elapsed() < slow / 4, "{:?} after {slow:?}", begun.elapsed());
+}
+
 /// A password that takes a second of computing is asked for by many, and others are served meanwhile.
 #[tokio::test]
 async fn slow_passwords_hold_up_nobody() {

@@ -15,7 +15,7 @@ async fn issuer(says: impl Fn() -> Reply + Send + Sync + 'static) -> Web {
     Web::start(move |_| says()).await
 }
 
-async fn gateway(origin: &Origin, issuer: &Web, with: &str) -> Gateway {
+fn text(origin: &Origin, issuer: &Web, with: &str) -> String {
     let idp = format!(
         "[secret.own]\nfile = \"own.secret\"\n[upstream.idp]\nendpoints = [\"http://{issuer}\"]\n[log]\naccess = true\n"
     );
@@ -23,8 +23,11 @@ async fn gateway(origin: &Origin, issuer: &Web, with: &str) -> Gateway {
         "{{ use = \"introspect\", with = {{ upstream = \"idp\", path = \"/oauth2/introspect\", client = \"limen\", \
          secret = \"own\", {with} }} }}"
     );
-    let text = config(origin, &format!("{idp}{}", route("/**", &policy)));
-    Gateway::with(text).file("own.secret", SECRET).start().await
+    config(origin, &format!("{idp}{}", route("/**", &policy)))
+}
+
+async fn gateway(origin: &Origin, issuer: &Web, with: &str) -> Gateway {
+    Gateway::with(text(origin, issuer, with)).file("own.secret", SECRET).start().await
 }
 
 fn active(more: Value) -> Reply {
@@ -71,6 +74,21 @@ async fn an_active_token_lets_pass_and_is_asked_for_once() {
     let nobody = Client::http1().get(gateway.url("/")).send().await;
     assert_problem(&nobody, 401);
     assert_eq!(nobody.header("www-authenticate"), Some("Bearer"));
+}
+
+#[tokio::test]
+async fn what_was_said_is_remembered_over_reloads_but_not_under_other_terms() {
+    let origin = Origin::start();
+    let issuer = issuer(|| active(json!({}))).await;
+    let gateway = gateway(&origin, &issuer, "").await;
+    assert_eq!(ask(&gateway, "opaque").await.status, 200);
+    for (with, asked) in [("realm = \"orders\"", 1), ("ttl = \"1m\"", 2)] {
+        gateway.forget_log();
+        gateway.write_config(text(&origin, &issuer, with));
+        gateway.wait_for_log_containing("the configuration is live").await;
+        assert_eq!(ask(&gateway, "opaque").await.status, 200);
+        assert_eq!(issuer.asked().len(), asked, "{with}");
+    }
 }
 
 #[tokio::test]

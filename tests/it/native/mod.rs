@@ -26,6 +26,7 @@ mod redirect;
 mod respond;
 mod rewrite;
 mod security_headers;
+mod shared_concurrency;
 mod shared_keys;
 mod shared_limits;
 mod size;

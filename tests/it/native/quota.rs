@@ -55,6 +55,54 @@ async fn what_is_used_outlives_the_process() {
     assert_eq!([status(&again, "ada").await, status(&again, "ada").await], [200, 429]);
 }
 
+/// One that is told to end forgets nothing, however short a while ago it was counted.
+#[tokio::test]
+async fn what_was_counted_last_is_saved_at_the_end() {
+    let origin = Origin::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.db");
+    let text = config(&origin, &format!("[store]\nfile = {file:?}\n{}", route("/**", POLICY)));
+    for left in [2, 1, 0] {
+        let mut gateway = Gateway::start(&text).await;
+        let answer = Client::http1().get(gateway.url("/")).header("x-user", "ada").send().await;
+        let told = answer.header("ratelimit").unwrap();
+        assert!(told.starts_with(&format!("\"month\";r={left};")), "{told}");
+        gateway.sigterm();
+        assert!(gateway.wait_exit().await.success());
+    }
+}
+
+#[tokio::test]
+async fn a_reload_that_moves_it_is_told_and_each_place_keeps_its_own() {
+    let Some(redis) = RealRedis::start() else { return };
+    let origin = Origin::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.db");
+    let here = config(&origin, &format!("[store]\nfile = {file:?}\n{}", route("/**", POLICY)));
+    let there =
+        config(&origin, &format!("[store]\nfile = {file:?}\nurl = \"{redis}\"\n{}", route("/**", POLICY)));
+    let gateway = Gateway::start(&here).await;
+    let reload = async |text: &str, place: &str| {
+        gateway.forget_log();
+        gateway.write_config(text);
+        gateway.wait_for_log_containing("the configuration is live").await;
+        let told = gateway.wait_for_log_containing(place).await;
+        assert!(told.contains("WARN") && told.contains("not taken along"), "{told}");
+    };
+    assert_eq!([status(&gateway, "ada").await, status(&gateway, "ada").await], [200, 200]);
+    let saved = async || std::fs::read(&file).unwrap_or_default().windows(7).any(|part| part == b"sha256:");
+    eventually("it is saved", async || saved().await.then_some(())).await;
+    reload(&there, "the store of [store] `url`").await;
+    for status_there in [200, 200, 200, 429] {
+        assert_eq!(status(&gateway, "ada").await, status_there);
+    }
+    reload(&here, "the file of [store]").await;
+    assert_eq!([status(&gateway, "ada").await, status(&gateway, "ada").await], [200, 429]);
+    drop(gateway);
+    let again = Gateway::start(&here).await;
+    eventually("it was kept there", async || (status(&again, "ada").await == 429).then_some(())).await;
+}
+
 #[tokio::test]
 async fn gateways_with_a_store_count_together() {
     let Some(mut redis) = RealRedis::start() else { return };

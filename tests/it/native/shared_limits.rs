@@ -159,6 +159,53 @@ async fn one_that_was_never_there_does_not_keep_a_gateway_from_starting() {
 }
 
 #[tokio::test]
+async fn metrics_tell_whether_it_answers_and_how_quickly() {
+    let Some(mut redis) = RealRedis::start() else { return };
+    let origin = Origin::start();
+    let admin = "[admin]\naddress = \"127.0.0.1:0\"\n";
+    let policy = "[policy.shared]\nuse = \"rate-limit\"\nwith.limits = [{ limit = 100, per = \"1h\" }]\n";
+    let store = format!("[store]\nurl = \"{redis}\"\n");
+    let text = config(&origin, &[admin, &store, policy, &route("/**", "\"shared\"")].concat());
+    let gateway = Gateway::start(text).await;
+    let metrics = async || Client::http1().get(gateway.admin_url("/metrics")).send().await.text();
+    for _ in 0..3 {
+        assert_eq!(status(&gateway).await, 200);
+    }
+    let up = metrics().await;
+    let durations = "limen_store_call_duration_seconds";
+    for wanted in [
+        "limen_store_up 1\n",
+        &format!("{durations}_count{{limen_use=\"rate-limit\"}} 3\n"),
+        &format!("{durations}_bucket{{limen_use=\"rate-limit\",le=\"+Inf\"}} 3\n"),
+        "limen_store_failures_total{limen_use=\"rate-limit\",outcome=\"not_asked\"} 0\n",
+    ] {
+        assert!(up.contains(wanted), "{wanted}: {up}");
+    }
+    assert!(!up.contains("limen_use=\"quota\""), "nobody asked: {up}");
+    redis.kill();
+    // It is seen although nobody asks.
+    gateway.wait_for_log_containing("the store does not answer").await;
+    assert_eq!(status(&gateway).await, 200, "it counts for itself");
+    let down = metrics().await;
+    assert!(down.contains("limen_store_up 0\n"), "{down}");
+    redis.restart();
+    shared_again(&gateway).await;
+    assert!(metrics().await.contains("limen_store_up 1\n"));
+    redis.stop();
+    assert_eq!(status(&gateway).await, 200);
+    let late = metrics().await;
+    assert!(late.contains("{limen_use=\"rate-limit\",outcome=\"unknown\"} 1\n"), "{late}");
+    for _ in 0..4 {
+        status(&gateway).await;
+    }
+    let not_asked = metrics().await;
+    let count = "limen_store_failures_total{limen_use=\"rate-limit\",outcome=\"not_asked\"} ";
+    let count: u32 = not_asked.split(count).nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+    assert!(count >= 2, "{not_asked}");
+    redis.go_on();
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_told_without_it() {
     let Some(redis) = RealRedis::start() else { return };
     let origin = Origin::start();

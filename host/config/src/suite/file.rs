@@ -50,7 +50,7 @@ fn read(
 ) -> Option<Vec<Played>> {
     let files = Files::alone(Section::root(document, sink));
     let root = &files.main;
-    let stores = files.named("store", Store::read);
+    let stores = files.named("store", |section, name| Store::read(section, name, true));
     let secrets = secrets(root);
     let complete = !files.is_lossy();
     let key_sets =

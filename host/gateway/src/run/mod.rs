@@ -108,8 +108,10 @@ pub fn run(file: &Path) -> Result<(), StartError> {
             let taken_over = move || leaving.listen(None);
             spawn("limen-takeover", move || heirs.serve(&editions, || admin.descriptors(), taken_over))?;
         }
+        let last = editions.subscribe();
         drop((first, editions));
         wait(&ends)?;
+        last.borrow().snapshot.save();
         if let Some(heirs) = heirs {
             heirs.leave();
         }

@@ -13,8 +13,8 @@ use limen_policy::keys::Keyring;
 use limen_policy::native::{CacheShelf, Kept, Storeroom};
 use limen_policy::vault::Vault;
 use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
-use limen_store::{Memory, Redis, StateFile};
-use limen_wasm::Registry;
+use limen_store::{Redis, StateFile};
+use limen_wasm::{NamedStore, Registry};
 
 use crate::component::{Components, Registries};
 use crate::head::forwarded::Forwarding;
@@ -52,7 +52,7 @@ pub struct Snapshot {
     /// What is of no use in the folder of plugins.
     pub left_out: Vec<LeftOut>,
     /// Kept as long as a configuration names them.
-    pub stores: Vec<(limen_config::Store, Arc<Memory>)>,
+    pub stores: Vec<NamedStore>,
     /// Where those that come from afar are kept.
     components: Arc<Components>,
     /// What policies hold of it.
@@ -125,8 +125,6 @@ impl Snapshot {
 
         let mut errors = Vec::new();
         let vault = vault::open(config, previous.map(|previous| &previous.vault), &mut errors);
-        // Before the plugins, which look for them.
-        let stores = stores.values().map(|terms| (terms.clone(), registry.store(terms))).collect();
         let last_good = previous.map(|previous| &previous.plugins);
         let components = match previous {
             Some(previous) => previous.components.clone(),
@@ -143,8 +141,10 @@ impl Snapshot {
                 None
             }
         };
+        let stores = stores.values().map(|terms| (terms.clone(), registry.store(terms, shared.as_ref())));
+        let stores: Vec<_> = stores.collect();
         let store = Storeroom { terms: store_terms, file: state, shared: shared.as_ref() };
-        let means = Means { registry, vault: &vault, kept: &kept, store, upstreams };
+        let means = Means { registry, vault: &vault, kept: &kept, store, stores: &stores, upstreams };
         let mut policies = Policies::load(plugins, fetched, routes, last_good, means, &mut errors);
 
         let mut built_listeners = Vec::new();
@@ -295,6 +295,16 @@ impl Snapshot {
     /// The caches of its policies, by name.
     pub fn caches(&self) -> Vec<(String, Arc<CacheShelf>)> {
         self.kept.all()
+    }
+
+    /// Puts on the disk what policies have not put there yet.
+    pub fn save(&self) {
+        self.kept.save();
+    }
+
+    /// The way to what gateways share, if they share anything.
+    pub fn shared(&self) -> Option<&Redis> {
+        self.shared.as_deref()
     }
 
     /// All API keys, if a policy asks for them.

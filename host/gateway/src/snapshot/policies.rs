@@ -10,7 +10,9 @@ use limen_policy::native::{Kept, Materials, Storeroom};
 use limen_policy::vault::Vault;
 use limen_policy::{FailureKind, Policy, SecretPlace, native};
 use limen_wasm::meters::Meters;
-use limen_wasm::{Account, Cache, Counted, Keeper, Plugin, Refused, Registry, Reset, Ticker, WasmPolicy};
+use limen_wasm::{
+    Account, Cache, Counted, Keeper, NamedStore, Plugin, Refused, Registry, Reset, Ticker, WasmPolicy,
+};
 
 use crate::component::Fetched;
 use crate::settings;
@@ -73,6 +75,8 @@ pub struct Means<'a> {
     pub vault: &'a Vault,
     pub kept: &'a Kept,
     pub store: Storeroom<'a>,
+    /// What plugins may be granted of those.
+    pub stores: &'a [NamedStore],
     pub upstreams: &'a BTreeMap<String, limen_config::Upstream>,
 }
 
@@ -93,7 +97,6 @@ impl Policies {
         means: Means<'_>,
         errors: &mut Vec<ConfigError>,
     ) -> Self {
-        let Means { registry, vault, .. } = means;
         let mut policies = Policies {
             live: BTreeMap::new(),
             kept_back: Vec::new(),
@@ -106,7 +109,7 @@ impl Policies {
         for plugin in plugins.values() {
             let last_good = last_good.and_then(|plugins| plugins.get(&plugin.name));
             let bytes = fetched.read(plugin);
-            match Loaded::load(plugin, bytes, routes, last_good, registry, vault) {
+            match Loaded::load(plugin, bytes, routes, last_good, means) {
                 Ok(Loaded { plugin: live, policies: seated, kept_back }) => {
                     policies.seated.extend(seated);
                     policies.kept_back.extend(kept_back);
@@ -184,12 +187,11 @@ impl Loaded {
         bytes: Result<Vec<u8>, ConfigError>,
         routes: &[limen_config::Route],
         last_good: Option<&LivePlugin>,
-        registry: &Registry,
-        vault: &Vault,
+        means: Means<'_>,
     ) -> Result<Self, Vec<ConfigError>> {
-        let new = open(plugin, bytes, registry);
+        let new = open(plugin, bytes, means.registry);
         let because = match new.and_then(|version| {
-            let (policies, plugin) = attach(plugin, &version, routes, registry, vault)?;
+            let (policies, plugin) = attach(plugin, &version, routes, means)?;
             Ok(Loaded { plugin, policies, kept_back: None })
         }) {
             Ok(loaded) => return Ok(loaded),
@@ -201,7 +203,7 @@ impl Loaded {
         if version.check_grants(&plugin.grants).is_err() {
             return Err(because);
         }
-        let Ok((policies, live)) = attach(plugin, version, routes, registry, vault) else {
+        let Ok((policies, live)) = attach(plugin, version, routes, means) else {
             return Err(because);
         };
         let live = LivePlugin { component: component.clone(), ..live };
@@ -254,9 +256,9 @@ fn attach(
     plugin: &limen_config::Plugin,
     version: &Arc<Plugin>,
     routes: &[limen_config::Route],
-    registry: &Registry,
-    vault: &Vault,
+    means: Means<'_>,
 ) -> Result<(Seated, LivePlugin), Vec<ConfigError>> {
+    let Means { registry, vault, stores, .. } = means;
     let mut policies: Seated = Vec::new();
     let mut live = LivePlugin {
         version: version.clone(),
@@ -286,7 +288,7 @@ fn attach(
             continue;
         }
         let route = routes.get(seat.0).map_or("", |route| &*route.name);
-        match registry.policy(version, plugin, attachment.settings.value(), route, vault) {
+        match registry.policy(version, plugin, attachment.settings.value(), route, vault, stores) {
             Ok(policy) => {
                 live.note(&policy, registry);
                 if let limen_wasm::Start::ConfigureInEach { because } = policy.start() {

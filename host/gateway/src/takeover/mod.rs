@@ -166,6 +166,7 @@ fn hand_over(heir: &OwnedFd, editions: &Editions, more: &[Inherited]) -> io::Res
         message::send_sockets(heir, name, *asked, sockets)?;
     }
     // What one process alone can have open it will open itself.
+    edition.snapshot.save();
     edition.snapshot.state.hand_over();
     message::send(heir, &Message::End, &[])?;
     // It compiles its plugins now. Should it fail, its end of this is closed.

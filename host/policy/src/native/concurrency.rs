@@ -6,21 +6,29 @@
 //!
 //! A request counts until its exchange has ended, however it ends: the last byte of the response is sent, or the client
 //! is gone. Of a WebSocket that is the end of the tunnel. One too many gets 429 with `Retry-After`; where all are
-//! counted together (`by = []`), 503. Each gateway counts for itself.
+//! counted together (`by = []`), 503.
+//!
+//! With `[store] url` all gateways with the same store count together: those that name the policy alike, or attach it to
+//! a route of the same name. A request takes one round trip to it when it begins, and nobody waits for one when it ends; where
+//! this gateway alone has as many under way as there may be, it takes none. What is under way is told to the store again and
+//! again, so that the places of a gateway that is gone come free (`dead_after`). While the store does not answer,
+//! `on_store_error` decides: with `"local"` each gateway goes on with the same limit for itself, and what is under way then is
+//! counted in the store once it answers, although there may be more than the limit together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use limen_store::KeySeeds;
+use limen_store::{Entered, KeySeeds, SharedPlace, SharedPlaces};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::amount::{By, Keys, Missing, NoKey, Part};
+use super::amount::{By, Decision, Keys, Missing, NoKey, OnStoreError, Part, Scope, unknown};
 use super::denial::Denial;
-use super::settings::{SettingsError, read};
+use super::settings::{SettingsError, Span, read};
 use super::{Built, Materials};
 use crate::{Answer, Exchange, Phase, Phases, Policy, Seat, Verdict};
 
@@ -36,23 +44,61 @@ struct Settings {
     /// `missing`: what becomes of a request that lacks a part of `by`, as in `rate-limit`. Default `"address"`.
     #[serde(default)]
     missing: Missing,
+    /// `scope`: `"shared"` or `"gateway"`, as in `rate-limit`. Default `"shared"`.
+    #[serde(default)]
+    scope: Scope,
+    /// `on_store_error`: what becomes of requests while the store does not answer: `"local"` (each gateway counts for
+    /// itself) or `"refuse"` (503). Default `"local"`.
+    #[serde(default)]
+    on_store_error: OnStoreError,
+    /// `dead_after`: how long the store holds the places of a gateway that it does not hear from, as of one that has crashed,
+    /// `"3s"` to `"10m"`. Default `"15s"`.
+    #[serde(default = "quarter_of_a_minute")]
+    dead_after: Span,
 }
 
 const MAX_LIMIT: u32 = 1_000_000;
+const DEAD_AFTER: std::ops::RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(10 * 60);
+
+fn quarter_of_a_minute() -> Span {
+    Span(Duration::from_secs(15))
+}
 
 pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
-    let Settings { limit, by, missing } = read(settings)?;
+    let Settings { limit, by, missing, scope, on_store_error, dead_after: Span(dead_after) } =
+        read(settings)?;
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(SettingsError::new("/limit", format!("expected a number from 1 to {MAX_LIMIT}")));
     }
+    if !DEAD_AFTER.contains(&dead_after) {
+        return Err(SettingsError::new("/dead_after", "expected a time from 3s to 10m"));
+    }
+    let shared = scope.store(materials).map(|store| {
+        // After a reload it may be another store.
+        let places =
+            materials.kept_if(|known: &SharedPlaces| known.are_in(store), || SharedPlaces::new(store));
+        places.end_after(dead_after);
+        Shared { places, whose: materials.name.to_owned(), on_store_error }
+    });
     let under_way = materials.kept(UnderWay::default);
-    Ok(Box::new(Concurrency { limit, by: By { parts: by, missing }, under_way }))
+    Ok(Box::new(Concurrency { limit, by: By { parts: by, missing }, under_way, shared }))
 }
 
 struct Concurrency {
     limit: u32,
     by: By,
+    /// What this gateway has under way, also of what is counted elsewhere.
     under_way: Arc<UnderWay>,
+    /// None: this gateway counts for itself.
+    shared: Option<Shared>,
+}
+
+/// How gateways count together.
+struct Shared {
+    places: Arc<SharedPlaces>,
+    /// The policy's name, as the other gateways have it too.
+    whose: String,
+    on_store_error: OnStoreError,
 }
 
 /// How many are under way, by their keys. What is at zero is not there: it is never larger than the number of
@@ -69,6 +115,12 @@ struct Place {
     key: u128,
 }
 
+/// The same where gateways count together.
+struct BothPlaces {
+    _here: Place,
+    _shared: SharedPlace,
+}
+
 impl Policy for Concurrency {
     fn phases(&self) -> Phases {
         Phases::default().with(Phase::Request)
@@ -79,23 +131,41 @@ impl Policy for Concurrency {
     }
 
     fn call<'a>(&'a self, _: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a> {
-        let key = match self.by.key(exchange, "", Keys::Own(self.under_way.seeds.hasher())) {
+        let keys = match &self.shared {
+            None => Keys::Own(self.under_way.seeds.hasher()),
+            Some(shared) => Keys::Shared { whose: &shared.whose },
+        };
+        let key = match self.by.key(exchange, "", keys) {
             Ok(key) => key,
             Err(NoKey::Pass) => return Answer::Ready(Ok(Verdict::Next)),
             Err(NoKey::Refuse) => return NoKey::denial().answer(exchange),
         };
-        match UnderWay::enter(&self.under_way, key, self.limit) {
-            Some(place) => {
+        let Some(place) = UnderWay::enter(&self.under_way, key, self.limit) else {
+            return Answer::Ready(self.refuse(exchange));
+        };
+        match &self.shared {
+            None => {
                 *seat = Some(Box::new(place));
                 Answer::Ready(Ok(Verdict::Next))
             }
-            None => self.refuse(exchange),
+            Some(shared) => Answer::Wait(Box::pin(async move {
+                match shared.places.enter(key, self.limit).await {
+                    Entered::Unknown(_) if shared.on_store_error == OnStoreError::Refuse => {
+                        unknown().stage(exchange)
+                    }
+                    Entered::Taken(shared) | Entered::Unknown(shared) => {
+                        *seat = Some(Box::new(BothPlaces { _here: place, _shared: shared }));
+                        Ok(Verdict::Next)
+                    }
+                    Entered::Full => self.refuse(exchange),
+                }
+            })),
         }
     }
 }
 
 impl Concurrency {
-    fn refuse(&self, exchange: &mut Exchange) -> Answer<'static> {
+    fn refuse(&self, exchange: &mut Exchange) -> Decision {
         let (status, detail) = match self.by.parts.is_empty() {
             true => (StatusCode::SERVICE_UNAVAILABLE, "The service has too much to do at the moment."),
             false => (StatusCode::TOO_MANY_REQUESTS, "Too many requests at the same time."),
@@ -103,7 +173,7 @@ impl Concurrency {
         let why = format!("{} requests are under way already", self.limit);
         Denial::new(status, "too_many_at_once", detail, why)
             .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
-            .answer(exchange)
+            .stage(exchange)
     }
 }
 
@@ -163,6 +233,8 @@ mod tests {
         let policy = plain(build, &json!({ "limit": 1, "by": [] })).unwrap();
         let mut one = None;
         assert_eq!([ask(&*policy, &mut one), ask(&*policy, &mut None)], [200, 503]);
-        assert!(plain(build, &json!({ "limit": 0 })).is_err());
+        for wrong in [json!({ "limit": 0 }), json!({ "limit": 1, "dead_after": "2s" })] {
+            assert!(plain(build, &wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -196,9 +196,6 @@ pub struct Native {
 
 /// The setting that names an OpenAPI document.
 const DOCUMENT: &str = "document";
-/// There is one.
-const KEYRING: &str = "keys";
-
 /// A policy, or what is wrong with its settings.
 pub type Built = Result<Box<dyn Policy>, SettingsError>;
 
@@ -276,6 +273,15 @@ impl<'a> Materials<'a> {
     pub fn kept<T: Send + Sync + 'static>(&self, new: impl FnOnce() -> T) -> Arc<T> {
         self.kept.take(self.name, new)
     }
+
+    /// The same, but a new one also in place of one that does not fit any more.
+    pub fn kept_if<T: Send + Sync + 'static>(
+        &self,
+        fits: impl FnMut(&T) -> bool,
+        new: impl FnOnce() -> Arc<T>,
+    ) -> Arc<T> {
+        self.kept.take_if(self.name, fits, new)
+    }
 }
 
 impl Kept {
@@ -283,6 +289,13 @@ impl Kept {
     pub fn keyring(&self, shared: Option<&Arc<Redis>>) -> Option<Arc<Keyring>> {
         let name = keyring_of(shared);
         self.all().into_iter().find_map(|(known, keyring)| (known == name).then_some(keyring))
+    }
+
+    /// Puts on the disk what is on its way there: to be called before the process ends, or another one has the file.
+    pub fn save(&self) {
+        for (_, counts) in self.all::<quota::counts::Counts>() {
+            counts.save();
+        }
     }
 }
 

@@ -96,6 +96,11 @@ impl Journal {
         Journal { path: PathBuf::new(), inner: Mutex::new(inner) }
     }
 
+    /// Whether it forgets.
+    pub fn is_nowhere(&self) -> bool {
+        self.path.as_os_str().is_empty()
+    }
+
     pub fn get(&self, table: &str, key: &[u8]) -> Option<Bytes> {
         self.lock().tables.by_name.get(table)?.get(key).cloned()
     }

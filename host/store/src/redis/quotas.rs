@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::{Script, Value};
 
-use super::{Gone, Redis, What};
+use super::{Gone, Redis, Use, What};
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("quota.lua")));
 
@@ -14,7 +14,7 @@ impl Redis {
     pub async fn used_quota(&self, key: &str, start: u32) -> Result<u64, Gone> {
         let mut get = redis::cmd("GET");
         get.arg(self.quota(key, start));
-        match self.command(get).await? {
+        match self.ask(Use::Quota, What::Command(get)).await? {
             Value::Nil => Ok(0),
             Value::BulkString(digits) => {
                 str::from_utf8(&digits).ok().and_then(|digits| digits.parse().ok()).ok_or(Gone)
@@ -28,7 +28,8 @@ impl Redis {
         let used = self.used_quota(key, start).await?;
         let mut del = redis::cmd("DEL");
         del.arg(self.quota(key, start));
-        self.command(del).await.map(|_| used)
+        self.ask(Use::Quota, What::Command(del)).await?;
+        Ok(used)
     }
 
     fn quota(&self, key: &str, start: u32) -> String {
@@ -48,7 +49,7 @@ impl Redis {
         let life = u64::try_from(life.as_millis()).map_err(|_| Gone)?;
         let mut call = SCRIPT.prepare_invoke();
         call.key(self.quota(key, start)).arg(cost).arg(limit).arg(life);
-        match self.ask(What::Script(call)).await? {
+        match self.ask(Use::Quota, What::Script(call)).await? {
             Value::Array(answer) => match answer.as_slice() {
                 [Value::Int(allowed), Value::Int(used)] => {
                     Ok((*allowed == 1, u64::try_from(*used).map_err(|_| Gone)?))

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Script, Value};
 
-use super::{Gone, Redis, What};
+use super::{Gone, Redis, Use, What};
 use crate::rate::shards::Shards;
 use crate::rate::{Level, Rate, Taken, Want, nanos};
 
@@ -56,9 +56,9 @@ impl SharedRates {
         Arc::ptr_eq(&self.redis, redis)
     }
 
-    /// Whether the server can be asked.
+    /// Whether the server can be asked; for who asks it if so.
     pub fn is_up(&self) -> bool {
-        self.redis.is_up()
+        self.redis.can_be_asked(Use::RateLimit)
     }
 
     /// Takes from all of these rates, or from none, in one round trip.
@@ -129,7 +129,7 @@ impl SharedRates {
             call.key(format!("{}rate:{key:032x}", self.redis.prefix));
             call.arg(rate.interval).arg(rate.tolerance / 1000);
         }
-        let answer = self.redis.ask(What::Script(call)).await?;
+        let answer = self.redis.ask(Use::RateLimit, What::Script(call)).await?;
         let Value::Array(numbers) = answer else { return Err(Gone) };
         let mut numbers = numbers.into_iter().map(|number| match number {
             Value::Int(number) => u64::try_from(number).map_err(|_| Gone),

@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use redis::{Script, ScriptInvocation, Value, cmd};
 
-use super::{Gone, Redis, What};
+use super::{Gone, Redis, Use, What};
 
 static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read_records.lua")));
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write_records.lua")));
@@ -106,7 +106,7 @@ impl SharedRecords {
         for (id, record) in records {
             call.arg(id).arg(&**record);
         }
-        match self.redis.ask_and_wait(What::Script(call))? {
+        match self.redis.ask_and_wait(Use::Records, What::Script(call))? {
             Value::Nil => Ok(None),
             version => number(version).map(Some).ok_or(Gone),
         }
@@ -117,7 +117,7 @@ impl SharedRecords {
         for (how, key) in [("ZREM", &self.changes), ("HDEL", &self.records), ("HDEL", &self.moments)] {
             let mut drop = cmd(how);
             drop.arg(key).arg(ids);
-            self.redis.ask_and_wait(What::Command(drop))?;
+            self.redis.ask_and_wait(Use::Records, What::Command(drop))?;
         }
         Ok(())
     }
@@ -139,7 +139,7 @@ impl SharedRecords {
     }
 
     fn ask(&self, call: ScriptInvocation<'static>) -> Result<Vec<Value>, Gone> {
-        match self.redis.ask_and_wait(What::Script(call))? {
+        match self.redis.ask_and_wait(Use::Records, What::Script(call))? {
             Value::Array(answer) => Ok(answer),
             _ => Err(Gone),
         }

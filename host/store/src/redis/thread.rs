@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -11,9 +12,9 @@ use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, S
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::{Gone, Health, Job, What, reason};
+use super::{Job, Room, Trouble, Waiting, What, reason};
 
 /// Answers in a row that were not there in time, before nobody waits for the next one.
 const LATE: u32 = 3;
@@ -21,17 +22,21 @@ const LATE: u32 = 3;
 const CONNECT: Duration = Duration::from_secs(1);
 /// The pauses between tries to reach it: each is twice as long as the one before.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(800)];
+/// How often what is to be done again and again is looked through.
+const TEND_EVERY: Duration = Duration::from_millis(500);
+/// After so many of these times without a job it is asked all the same, so that it is known whether it answers: 5 s.
+const PING_AFTER: u32 = 10;
 
 /// Serves jobs until nobody can send any more.
 pub(super) fn run(
     client: &Client,
     jobs: mpsc::Receiver<Job>,
-    health: &Health,
+    room: &Arc<Room>,
     limit: Duration,
     first: Sender<()>,
 ) {
     match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-        Ok(runtime) => runtime.block_on(serve(client, jobs, health, limit, first)),
+        Ok(runtime) => runtime.block_on(serve(client, jobs, room, limit, first)),
         Err(error) => tracing::error!("the store can't be used, no runtime for it: {error}"),
     }
 }
@@ -39,7 +44,7 @@ pub(super) fn run(
 async fn serve(
     client: &Client,
     mut jobs: mpsc::Receiver<Job>,
-    health: &Health,
+    room: &Arc<Room>,
     limit: Duration,
     first: Sender<()>,
 ) {
@@ -49,16 +54,16 @@ async fn serve(
     loop {
         let because = match connect(client, limit).await {
             Ok(connection) => {
-                health.connections.fetch_add(1, Ordering::Relaxed);
-                health.is_up.store(true, Ordering::Relaxed);
+                room.connections.fetch_add(1, Ordering::Relaxed);
+                room.is_up.store(true, Ordering::Relaxed);
                 if told {
                     tracing::info!("the store answers again");
                 }
                 (told, pause) = (false, PAUSES[0]);
                 drop(first.take());
-                let line = Line::new(connection);
+                let line = Line::new(connection, limit, room.clone());
                 let because = line.serve(&mut jobs).await;
-                health.is_up.store(false, Ordering::Relaxed);
+                room.is_up.store(false, Ordering::Relaxed);
                 because
             }
             Err(because) => Some(because),
@@ -70,7 +75,9 @@ async fn serve(
             told = true;
         }
         // What was sent before anybody knew.
-        while jobs.try_recv().is_ok() {}
+        while let Ok(Job { of, since, answer, .. }) = jobs.try_recv() {
+            room.settle(Waiting { of, since, answer }, Err(Trouble::NotAsked));
+        }
         tokio::select! {
             () = sleep(pause) => {}
             None = jobs.recv() => return,
@@ -96,6 +103,9 @@ async fn connect(client: &Client, limit: Duration) -> Result<MultiplexedConnecti
 /// A connection with jobs under way.
 struct Line {
     connection: MultiplexedConnection,
+    /// How long a ping may take.
+    limit: Duration,
+    room: Arc<Room>,
     late: Cell<u32>,
     /// It was told that it refuses something.
     complained: Cell<bool>,
@@ -104,9 +114,11 @@ struct Line {
 }
 
 impl Line {
-    fn new(connection: MultiplexedConnection) -> Rc<Self> {
+    fn new(connection: MultiplexedConnection, limit: Duration, room: Arc<Room>) -> Rc<Self> {
         Rc::new(Line {
             connection,
+            limit,
+            room,
             late: Cell::new(0),
             complained: Cell::new(false),
             broken: Cell::new(None),
@@ -116,57 +128,72 @@ impl Line {
 
     /// Until it is broken, and why; none if nobody can send jobs any more.
     async fn serve(self: Rc<Self>, jobs: &mut mpsc::Receiver<Job>) -> Option<String> {
+        self.room.tend(true);
+        let mut tending = interval(TEND_EVERY);
+        tending.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut idle = 0;
         loop {
             let job = tokio::select! {
                 job = jobs.recv() => job?,
                 () = self.breaks.notified() => return self.broken.take(),
+                _ = tending.tick() => {
+                    self.room.tend(false);
+                    idle += 1;
+                    if idle >= PING_AFTER {
+                        idle = 0;
+                        let line = self.clone();
+                        let ping = What::Command(cmd("PING"));
+                        spawn_local(async move { line.work(ping, line.limit).await });
+                    }
+                    continue;
+                }
             };
+            idle = 0;
             let line = self.clone();
             spawn_local(async move {
-                let Job { what, limit, answer } = job;
-                let done = line.work(what, limit).await;
-                // Whoever asked may be gone.
-                let _ = answer.send(done);
+                let Job { of, what, limit, since, answer } = job;
+                let came = line.work(what, limit).await;
+                line.room.settle(Waiting { of, since, answer }, came);
             });
         }
     }
 
-    async fn work(&self, what: What, limit: Duration) -> Result<Value, Gone> {
+    async fn work(&self, what: What, limit: Duration) -> Result<Value, Trouble> {
         let mut connection = self.connection.clone();
         match timeout(limit, what.ask(&mut connection)).await {
             Ok(Ok(value)) => {
                 self.late.set(0);
                 Ok(value)
             }
-            Ok(Err(error)) => {
-                self.fails(&error);
-                Err(Gone)
-            }
+            Ok(Err(error)) => Err(self.fails(&error)),
             Err(_) => {
                 self.late.set(self.late.get() + 1);
                 if self.late.get() >= LATE {
                     self.breaks(format!("{LATE} answers in a row took longer than {limit:?}"));
                 }
-                Err(Gone)
+                Err(Trouble::Unknown)
             }
         }
     }
 
-    fn fails(&self, error: &RedisError) {
+    fn fails(&self, error: &RedisError) -> Trouble {
         use ErrorKind::{Io, Parse, Server};
         use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
         let is_of_the_job = !matches!(
             error.kind(),
             Io | Parse | Server(BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain)
         );
+        let is_answer = matches!(error.kind(), Server(_) | ErrorKind::Extension);
+        let trouble = if is_answer { Trouble::Refused(reason(error)) } else { Trouble::Unknown };
         // What it refuses to do of one job says nothing of the next.
         if is_of_the_job && !error.is_unrecoverable_error() {
             if !self.complained.replace(true) {
                 tracing::warn!("the store refuses something: {}", reason(error));
             }
-            return;
+        } else {
+            self.breaks(reason(error));
         }
-        self.breaks(reason(error));
+        trouble
     }
 
     fn breaks(&self, because: String) {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_store::{Life, Memory, Store, StoreError};
+use limen_store::{Life, Store, StoreError};
 
 use super::bindings::limen::policy::kv::{self, KvError};
-use crate::registry::Shelf;
+use crate::registry::StoreShelf;
 use crate::state::State;
 
 /// The stores that a plugin may use.
@@ -15,7 +15,7 @@ pub(crate) struct Stores {
     /// By the names that it is granted them under.
     pub(crate) granted: Vec<(String, Arc<dyn Store>)>,
     /// Those of the gateway, to tell what is missing from what is not granted; none in `configure`.
-    pub(crate) all: Option<Arc<Shelf<String, Memory>>>,
+    pub(crate) all: Option<Arc<StoreShelf>>,
 }
 
 impl State {
@@ -23,7 +23,9 @@ impl State {
         let Stores { granted, all } = &self.grounds.stores;
         match granted.iter().find(|(granted, _)| granted == name) {
             Some((_, store)) => Ok(store.clone()),
-            None if all.as_ref().is_some_and(|all| !all.has(name)) => Err(KvError::NoSuchStore),
+            None if all.as_ref().is_some_and(|all| all.count(|(known, _)| known == name) == 0) => {
+                Err(KvError::NoSuchStore)
+            }
             None => Err(KvError::Denied),
         }
     }

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use limen_config::suite::{Ask, Case, ORIGIN, Played, Step};
 use limen_config::{CodeCache, Config, ConfigError, Errors, IsolateMode, Place};
 use limen_policy::{Failure, FailureKind, Policy};
-use limen_store::{Life, StateFile, Store};
+use limen_store::{Life, StateFile};
 use limen_wasm::{Manifest, Registry, Reset, Totals};
 use tokio::net::TcpListener;
 

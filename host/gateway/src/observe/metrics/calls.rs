@@ -55,11 +55,13 @@ fn stores(snapshot: &Snapshot, text: &mut Text) {
     let sizes: Vec<_> = snapshot
         .stores
         .iter()
-        .map(|(terms, store)| (LabelSet::default().with("limen_store", &terms.name), store.size()))
+        .filter_map(|(terms, store)| {
+            Some((LabelSet::default().with("limen_store", &terms.name), store.size()?))
+        })
         .collect();
     text.gauges(
         "limen_store_entries",
-        "Entries of a store, about.",
+        "Entries of a store in memory, about.",
         sizes.iter().map(|(set, (entries, _))| (set, *entries as f64)),
     );
     text.gauges(

@@ -15,6 +15,7 @@ mod plugins;
 mod policies;
 mod render;
 mod series;
+mod shared;
 mod text;
 mod upstreams;
 

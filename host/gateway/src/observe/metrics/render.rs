@@ -8,7 +8,8 @@ use super::cell::{DURATIONS, SIZES, Total};
 use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
 use super::{
-    Metrics, RouteName, caches, calls, endpoints, key_sets, listeners, lock, plugins, policies, upstreams,
+    Metrics, RouteName, caches, calls, endpoints, key_sets, listeners, lock, plugins, policies, shared,
+    upstreams,
 };
 use crate::observe::output;
 use crate::observe::trace::export;
@@ -33,6 +34,7 @@ pub fn render(metrics: &Metrics, snapshot: &Snapshot, reloads: &Record, format: 
     endpoints::render(snapshot, &mut text);
     calls::render(snapshot, &mut text);
     caches::render(snapshot, &mut text);
+    shared::render(snapshot, &mut text);
     key_sets::render(snapshot, &mut text);
     plugins::render(snapshot, &mut text);
     logs_and_spans(&mut text);

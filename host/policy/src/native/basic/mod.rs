@@ -8,9 +8,10 @@
 //! a user `users` says: scopes, a plan and attributes, which the consumer has then for the policies behind. Whoever is not known
 //! gets 401 with a challenge, after the same time whether there is such a user or not. Passwords are slow to
 //! check, which is what protects them: it is done beside the workers, by half as many threads at most as there
-//! are cores, and what was found is remembered for a while as a keyed hash. Requests that would have to wait for
-//! more than 5 s get 503. Put a `rate-limit` before it where many strangers ask.
+//! are cores, and what was found is remembered for a while, over reloads too, as a keyed hash. Requests that would have
+//! to wait for more than 5 s get 503. Put a `rate-limit` before it where many strangers ask.
 
+mod memory;
 mod password;
 mod users;
 
@@ -18,16 +19,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use moka::sync::Cache;
 use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use self::memory::Memory;
 use self::users::{User, Users};
 use super::denial::Denial;
 use super::settings::{Name, SettingsError, Span, check_edit, read};
@@ -36,12 +36,6 @@ use crate::{Answer, Exchange, Failure, HeaderEdit, Phase, Phases, Policy, Seat, 
 
 /// The longest `user:password`, in bytes.
 const LONGEST: usize = 1024;
-/// Passwords that are remembered.
-const REMEMBERED: u64 = 10_000;
-/// How long a wrong one is, for clients that go on trying the same.
-const WRONG_FOR: Duration = Duration::from_secs(5);
-/// How long what is remembered may be.
-const LONGEST_MEMORY: Duration = Duration::from_secs(3600);
 
 /// `basic`: whose passwords.
 #[derive(Deserialize)]
@@ -96,7 +90,7 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
     if known.is_empty() {
         return Err(SettingsError::new("", "no users: nobody could pass (`file`, `users`)"));
     }
-    if remember > LONGEST_MEMORY {
+    if remember > memory::LONGEST {
         return Err(SettingsError::new("/remember", "at most 1h"));
     }
     if let Some(Name(name)) = &header {
@@ -107,11 +101,9 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
     }
     let challenge = HeaderValue::try_from(format!("Basic realm=\"{realm}\", charset=\"UTF-8\""))
         .map_err(|_| SettingsError::new("/realm", "it can't be in a header"))?;
-    let key = hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new())
-        .map_err(|_| SettingsError::new("", "no random numbers are to be had"))?;
-    let memory = |time| Cache::builder().max_capacity(REMEMBERED).time_to_live(time).build();
-    let (right, wrong) = (memory(remember), memory(WRONG_FOR));
-    Ok(Box::new(Basic { users: Arc::new(known), scopes, challenge, header, strip, key, right, wrong }))
+    let key = memory::key().ok_or_else(|| SettingsError::new("", "no random numbers are to be had"))?;
+    let memory = materials.kept(|| Memory::new(key));
+    Ok(Box::new(Basic { users: Arc::new(known), scopes, challenge, header, strip, memory, remember }))
 }
 
 struct Basic {
@@ -120,10 +112,9 @@ struct Basic {
     challenge: HeaderValue,
     header: Option<Name>,
     strip: bool,
-    /// Of what is remembered.
-    key: hmac::Key,
-    right: Cache<[u8; 32], ()>,
-    wrong: Cache<[u8; 32], ()>,
+    memory: Arc<Memory>,
+    /// For how long what is right is remembered.
+    remember: Duration,
 }
 
 /// What a request says.
@@ -155,21 +146,17 @@ impl Policy for Basic {
             }
             Err(why) => return self.refuse("The password is not accepted.", why).answer(exchange),
         };
-        let mark = self.mark(&credentials);
-        if self.right.contains_key(&mark) {
-            return Answer::Ready(self.decide(exchange, &credentials, Some(true)));
-        }
-        if self.wrong.contains_key(&mark) {
-            return Answer::Ready(self.decide(exchange, &credentials, Some(false)));
+        let Credentials { pair, colon } = &credentials;
+        let mark = self.memory.mark(pair, *colon, self.users.written(credentials.user()));
+        if let Some(fits) = self.memory.recall(&mark, self.remember) {
+            return Answer::Ready(self.decide(exchange, &credentials, Some(fits)));
         }
         Answer::Wait(Box::pin(async move {
             let (users, credentials) = (self.users.clone(), Arc::new(credentials));
             let asked = credentials.clone();
             let fits = password::apart(move || users.fits(asked.user(), asked.password())).await;
-            match fits {
-                Some(true) => self.right.insert(mark, ()),
-                Some(false) => self.wrong.insert(mark, ()),
-                None => {}
+            if let Some(fits) = fits {
+                self.memory.keep(mark, fits);
             }
             self.decide(exchange, &credentials, fits)
         }))
@@ -177,16 +164,6 @@ impl Policy for Basic {
 }
 
 impl Basic {
-    /// What stands for a user, a password and the hash that it has to fit.
-    fn mark(&self, credentials: &Credentials) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.key);
-        context.update(&(credentials.colon as u64).to_le_bytes());
-        context.update(&credentials.pair);
-        let mut mark = [0; 32];
-        mark.copy_from_slice(context.sign().as_ref());
-        mark
-    }
-
     /// `fits`: none: it could not be told in time.
     fn decide(
         &self,

@@ -51,11 +51,19 @@ pub(super) fn told<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMa
 
 #[derive(Default)]
 pub(super) struct Users {
-    known: Vec<(Hash, Consumer)>,
+    known: Vec<Known>,
     /// The number of the user.
     by_name: HashMap<Vec<u8>, usize>,
     /// Which of them is checked for somebody who is none of them.
     stand_ins: RandomState,
+}
+
+/// One of them.
+struct Known {
+    hash: Hash,
+    /// The hash as it is written.
+    written: String,
+    consumer: Consumer,
 }
 
 impl Users {
@@ -89,7 +97,7 @@ impl Users {
         }
         let number = self.by_name.get(user.as_bytes()).copied();
         let place = number.and_then(|number| self.known.get_mut(number));
-        let (_, consumer) =
+        let Known { consumer, .. } =
             place.ok_or_else(|| format!("user `{user}` has no `hash`, and `file` has none"))?;
         if told.attributes.contains_key("plan") {
             return Err(format!(
@@ -110,19 +118,27 @@ impl Users {
 
     /// Who it is, with all that is known.
     pub(super) fn consumer(&self, user: &[u8]) -> Option<&Consumer> {
-        self.known.get(*self.by_name.get(user)?).map(|(_, consumer)| consumer)
+        self.known.get(*self.by_name.get(user)?).map(|known| &known.consumer)
     }
 
     fn add(&mut self, user: &str, hash: &str) -> Result<(), String> {
         let wrong = || format!("not a user's name: `{user}`");
         let consumer = Consumer::new(user).ok().filter(|_| !user.contains(':')).ok_or_else(wrong)?;
+        let written = hash.to_owned();
         let hash = Hash::parse(hash).map_err(|what| format!("user `{user}` has {what}"))?;
         if self.by_name.contains_key(user.as_bytes()) {
             return Err(format!("user `{user}` is there twice"));
         }
+        let known = Known { hash, written, consumer };
         self.by_name.insert(user.as_bytes().to_vec(), self.known.len());
-        self.known.push((hash, consumer));
+        self.known.push(known);
         Ok(())
+    }
+
+    /// The hash of this user's password, as it is written; nothing of one that there is not.
+    pub(super) fn written(&self, user: &[u8]) -> &str {
+        let known = self.by_name.get(user).and_then(|number| self.known.get(*number));
+        known.map_or("", |known| &known.written)
     }
 
     /// Whether it is this user's password. Slow, and as slow for users that there are not.
@@ -130,7 +146,7 @@ impl Users {
         let known = self.by_name.get(user).copied();
         let stand_in = || self.stand_ins.hash_one(user) as usize % self.known.len().max(1);
         let asked = self.known.get(known.unwrap_or_else(stand_in));
-        let fits = asked.is_some_and(|(hash, _)| hash.fits(password));
+        let fits = asked.is_some_and(|known| known.hash.fits(password));
         fits & known.is_some()
     }
 }

@@ -21,14 +21,30 @@ pub(super) enum Said {
     Inactive,
 }
 
+/// It outlives reloads, as long as its terms are the same.
 pub(super) struct Memory {
     key: hmac::Key,
     known: Cache<Mark, Known>,
     /// Those that are being asked for.
     flights: DashMap<Mark, Arc<Flight>>,
-    good: Duration,
-    bad: Duration,
-    max_stale: Duration,
+    terms: Terms,
+}
+
+/// Who was asked, and what is remembered of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) upstream: String,
+    pub(super) path: String,
+    pub(super) client: Option<String>,
+    pub(super) most: u64,
+    pub(super) good: Duration,
+    pub(super) bad: Duration,
+    pub(super) max_stale: Duration,
+}
+
+/// What marks are made with; none without random numbers.
+pub(super) fn key() -> Option<hmac::Key> {
+    hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new()).ok()
 }
 
 #[derive(Clone)]
@@ -48,10 +64,14 @@ struct Aboard<'a> {
 }
 
 impl Memory {
-    pub(super) fn new(most: u64, good: Duration, bad: Duration, max_stale: Duration) -> Option<Self> {
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new()).ok()?;
-        let known = Cache::builder().max_capacity(most).time_to_live(good.max(bad) + max_stale).build();
-        Some(Memory { key, known, flights: DashMap::new(), good, bad, max_stale })
+    pub(super) fn new(key: hmac::Key, terms: Terms) -> Self {
+        let longest = terms.good.max(terms.bad) + terms.max_stale;
+        let known = Cache::builder().max_capacity(terms.most).time_to_live(longest).build();
+        Memory { key, known, flights: DashMap::new(), terms }
+    }
+
+    pub(super) fn is_of(&self, terms: &Terms) -> bool {
+        self.terms == *terms
     }
 
     pub(super) fn mark(&self, token: &str) -> Mark {
@@ -94,13 +114,13 @@ impl Memory {
 
     fn keep(&self, mark: Mark, said: &Said) {
         let fresh = match said {
-            Said::Inactive => self.bad,
+            Said::Inactive => self.terms.bad,
             Said::Active(claims) => match seconds(claims, "exp") {
-                Some(exp) => self.good.min(Duration::from_secs(exp.saturating_sub(seconds_now()))),
-                None => self.good,
+                Some(exp) => self.terms.good.min(Duration::from_secs(exp.saturating_sub(seconds_now()))),
+                None => self.terms.good,
             },
         };
-        match fresh.is_zero() && self.max_stale.is_zero() {
+        match fresh.is_zero() && self.terms.max_stale.is_zero() {
             true => self.known.invalidate(&mark),
             false => {
                 self.known.insert(mark, Known { said: said.clone(), fresh_until: Instant::now() + fresh })
@@ -111,8 +131,8 @@ impl Memory {
     /// What was said of a good one a while ago.
     fn stale(&self, mark: &Mark) -> Option<Said> {
         let known = self.known.get(mark)?;
-        let passes =
-            matches!(known.said, Said::Active(_)) && known.fresh_until + self.max_stale > Instant::now();
+        let passes = matches!(known.said, Said::Active(_))
+            && known.fresh_until + self.terms.max_stale > Instant::now();
         passes.then_some(known.said)
     }
 }
@@ -150,6 +170,13 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
+    fn memory(good: Duration, max_stale: Duration) -> Memory {
+        let (upstream, path) = ("idp".to_owned(), "/introspect".to_owned());
+        let terms = Terms { upstream, path, client: None, most: 10, good, bad: Duration::ZERO, max_stale };
+        assert!(!Memory::new(key().unwrap(), terms.clone()).is_of(&Terms { most: 11, ..terms.clone() }));
+        Memory::new(key().unwrap(), terms)
+    }
+
     fn active(exp: u64) -> Said {
         Said::Active(Arc::new(json!({ "active": true, "exp": exp })))
     }
@@ -160,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_ask_once_and_nothing_is_left_behind() {
-        let memory = Memory::new(10, Duration::ZERO, Duration::ZERO, Duration::ZERO).unwrap();
+        let memory = memory(Duration::ZERO, Duration::ZERO);
         let mark = memory.mark("token");
         let asked = AtomicUsize::new(0);
         let ask = || {
@@ -179,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_said_is_remembered_within_bounds() {
-        let memory = Memory::new(10, MINUTE, Duration::ZERO, Duration::ZERO).unwrap();
+        let memory = memory(MINUTE, Duration::ZERO);
         let (good, over, bad) = (memory.mark("good"), memory.mark("over"), memory.mark("bad"));
         memory.once(&good, async { Ok(active(seconds_now() + 60)) }).await.unwrap();
         memory.once(&over, async { Ok(active(seconds_now())) }).await.unwrap();
@@ -190,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_good_one_passes_while_nobody_answers() {
-        let memory = Memory::new(10, Duration::ZERO, Duration::ZERO, MINUTE).unwrap();
+        let memory = memory(Duration::ZERO, MINUTE);
         let (good, bad) = (memory.mark("good"), memory.mark("bad"));
         memory.once(&good, async { Ok(active(seconds_now() + 60)) }).await.unwrap();
         memory.once(&bad, async { Ok(Said::Inactive) }).await.unwrap();

@@ -17,8 +17,8 @@
 //! with.scopes = ["orders:read"]
 //! ```
 //!
-//! The answer is remembered by a keyed hash of the token, within its `exp`; requests with the same token ask once
-//! together. A token that is not active gets 401 with a challenge (RFC 6750, section 3), one that lacks a scope or a claim
+//! The answer is remembered by a keyed hash of the token, within its `exp`, and over reloads that leave who is asked and the
+//! times as they are; requests with the same token ask once together. A token that is not active gets 401 with a challenge (RFC 6750, section 3), one that lacks a scope or a claim
 //! 403. Where the issuer does not answer in time or as it should, tokens that are not remembered get 503.
 
 mod ask;
@@ -169,10 +169,20 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
     };
     let Span(timeout) = settings.timeout;
     let (upstream, path, own) = settings.place(materials.folder)?;
-    let issuer = Issuer::new(upstream, &path, credentials, timeout)?;
     let (Span(good), Span(bad), Span(max_stale)) = (settings.ttl, settings.negative_ttl, settings.max_stale);
-    let memory = Memory::new(settings.remember, good, bad, max_stale)
-        .ok_or_else(|| SettingsError::new("", "no random numbers are to be had"))?;
+    let terms = memory::Terms {
+        upstream: settings.url.clone().unwrap_or_else(|| upstream.clone()),
+        path: path.clone(),
+        client: settings.client.clone(),
+        most: settings.remember,
+        good,
+        bad,
+        max_stale,
+    };
+    let issuer = Issuer::new(upstream, &path, credentials, timeout)?;
+    let key = memory::key().ok_or_else(|| SettingsError::new("", "no random numbers are to be had"))?;
+    let fits = |known: &Memory| known.is_of(&terms);
+    let memory = materials.kept_if(fits, || Arc::new(Memory::new(key, terms.clone())));
     let Settings { from, scopes, claims, consumer, attributes, headers, strip, optional, realm, .. } =
         settings;
     let terms = bearer::Terms { from, scopes, claims, consumer, attributes, headers, strip, optional, realm };
@@ -220,7 +230,7 @@ struct Introspect {
     issuer: Issuer,
     /// The upstream, if no section is about it.
     own: Option<Upstream>,
-    memory: Memory,
+    memory: Arc<Memory>,
 }
 
 impl Policy for Introspect {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use dashmap::DashMap;
-use limen_store::{Changes, Journal};
+use limen_store::{Changes, Journal, JournalError};
 
 use super::window::Window;
 
@@ -15,8 +15,10 @@ use super::window::Window;
 const SAVE_AFTER: Duration = Duration::from_millis(250);
 
 /// What was used, by key. A thread saves what has changed.
-pub(super) struct Counts {
+pub(crate) struct Counts {
     inner: Arc<Inner>,
+    /// Where they are kept.
+    journal: Arc<Journal>,
     /// Keys whose count is not saved, each once.
     unsaved: mpsc::Sender<Arc<str>>,
 }
@@ -48,12 +50,32 @@ impl Counts {
         }
         let inner = Arc::new(Inner { counts, table, room: AtomicUsize::new(keys) });
         let (unsaved, changed) = mpsc::channel();
-        let saving = inner.clone();
+        let (saving, kept) = (inner.clone(), journal.clone());
         let saver = thread::Builder::new().name("limen-quota".to_owned());
-        if let Err(error) = saver.spawn(move || saving.save(&journal, &changed)) {
+        if let Err(error) = saver.spawn(move || saving.save_on(&kept, &changed)) {
             tracing::error!("what is used of quotas is not kept, no thread for it: {error}");
         }
-        Counts { inner, unsaved }
+        Counts { inner, journal, unsaved }
+    }
+
+    pub(super) fn are_in(&self, journal: &Arc<Journal>) -> bool {
+        Arc::ptr_eq(&self.journal, journal)
+    }
+
+    /// Whether they are forgotten with the process.
+    pub(super) fn are_nowhere(&self) -> bool {
+        self.journal.is_nowhere()
+    }
+
+    /// Saves what is not yet saved: to be called when it will not be a moment later.
+    pub(crate) fn save(&self) {
+        let unsaved = self.inner.counts.iter().filter(|count| !count.is_saved);
+        let keys: Vec<_> = unsaved.map(|count| count.key().clone()).collect();
+        match self.inner.save(&self.journal, keys.into_iter()) {
+            // Another process counts.
+            Ok(()) | Err(JournalError::HandedOver) => {}
+            Err(error) => tracing::error!("what was used of quotas at last is lost: {error}"),
+        }
     }
 
     /// How many keys it may have.
@@ -117,17 +139,11 @@ impl fmt::Debug for Counts {
 
 impl Inner {
     /// Saves, in batches, until nobody counts any more.
-    fn save(&self, journal: &Journal, changed: &mpsc::Receiver<Arc<str>>) {
+    fn save_on(&self, journal: &Journal, changed: &mpsc::Receiver<Arc<str>>) {
         let mut told = false;
         while let Ok(first) = changed.recv() {
             thread::sleep(SAVE_AFTER);
-            let mut changes = Changes::default();
-            for key in [first].into_iter().chain(changed.try_iter()) {
-                let Some(mut count) = self.counts.get_mut(&key) else { continue };
-                count.is_saved = true;
-                changes.put(&self.table, key.as_bytes().to_vec(), count.encode());
-            }
-            match journal.write(changes) {
+            match self.save(journal, [first].into_iter().chain(changed.try_iter())) {
                 Ok(()) => told = false,
                 Err(error) if !told => {
                     tracing::warn!("what is used of quotas can't be kept at the moment: {error}");
@@ -136,6 +152,16 @@ impl Inner {
                 Err(_) => {}
             }
         }
+    }
+
+    fn save(&self, journal: &Journal, keys: impl Iterator<Item = Arc<str>>) -> Result<(), JournalError> {
+        let mut changes = Changes::default();
+        for key in keys {
+            let Some(mut count) = self.counts.get_mut(&key) else { continue };
+            count.is_saved = true;
+            changes.put(&self.table, key.as_bytes().to_vec(), count.encode());
+        }
+        journal.write(changes)
     }
 
     /// Drops what is of past windows, and a tenth of the rest if that is too little: the least used.
@@ -244,7 +270,11 @@ mod tests {
         while journal.get("quota/test", b"ada").is_none() {
             thread::yield_now();
         }
-        let after = Counts::open("test", journal, 10);
+        let after = Counts::open("test", journal.clone(), 10);
         assert_eq!(after.used(WINDOW, 9), [(Arc::from("ada"), 7)]);
+        after.take("eve", WINDOW, 1, 10);
+        after.save();
+        assert!(journal.get("quota/test", b"eve").is_some(), "at once");
+        assert!(after.are_in(&journal) && !after.are_in(&Arc::new(Journal::nowhere())));
     }
 }

@@ -6,12 +6,17 @@
 //!
 //! It counts from the beginning of the minute, hour, day, week (Monday) or month in the time zone, to the end of it, days of 23 and
 //! 25 hours among them. Who has used it up gets 429 with `Retry-After`, and a request that is refused takes nothing; every
-//! answer has `RateLimit` and `RateLimit-Policy`. What is used outlives the process: in the file of `[store]` a quarter of
-//! a second later, or with `[store] url` in the store at once, where all gateways count together. Each takes it
-//! for the window that its own clock is in. `GET /quotas` of the admin listener tells what is used, and with
+//! answer has `RateLimit` and `RateLimit-Policy`. What is used outlives the process: in the file of `[store]`, or with
+//! `[store] url` in the store, where all gateways count together. Each takes it for the window that its own clock is in. To
+//! the file it comes a quarter of a second later, and when the gateway is told to end: what a crash or a `kill -9` finds
+//! uncounted there, up to 250 ms of it, may be used again. Where a reload puts a `url` into `[store]`, or takes it out, what
+//! was used is not taken along: it begins anew in the store, or with what the file last had; the log warns of it.
+//! `GET /quotas` of the admin listener tells what is used, and with
 //! `?quota=NAME&key=KEY` of one key; `DELETE` with the same: nothing of it is used any more.
 
-mod counts;
+pub(super) mod counts;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::collections::BTreeMap;
@@ -117,16 +122,7 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
     // Tried here; what is told is by the plan.
     Fields::new([(&*name, settings.limit, None)]).map_err(|error| error.under("/name"))?;
     let store = settings.scope.store(materials);
-    let counts = match store {
-        // What it counts while the store is gone is not worth keeping.
-        Some(_) => {
-            materials.kept(|| Counts::open(materials.name, Arc::new(Journal::nowhere()), settings.keys))
-        }
-        None => {
-            let journal = materials.journal()?;
-            materials.kept(|| Counts::open(materials.name, journal, settings.keys))
-        }
-    };
+    let counts = counts(materials, store.is_some(), settings.keys)?;
     counts.resize(settings.keys);
     Ok(Box::new(Quota {
         calendar: Calendar::new(settings.per, zone),
@@ -142,6 +138,32 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
         on_store_error: settings.on_store_error,
         whose: materials.name.to_owned(),
     }))
+}
+
+/// What is counted here: all of it, or what is while the store is gone.
+fn counts(materials: &Materials<'_>, is_shared: bool, keys: usize) -> Result<Arc<Counts>, SettingsError> {
+    // What is counted while the store is gone is not worth keeping.
+    let journal = if is_shared { None } else { Some(materials.journal()?) };
+    let (mut is_elsewhere, mut is_new) = (false, false);
+    let fits = |known: &Counts| {
+        let fits = journal.as_ref().map_or(known.are_nowhere(), |journal| known.are_in(journal));
+        is_elsewhere |= !fits;
+        fits
+    };
+    let new = || {
+        is_new = true;
+        let journal = journal.clone().unwrap_or_else(|| Arc::new(Journal::nowhere()));
+        Arc::new(Counts::open(materials.name, journal, keys))
+    };
+    let counts = materials.kept_if(fits, new);
+    if is_elsewhere && is_new {
+        let place = if is_shared { "the store of [store] `url`" } else { "the file of [store]" };
+        tracing::warn!(
+            quota = materials.name,
+            "from now on it is counted in {place}: what was used elsewhere is not taken along"
+        );
+    }
+    Ok(counts)
 }
 
 struct Quota {
@@ -309,66 +331,5 @@ impl Quota {
         let Ok(fields) = Fields::new([(&*self.name, limit, Some(window.length()))]) else { return };
         let standing = Standing { remaining: limit.saturating_sub(used), full: window.rest(now) };
         fields.tell([standing].into_iter(), exchange);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Consumer;
-    use crate::native::plain;
-    use serde_json::json;
-
-    fn ask(policy: &dyn Policy, consumer: Option<Consumer>) -> Box<Exchange> {
-        let mut exchange = Box::<Exchange>::default();
-        exchange.consumer = consumer.map(Box::new);
-        let mut seat = None;
-        for phase in policy.phases().iter() {
-            exchange.enter(phase, 0);
-            drop(policy.call(phase, &mut exchange, &mut seat));
-            if let Some(reply) = exchange.reply.take() {
-                exchange.response = reply.head;
-            }
-            exchange.commit();
-        }
-        exchange
-    }
-
-    #[test]
-    fn a_plan_says_how_much() {
-        let policy =
-            plain(build, &json!({ "per": "month", "limit": 1, "plans": { "gold": 2, "none": 0 } })).unwrap();
-        let ada = || Some(Consumer::with("ada", [("plan", "gold")]).unwrap());
-        let first = ask(&*policy, ada());
-        let policy_field = first.response.headers()["ratelimit-policy"].to_str().unwrap();
-        assert!(policy_field.starts_with("\"month\";q=2;w="), "{policy_field}");
-        assert!(first.response.headers()["ratelimit"].to_str().unwrap().starts_with("\"month\";r=1;t="));
-        assert_eq!(ask(&*policy, ada()).response.status(), 200);
-        let third = ask(&*policy, ada());
-        assert_eq!(third.response.status(), 429);
-        assert!(third.response.headers().contains_key("retry-after"));
-        let none = Consumer::with("eve", [("plan", "none")]).unwrap();
-        assert_eq!(ask(&*policy, Some(none)).response.status(), 429);
-        let statuses = [(); 2].map(|()| ask(&*policy, None).response.status().as_u16());
-        assert_eq!(statuses, [200, 429], "whoever has no plan");
-    }
-
-    #[test]
-    fn its_terms_are_what_it_grants() {
-        let settings = json!({ "per": "month", "zone": "Europe/Berlin", "limit": 1, "plans": { "gold": 2 } });
-        let policy = plain(build, &settings).unwrap();
-        assert_eq!(policy.quota().unwrap().terms(), "1 per month of Europe/Berlin, gold: 2");
-    }
-
-    #[test]
-    fn mistakes_are_found_at_load() {
-        let mistake = |settings| plain(build, &settings).err().map(|error| error.pointer).unwrap_or_default();
-        assert_eq!(mistake(json!({ "per": "year", "limit": 1 })), "/per");
-        assert_eq!(mistake(json!({ "per": "day", "limit": 1, "zone": "Europe/Bonn" })), "/zone");
-        assert_eq!(mistake(json!({ "per": "day", "limit": 1, "name": "\"" })), "/name");
-        assert_eq!(
-            mistake(json!({ "per": "day", "limit": 1, "plans": { "a": 1_000_000_000_001u64 } })),
-            "/plans/a"
-        );
     }
 }

@@ -139,9 +139,9 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
         return Err(SettingsError::new("/lease", message));
     }
     let shared = scope.store(materials).map(|store| {
-        let known = materials.kept(|| SharedRates::new(store.clone()));
         // After a reload it may be another store.
-        let rates = if known.are_in(store) { known } else { Arc::new(SharedRates::new(store.clone())) };
+        let new = || Arc::new(SharedRates::new(store.clone()));
+        let rates = materials.kept_if(|known: &SharedRates| known.are_in(store), new);
         Shared { rates, whose: materials.name.to_owned(), lease, on_store_error }
     });
     let buckets = materials.kept(|| Buckets::new(keys));

@@ -7,7 +7,10 @@
 //! The pace is that of all requests together. Those who wait take turns by key, so that one client with many requests does
 //! not hold up the others; and who has a higher priority goes first. When the queue is full, whoever has most in
 //! it makes room for others. Who finds no room, or has waited for too long, gets 429 with `Retry-After`, the time that all who
-//! wait will take; a client that goes away leaves the queue. Each gateway counts for itself.
+//! wait will take; a client that goes away leaves the queue.
+//!
+//! Each gateway has its own queue and its own pace, also with `[store] url`: nobody in one gateway's queue could take turns with
+//! those in another's. `limit` is each gateway's share, so give each of three a third. `rate-limit` counts over all of them.
 
 mod queue;
 mod shaper;
