@@ -24,10 +24,11 @@ use crate::state::State;
 /// few kernel mappings while in use (`vm.max_map_count` is 65,530 by default).
 pub(crate) const ISOLATES: u32 = 4096;
 /// How many isolates that are gone leave their memory mapped for the next one: with `KEPT_DIRTY` each, this
-/// bounds what an idle gateway holds on to (128 MiB if every one of them had once written that much; a small
-/// policy writes some 30 KiB). Each new version of a plugin takes other places until there are so many:
-/// with more of them a gateway would seem to leak for hundreds of swaps.
-const WARM: u32 = 128;
+/// bounds what an idle gateway holds on to (32 MiB if every one of them had once written that much; a small
+/// policy writes some 30 KiB). Each new version of a plugin takes other places until there are so many, some 60 KiB
+/// for one of the smallest: with 128 a gateway would seem to leak for 300 swaps. Isolates that wait for their next
+/// exchange are not among them, so that it matters only when the load recedes.
+const WARM: u32 = 32;
 /// Memory of an isolate that is put back rather than given back to the kernel, in bytes: of what was
 /// written, where the kernel says what that is, and of what comes first, where it doesn't.
 const KEPT_DIRTY: usize = 1 << 20;
