@@ -46,7 +46,7 @@ impl Keyring {
                     if !self.publish(shared, &mut seen, &self.peppers.load(), &records)? {
                         continue;
                     }
-                    seen.to_mirror(records.iter().map(|record| record.id.clone()));
+                    seen.mirror_later(records.iter().map(|record| record.id.clone()));
                 }
             }
             self.index.store(next.into());

@@ -64,7 +64,7 @@ impl Seen {
     }
 
     /// The file should have these as they are now.
-    pub fn to_mirror(&mut self, ids: impl IntoIterator<Item = String>) {
+    pub fn mirror_later(&mut self, ids: impl IntoIterator<Item = String>) {
         self.unmirrored.extend(ids);
     }
 }
@@ -267,7 +267,7 @@ impl Draft {
             }
             for (id, bytes) in page.records {
                 match self.take(&bytes) {
-                    Ok(Taken::New) => seen.to_mirror([id.clone()]),
+                    Ok(Taken::New) => seen.mirror_later([id.clone()]),
                     Ok(Taken::Known) => {}
                     Ok(Taken::RevokedHere) => continue,
                     Err(error) => {

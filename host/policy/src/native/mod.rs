@@ -196,6 +196,7 @@ pub struct Native {
 
 /// The setting that names an OpenAPI document.
 const DOCUMENT: &str = "document";
+
 /// A policy, or what is wrong with its settings.
 pub type Built = Result<Box<dyn Policy>, SettingsError>;
 
