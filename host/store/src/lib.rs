@@ -3,8 +3,9 @@
 //! [`Store`] is what whoever uses a named one sees, wherever the values are: keys and values with a time to
 //! live, in [`Memory`] or as [`SharedValues`] in a [`Redis`]. [`Journal`] is what outlives the process, in a file. A
 //! [`Rate`] is taken from in [`Buckets`], or as one of [`SharedRates`]; [`SharedPlaces`] are so many at a time, and
-//! [`SharedRecords`] are what all gateways have to know.
+//! [`SharedRecords`] are what all gateways have to know. What can be got again is in a [`Folder`](folder::Folder).
 
+pub mod folder;
 mod journal;
 mod memory;
 mod rate;

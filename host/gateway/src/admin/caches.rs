@@ -33,6 +33,11 @@ fn cache(name: &str, reading: CacheReading) -> Value {
         collapsed,
         stored,
         evicted,
+        from_disk,
+        skipped,
+        disk_bytes,
+        disk_size,
+        damaged,
         urls,
         bytes,
         size,
@@ -50,6 +55,13 @@ fn cache(name: &str, reading: CacheReading) -> Value {
         "collapsed": collapsed,
         "stored": stored,
         "evicted": evicted,
+        "from_disk": from_disk,
+        "disk": (disk_size > 0).then(|| json!({
+            "bytes": disk_bytes,
+            "size": disk_size,
+            "skipped": skipped,
+            "damaged": damaged,
+        })),
     })
 }
 

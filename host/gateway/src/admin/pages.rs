@@ -150,7 +150,12 @@ async fn purge(
             "it takes `url`, `prefix`, `tag`, `all` and `cache`",
         );
     };
-    match cache::purge(&edition.snapshot, asked) {
+    // It waits for the disk.
+    let snapshot = edition.snapshot.clone();
+    let Ok(purged) = tokio::task::spawn_blocking(move || cache::purge(&snapshot, asked)).await else {
+        return answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "a bug in limen: see the log");
+    };
+    match purged {
         Ok((purged, details)) => {
             if let Some(audit) = &edition.snapshot.audit {
                 audit.note(&peer.who(), "cache.purge", details);

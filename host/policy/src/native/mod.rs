@@ -265,6 +265,11 @@ impl<'a> Materials<'a> {
         journal.map_err(|error| SettingsError::new("", &error).hint(error.hint()))
     }
 
+    /// Whether it is only tried: then nothing is touched that a gateway may have.
+    pub(crate) fn is_tried(&self) -> bool {
+        self.store.file.is_tried()
+    }
+
     /// What gateways share, if they share anything.
     pub fn shared(&self) -> Option<&'a Arc<Redis>> {
         self.store.shared

@@ -1,5 +1,6 @@
 //! `cache`: what is answered again, what is not, and how it is forgotten.
 
+mod disk;
 mod forget;
 mod play;
 mod suite;

@@ -33,10 +33,18 @@ pub fn render(snapshot: &Snapshot, text: &mut Text) {
         it.collapsed
     });
     counters("limen_cache_stored", "New responses put into the cache.", |it| it.stored);
-    counters("limen_cache_evictions", "Responses that had to go because it was full.", |it| it.evicted);
+    counters("limen_cache_evictions", "Responses that had to go because memory was full.", |it| it.evicted);
+    counters(
+        "limen_cache_disk_hits",
+        "Requests answered with what was on the disk only; hits as well.",
+        |it| it.from_disk,
+    );
+    counters("limen_cache_disk_skipped", "Responses that were not written to the disk.", |it| it.skipped);
+    counters("limen_cache_disk_damaged", "Files of the disk that were damaged.", |it| it.damaged);
     let mut gauges = |name, help, value: fn(&CacheReading) -> u64| {
         text.gauges(name, help, known.iter().map(|(set, reading)| (set, value(reading) as f64)));
     };
     gauges("limen_cache_urls", "URLs in the cache, about.", |it| it.urls);
     gauges("limen_cache_size_bytes", "What they take of its `size`, about.", |it| it.bytes);
+    gauges("limen_cache_disk_size_bytes", "What they take of the disk, about.", |it| it.disk_bytes);
 }

@@ -22,7 +22,7 @@ pub const REASON: &str = "cache";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Answered from the store; for so many seconds it is fresh, or stale if they are less than none.
-    Hit { ttl: i64 },
+    Hit { ttl: i64, from_disk: bool },
     /// Asked of the upstream.
     Forwarded { why: Why, status: Option<StatusCode>, stored: bool, collapsed: bool },
     /// Asked of the upstream, which failed: what is kept had to do.
@@ -45,7 +45,9 @@ pub enum Why {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Status::Hit { ttl } => write!(f, "{NAME}; hit; ttl={ttl}"),
+            Status::Hit { ttl, from_disk } => {
+                write!(f, "{NAME}; hit; ttl={ttl}{}", if *from_disk { "; detail=disk" } else { "" })
+            }
             Status::Rescued { status } => {
                 write!(f, "{NAME}; fwd=stale; fwd-status={}; detail=stale-if-error", status.as_u16())
             }

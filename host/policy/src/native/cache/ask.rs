@@ -12,8 +12,9 @@ use super::answer::{self, Status, Why};
 use super::conditional;
 use super::directives::{Directives, Fields};
 use super::entry::Entry;
+use super::epoch::Epoch;
 use super::flight::{self, Landed, Lead, Turn};
-use super::store::{Epoch, Found, Missing};
+use super::store::{Found, Missing, Resource};
 use crate::native::denial::Denial;
 use crate::{Answer, Exchange, Onward, Reply, Seat, Verdict};
 
@@ -65,6 +66,9 @@ struct Wanted {
     is_authorized: bool,
     /// It has waited.
     collapsed: bool,
+    /// The disk was asked, and what it had.
+    asked_disk: bool,
+    thawed: Option<Arc<Resource>>,
 }
 
 /// What is to be done about it.
@@ -73,6 +77,8 @@ enum Next {
     Refuse,
     Go(Role),
     Wait(watch::Receiver<Landed>),
+    /// To look at what the disk has of it.
+    Thaw,
 }
 
 /// How what is kept can be used.
@@ -115,30 +121,42 @@ impl HttpCache {
             // Whom a policy has found out by other means than `Authorization` is no less authorised.
             is_authorized: headers.contains_key(header::AUTHORIZATION) || exchange.consumer.is_some(),
             collapsed: false,
+            asked_disk: false,
+            thawed: None,
         };
         match self.look(exchange, &wanted, false) {
-            Next::Wait(flight) => Answer::Wait(Box::pin(self.wait(exchange, seat, wanted, flight))),
+            next @ (Next::Wait(_) | Next::Thaw) => {
+                Answer::Wait(Box::pin(self.wait(exchange, seat, wanted, next)))
+            }
             next => Answer::Ready(Ok(settle(next, exchange, seat))),
         }
     }
 
-    /// Waits for who asks the same, though not for long.
+    /// Waits for who asks the same, or for the disk, though not for long.
     async fn wait(
         &self,
         exchange: &mut Exchange,
         seat: &mut Seat,
-        wanted: Wanted,
-        mut flight: watch::Receiver<Landed>,
+        mut wanted: Wanted,
+        mut next: Next,
     ) -> Result<Verdict, crate::Failure> {
         let end = tokio::time::Instant::now() + self.wait;
-        let wanted = Wanted { collapsed: true, ..wanted };
+        let mut is_alone = false;
         loop {
-            let landed = tokio::time::timeout_at(end, flight::landed(flight)).await;
-            let is_alone = landed != Ok(Landed::Look);
-            match self.look(exchange, &wanted, is_alone) {
-                Next::Wait(another) => flight = another,
+            match next {
+                Next::Wait(flight) => {
+                    wanted.collapsed = true;
+                    let landed = tokio::time::timeout_at(end, flight::landed(flight)).await;
+                    is_alone = landed != Ok(Landed::Look);
+                }
+                Next::Thaw => {
+                    wanted.asked_disk = true;
+                    let thawed = tokio::time::timeout_at(end, self.stored.store.thaw(&wanted.url)).await;
+                    wanted.thawed = thawed.ok().flatten();
+                }
                 next => return Ok(settle(next, exchange, seat)),
             }
+            next = self.look(exchange, &wanted, is_alone);
         }
     }
 
@@ -147,11 +165,22 @@ impl HttpCache {
         let Wanted { url, parts, said, .. } = wanted;
         let (now, request, counts) = (Instant::now(), &exchange.request, &self.stored.counts);
         let store = &self.stored.store;
-        let (found, known) = store.find(url, parts, request.headers(), now);
+        let (mut found, known) = store.find(url, parts, request.headers(), now);
+        if matches!(found, Found::Nothing(_)) {
+            match &wanted.thawed {
+                // There may be no room for it in memory.
+                Some(thawed) => found = thawed.find(parts, request.headers(), now),
+                None if !wanted.asked_disk && store.is_on_disk(url, known.as_deref()) => return Next::Thaw,
+                None => {}
+            }
+        }
         let same = || store.same(url, parts, request.headers(), known.as_deref());
         let (why, entry) = match found {
             Found::Entry(entry) => match self.usable(&entry, said, now) {
                 Use::Fresh(ttl) => {
+                    if wanted.thawed.is_some() {
+                        counts.thawed();
+                    }
                     if wanted.collapsed {
                         counts.collapsed();
                     } else {
@@ -270,7 +299,7 @@ impl HttpCache {
 impl Wanted {
     fn hit(&self, ttl: i64) -> Status {
         match self.collapsed {
-            false => Status::Hit { ttl },
+            false => Status::Hit { ttl, from_disk: self.thawed.is_some() },
             true => Status::Forwarded { why: Why::UriMiss, status: None, stored: false, collapsed: true },
         }
     }
@@ -291,7 +320,7 @@ fn settle(next: Next, exchange: &mut Exchange, seat: &mut Seat) -> Verdict {
         }
         Next::Go(role) => (role, Verdict::Next),
         // Whoever waits does not settle yet.
-        Next::Wait(_) => (Role::Bystander(Why::Bypass), Verdict::Next),
+        Next::Wait(_) | Next::Thaw => (Role::Bystander(Why::Bypass), Verdict::Next),
     };
     *seat = Some(Box::new(role));
     verdict

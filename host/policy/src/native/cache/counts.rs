@@ -13,6 +13,8 @@ pub struct Counts {
     collapsed: AtomicU64,
     stored: AtomicU64,
     evicted: AtomicU64,
+    thawed: AtomicU64,
+    skipped: AtomicU64,
 }
 
 /// What they came to.
@@ -33,8 +35,17 @@ pub struct Reading {
     pub collapsed: u64,
     /// New responses put into the store.
     pub stored: u64,
-    /// Responses that had to go because it was full.
+    /// Responses that had to go from memory because it was full.
     pub evicted: u64,
+    /// Requests answered with a fresh response that was on the disk only; hits as well.
+    pub from_disk: u64,
+    /// Responses that were not written to the disk: there was too much to do, or it failed.
+    pub skipped: u64,
+    /// What they take of the disk, in bytes, about; and what they may take.
+    pub disk_bytes: u64,
+    pub disk_size: u64,
+    /// Files of the disk that were damaged.
+    pub damaged: u64,
     /// URLs in the store, about.
     pub urls: u64,
     /// What they take, in bytes, about.
@@ -76,6 +87,14 @@ impl Counts {
         self.evicted.fetch_add(entries as u64, Ordering::Relaxed);
     }
 
+    pub fn thawed(&self) {
+        self.thawed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn skipped(&self) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub fn read(&self) -> Reading {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Reading {
@@ -87,6 +106,8 @@ impl Counts {
             collapsed: count(&self.collapsed),
             stored: count(&self.stored),
             evicted: count(&self.evicted),
+            from_disk: count(&self.thawed),
+            skipped: count(&self.skipped),
             ..Reading::default()
         }
     }

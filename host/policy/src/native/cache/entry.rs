@@ -1,5 +1,6 @@
 //! A response as it is kept: its age, whom it is for, and what a validation makes of it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -53,11 +54,33 @@ pub struct Entry {
     pub body: Bytes,
     pub lifetime: Lifetime,
     pub tags: Vec<Box<str>>,
+    /// It is on the disk as it is, or will be.
+    pub frozen: Frozen,
     /// How old it was when it came, or was validated; and when that was.
     initial_age: Duration,
     since: Instant,
     /// The upstream has failed: until then it is not asked again.
     rescued_until: Option<Instant>,
+}
+
+/// Set once.
+#[derive(Debug, Default)]
+pub struct Frozen(AtomicBool);
+
+impl Frozen {
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Clone for Frozen {
+    fn clone(&self) -> Self {
+        Frozen(AtomicBool::new(self.is_set()))
+    }
 }
 
 impl Times {
@@ -115,9 +138,24 @@ impl Entry {
             body: Bytes::new(),
             lifetime,
             tags,
+            frozen: Frozen::default(),
             since: times.received,
             rescued_until: None,
         }
+    }
+
+    /// One that was on the disk, without its body: so old now.
+    pub fn thawed(
+        selection: Selection,
+        status: StatusCode,
+        headers: HeaderMap,
+        lifetime: Lifetime,
+        tags: Vec<Box<str>>,
+        (initial_age, since): (Duration, Instant),
+    ) -> Self {
+        let frozen = Frozen(AtomicBool::new(true));
+        let (body, rescued_until) = (Bytes::new(), None);
+        Entry { selection, status, headers, body, lifetime, tags, frozen, initial_age, since, rescued_until }
     }
 
     /// The head as a 304 changes it (section 4.3.4).

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::entry::Entry;
+use super::epoch::Epoch;
 use super::flight::Lead;
 use super::shelf::Stored;
-use super::store::Epoch;
 use crate::Tap;
 
 /// Collects the body as it goes by. Dropped before its end, nothing is kept, and somebody else is to ask.
@@ -63,8 +63,10 @@ impl Tap for Fill {
         // What is kept takes what it needs, and not what it grew by.
         body.shrink_to_fit();
         let entry = self.entry.with_body(Bytes::from(body));
-        if self.stored.store.put(&self.url, Arc::new(entry), &self.request, self.epoch) {
+        let entry = Arc::new(entry);
+        if self.stored.store.put(&self.url, entry.clone(), &self.request, self.epoch) {
             self.stored.counts.stored();
+            self.stored.store.freeze(&self.url, &entry, self.epoch);
         }
     }
 }

@@ -23,6 +23,10 @@
 //! `key`: else one client's answer is another's. Policies before the cache see every request, those behind it only
 //! what goes to the upstream; who checks or counts clients stands before it.
 //!
+//! With `disk` there is a second tier, for more than memory holds and over restarts. A thread writes to it, and what would
+//! make it fall behind is not written; a file that is damaged or cut off is as good as none, and goes. Of
+//! several gateways each needs a folder of its own; one that takes over waits until it gets that of the one before.
+//!
 //! `limen cache purge` forgets responses by URL, by the beginning of URLs, or by the tags that a response has in
 //! `Cache-Tag` or `Surrogate-Key`, which clients don't see.
 
@@ -31,26 +35,34 @@ mod ask;
 mod conditional;
 mod counts;
 mod directives;
+mod disk;
 mod entry;
+mod epoch;
 mod fetched;
 mod fill;
 mod flight;
+mod frozen;
 mod head;
 mod key;
 mod range;
 mod shelf;
 mod store;
 mod storing;
+mod thawing;
 mod vary;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HeaderName;
+use limen_store::folder::Folder;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_64;
 
 use self::ask::Role;
+use self::disk::Disk;
 use self::key::{Keys, Part, Query};
 use self::shelf::Stored;
 use self::storing::Terms;
@@ -63,6 +75,7 @@ pub use shelf::{Purge, Shelf};
 
 /// What is for this cache alone, and goes no further (Edge Architecture, section 2); the tags as well.
 const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+const SMALLEST_DISK: u64 = 1 << 20;
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
@@ -75,6 +88,10 @@ struct Settings {
     /// Default `"64MiB"`.
     #[serde(default = "size")]
     size: Size,
+    /// `disk`: what is kept in memory is kept on the disk as well, where there is more room, and after a restart it is
+    /// there: `{ folder = "cache", size = "10GiB" }`. Default: nothing is.
+    #[serde(default)]
+    disk: Option<DiskSettings>,
     /// `max_object`: bodies longer than this are not kept. Default `"4MiB"`.
     #[serde(default = "max_object")]
     max_object: Size,
@@ -116,6 +133,18 @@ struct Settings {
     wait: Span,
 }
 
+/// `disk`: the second tier.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiskSettings {
+    /// `folder` (required): where, relative to the file that names it. It is made if it is not there, and nobody else
+    /// may look into it. Each policy has a folder of its own in it, by its name: remove that of one that is gone.
+    folder: String,
+    /// `size` (required): what it may take of the disk, 1MiB at least. When it is full, what was not used for longest
+    /// goes.
+    size: Size,
+}
+
 /// What is kept only where the operator says so.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
@@ -146,6 +175,9 @@ fn wait() -> Span {
 }
 
 pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
+    // What the disk has of keys that were made otherwise is not found.
+    let of_keys = ["key", "query"].map(|name| settings.get(name).map(Value::to_string));
+    let seed = xxh3_64(format!("{of_keys:?}").as_bytes());
     let settings: Settings = read(settings)?;
     if settings.max_object.0 > settings.size.0 {
         return Err(SettingsError::new("/max_object", "longer than all that the cache may take (`size`)"));
@@ -164,15 +196,42 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
         cookies: also(Also::Cookies),
     };
     let shelf = materials.kept(Shelf::default);
+    let disk = match &settings.disk {
+        Some(disk) => self::disk(disk, settings.max_variants, &shelf, materials)?,
+        None => None,
+    };
     let keys = Keys { query: settings.query, parts: settings.key };
     Ok(Box::new(HttpCache {
-        stored: shelf.store(settings.size.0, settings.max_variants, keys),
+        stored: shelf.store(settings.size.0, settings.max_variants, keys, seed, disk),
         _shelf: shelf,
         terms,
         max_object: usize::try_from(settings.max_object.0).unwrap_or(usize::MAX),
         obey_clients: settings.obey_clients,
         wait: settings.wait.0,
     }))
+}
+
+/// The second tier; none where a configuration is only tried.
+fn disk(
+    settings: &DiskSettings,
+    variants: usize,
+    shelf: &Shelf,
+    materials: &Materials<'_>,
+) -> Result<Option<Arc<Disk>>, SettingsError> {
+    if settings.size.0 < SMALLEST_DISK {
+        return Err(SettingsError::new("/disk/size", "expected 1MiB at least"));
+    }
+    if materials.is_tried() {
+        return Ok(None);
+    }
+    // As it is called, as far as that makes a name of a file.
+    let name: String = utf8_percent_encode(materials.name, NON_ALPHANUMERIC).to_string();
+    let name = format!("{:.64}-{:016x}", name, xxh3_64(materials.name.as_bytes()));
+    let path = materials.folder.join(&settings.folder);
+    let own = path.join(name);
+    let started = Folder::prepare(&path).and_then(|()| shelf.disk(&own, settings.size.0, variants));
+    let told = |error| SettingsError::new("/disk/folder", format!("`{}`: {error}", path.display()));
+    started.map(Some).map_err(told)
 }
 
 struct HttpCache {

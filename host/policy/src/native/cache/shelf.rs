@@ -1,8 +1,16 @@
 //! A cache by its name, as operators see it: what it counts, and how it is purged.
 
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Instant, SystemTime};
+
+use limen_store::folder::About;
 
 use super::counts::{Counts, Reading};
+use super::disk::Disk;
+use super::entry::Entry;
+use super::frozen::thaw;
 use super::key::Keys;
 use super::store::Store;
 
@@ -12,6 +20,7 @@ use super::store::Store;
 pub struct Shelf {
     counts: Arc<Counts>,
     stores: Mutex<Vec<Weak<Stored>>>,
+    disks: Mutex<Vec<Weak<Disk>>>,
 }
 
 /// A store and how its keys are made.
@@ -35,17 +44,40 @@ pub enum Purge {
 }
 
 impl Shelf {
-    /// The store that is such, or a new one.
-    pub(super) fn store(&self, size: u64, variants: usize, keys: Keys) -> Arc<Stored> {
+    /// The second tier in this folder, or a new one.
+    pub(super) fn disk(&self, path: &Path, size: u64, variants: usize) -> io::Result<Arc<Disk>> {
+        let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+        disks.retain(|disk| disk.strong_count() > 0);
+        let is_same =
+            |known: &Arc<Disk>| known.path == path && known.size == size && known.variants == variants;
+        if let Some(known) = disks.iter().filter_map(Weak::upgrade).find(is_same) {
+            return Ok(known);
+        }
+        let new = Disk::start(path, size, variants, self.counts.clone())?;
+        disks.push(Arc::downgrade(&new));
+        Ok(new)
+    }
+
+    /// The store that is such, or a new one. `seed` is of how keys are made, as it is written.
+    pub(super) fn store(
+        &self,
+        size: u64,
+        variants: usize,
+        keys: Keys,
+        seed: u64,
+        disk: Option<Arc<Disk>>,
+    ) -> Arc<Stored> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         stores.retain(|store| store.strong_count() > 0);
         let is_same = |known: &Arc<Stored>| {
-            known.store.size == size && known.variants == variants && known.keys == keys
+            let is_on = |disk: &Arc<Disk>| known.store.disk.as_ref().is_some_and(|it| Arc::ptr_eq(it, disk));
+            let has_disk = disk.as_ref().map_or(known.store.disk.is_none(), is_on);
+            known.store.size == size && known.variants == variants && known.keys == keys && has_disk
         };
         if let Some(known) = stores.iter().filter_map(Weak::upgrade).find(is_same) {
             return known;
         }
-        let store = Store::new(size, variants, self.counts.clone());
+        let store = Store::new(size, variants, self.counts.clone(), disk, seed);
         let new = Arc::new(Stored { keys, store, counts: self.counts.clone(), variants });
         stores.push(Arc::downgrade(&new));
         new
@@ -55,7 +87,7 @@ impl Shelf {
         self.stores.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Forgets it at once, for all workers; answers how many responses that were.
+    /// Forgets it at once, for all workers; answers how many responses that were. Waits for the disk: not on a worker.
     pub fn purge(&self, purge: &Purge) -> usize {
         self.stores().iter().map(|stored| stored.purge(purge)).sum()
     }
@@ -68,6 +100,13 @@ impl Shelf {
             reading.bytes += bytes;
             reading.size += stored.store.size;
         }
+        let disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+        for disk in disks.iter().filter_map(Weak::upgrade) {
+            let (bytes, damaged) = disk.extent();
+            reading.disk_bytes += bytes;
+            reading.disk_size += disk.size;
+            reading.damaged += damaged;
+        }
         reading
     }
 }
@@ -75,17 +114,33 @@ impl Shelf {
 impl Stored {
     fn purge(&self, purge: &Purge) -> usize {
         match purge {
-            Purge::All => self.store.purge(|_, _| true),
-            Purge::Tag(tag) => self.store.purge(|_, entry| entry.tags.iter().any(|known| **known == **tag)),
+            Purge::All => self.store.purge(|_, _| true, Box::new(|_, _| true)),
+            Purge::Tag(tag) => {
+                let tag = tag.clone();
+                self.purge_such(move |_, entry| entry.tags.iter().any(|known| **known == *tag))
+            }
             Purge::Prefix(prefix) => {
                 let spelt = spellings(prefix);
-                self.store.purge(|url, _| spelt.iter().any(|spelt| url.starts_with(&**spelt)))
+                self.purge_such(move |url, _| spelt.iter().any(|spelt| url.starts_with(&**spelt)))
             }
             Purge::Url(url) => {
                 let spelt: Vec<_> = spellings(url).iter().map(|url| self.respell(url)).collect();
-                self.store.purge(|url, _| spelt.iter().any(|spelt| *spelt == *url))
+                let keys: Vec<_> = spelt.iter().map(|url| self.store.key(url)).collect();
+                let on_disk = Box::new(move |key, _: &About<'_>| keys.contains(&key));
+                self.store.purge(|url, _| spelt.iter().any(|spelt| *spelt == *url), on_disk)
             }
         }
+    }
+
+    /// What has to be looked at to see whether it is such.
+    fn purge_such(&self, is_such: impl Fn(&str, &Entry) -> bool + Clone + Send + 'static) -> usize {
+        let such = is_such.clone();
+        // What can't be read is of no use to anybody.
+        let on_disk = Box::new(move |_, about: &About<'_>| {
+            let known = about.read().and_then(|about| thaw(about, Instant::now(), SystemTime::now()));
+            known.is_none_or(|(url, entry)| such(&url, &entry))
+        });
+        self.store.purge(is_such, on_disk)
     }
 
     /// As the keys of this one have it.

@@ -1,25 +1,29 @@
 //! Where responses are kept: by URL, shared by all workers, and no more of them than there is room for.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
+use limen_store::folder::Key;
 use moka::notification::RemovalCause;
 use moka::ops::compute::Op;
 use moka::sync::Cache;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::counts::Counts;
+use super::disk::{Disk, IsSuch};
 use super::entry::Entry;
+use super::epoch::{Epoch, Epochs};
 use super::flight::Flights;
+use super::thawing::Thaws;
 
 /// What a URL takes beside its entries.
 const OVERHEAD: usize = 256;
 /// How long requests for what is not kept don't wait for one another.
 const PASS: Duration = Duration::from_secs(10);
-/// URLs by their hash, to notice that one was invalidated while its response was on the way.
-const SLOTS: usize = 1024;
 
 /// The responses of one cache.
 pub struct Store {
@@ -31,8 +35,11 @@ pub struct Store {
     pub flights: Arc<Flights>,
     /// Bytes of bodies that are still to come whole.
     under_way: AtomicU64,
-    /// How often something was invalidated, by the hash of the URL.
-    epochs: Box<[AtomicU64]>,
+    epochs: Arc<Epochs>,
+    /// The second tier, if there is one; and what tells apart there how keys were made.
+    pub disk: Option<Arc<Disk>>,
+    seed: u64,
+    pub thaws: Thaws,
     hasher: RandomState,
 }
 
@@ -42,12 +49,10 @@ pub struct Resource(Vec<Known>);
 
 #[derive(Clone)]
 enum Known {
-    Entry(Arc<Entry>),
+    /// And the epoch that it is of.
+    Entry(Arc<Entry>, Epoch),
     /// What is asked like this is not kept, as was seen a moment ago.
-    Pass {
-        parts: Box<str>,
-        until: Instant,
-    },
+    Pass { parts: Box<str>, until: Instant },
 }
 
 /// What there is for a request.
@@ -66,26 +71,39 @@ pub enum Missing {
     Variant,
 }
 
-/// The URL as it was at a moment: what is kept of it later has to know whether it was invalidated since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Epoch(u64);
-
 impl Store {
-    pub fn new(size: u64, variants: usize, counts: Arc<Counts>) -> Self {
+    /// `seed` is of how keys are made: what was made otherwise is not found on the disk.
+    pub fn new(size: u64, variants: usize, counts: Arc<Counts>, disk: Option<Arc<Disk>>, seed: u64) -> Self {
+        let epochs = Arc::<Epochs>::default();
+        let second = disk.clone().map(|disk| (disk, epochs.clone()));
         let cache = Cache::builder()
             .max_capacity(size)
             .weigher(|url: &Arc<str>, resource: &Arc<Resource>| {
                 u32::try_from(OVERHEAD + url.len() + resource.weight()).unwrap_or(u32::MAX)
             })
-            .eviction_listener(move |_, resource: Arc<Resource>, cause| {
-                if cause == RemovalCause::Size {
-                    counts.evicted(resource.entries().count());
+            .eviction_listener(move |url: Arc<Arc<str>>, resource: Arc<Resource>, cause| {
+                if cause != RemovalCause::Size {
+                    return;
+                }
+                counts.evicted(resource.entries().count());
+                if let Some((disk, epochs)) = &second {
+                    resource.freeze(disk, epochs, &url, key(&url, seed));
                 }
             })
             .build();
-        let epochs = (0..SLOTS).map(|_| AtomicU64::default()).collect();
         let (flights, under_way) = (Arc::default(), AtomicU64::default());
-        Store { size, variants, cache, flights, under_way, epochs, hasher: RandomState::new() }
+        Store {
+            size,
+            variants,
+            cache,
+            flights,
+            under_way,
+            epochs,
+            disk,
+            seed,
+            thaws: Thaws::default(),
+            hasher: RandomState::new(),
+        }
     }
 
     pub fn find(
@@ -103,7 +121,7 @@ impl Store {
 
     /// To be asked before the upstream is.
     pub fn epoch(&self, url: &str) -> Epoch {
-        Epoch(self.slot(url).load(Ordering::SeqCst))
+        self.epochs.of(url)
     }
 
     /// Keeps a response, in place of those that were for such requests; unless its URL was invalidated since.
@@ -114,10 +132,10 @@ impl Store {
         let parts = entry.selection.parts.clone();
         self.change(url, |resource| {
             resource.0.retain(|known| match known {
-                Known::Entry(known) => !known.selection.fits(&parts, request),
+                Known::Entry(known, _) => !known.selection.fits(&parts, request),
                 Known::Pass { parts: known, .. } => *known != parts,
             });
-            resource.0.insert(0, Known::Entry(entry.clone()));
+            resource.0.insert(0, Known::Entry(entry.clone(), epoch));
         });
         // What was invalidated meanwhile is not there to be found.
         if self.epoch(url) != epoch {
@@ -133,11 +151,54 @@ impl Store {
         let until = now + PASS;
         self.change(url, |resource| {
             resource.0.retain(|known| match known {
-                Known::Entry(entry) => !replaced.is_some_and(|request| entry.selection.fits(parts, request)),
+                Known::Entry(entry, _) => {
+                    !replaced.is_some_and(|request| entry.selection.fits(parts, request))
+                }
                 Known::Pass { parts: known, until } => **known != *parts && *until > now,
             });
             resource.0.insert(0, Known::Pass { parts: parts.into(), until });
         });
+        if let Some(disk) = self.disk.as_ref().filter(|_| replaced.is_some()) {
+            disk.forget(self.key(url));
+        }
+    }
+
+    /// Keeps it on the disk as well, where there is one.
+    pub fn freeze(&self, url: &str, entry: &Arc<Entry>, epoch: Epoch) {
+        if let Some(disk) = self.disk.as_ref().filter(|_| !entry.frozen.is_set()) {
+            disk.write(self.key(url), url, entry, &self.epochs, epoch);
+        }
+    }
+
+    /// Whether the disk has more of it than memory.
+    pub fn is_on_disk(&self, url: &str, known: Option<&Resource>) -> bool {
+        let here = known.map_or(0, |resource| resource.entries().count());
+        self.disk.as_ref().is_some_and(|disk| disk.count(self.key(url)) > here)
+    }
+
+    /// Puts into memory what the disk had, behind what is there; unless its URL was invalidated since.
+    pub fn restore(&self, url: &str, entries: &[Arc<Entry>], epoch: Epoch) -> Option<Arc<Resource>> {
+        if self.epoch(url) != epoch {
+            return None;
+        }
+        self.change(url, |resource| {
+            for entry in entries {
+                if resource.entries().all(|known| known.selection != entry.selection) {
+                    resource.0.push(Known::Entry(entry.clone(), epoch));
+                }
+            }
+        });
+        if self.epoch(url) != epoch {
+            self.cache.invalidate(url);
+            return None;
+        }
+        let known = entries.iter().map(|entry| Known::Entry(entry.clone(), epoch));
+        Some(Arc::new(Resource(known.collect())))
+    }
+
+    /// What the disk finds a URL by.
+    pub fn key(&self, url: &str) -> Key {
+        key(url, self.seed)
     }
 
     fn change(&self, url: &str, edit: impl FnOnce(&mut Resource)) {
@@ -161,30 +222,38 @@ impl Store {
 
     /// Forgets a URL, and what of it is on the way.
     pub fn invalidate(&self, url: &str) {
-        self.slot(url).fetch_add(1, Ordering::SeqCst);
+        self.epochs.end(url);
         self.cache.invalidate(url);
+        if let Some(disk) = &self.disk {
+            disk.forget(self.key(url));
+        }
     }
 
-    /// Forgets the entries that are such; answers how many.
-    pub fn purge(&self, is_such: impl Fn(&str, &Entry) -> bool) -> usize {
+    /// Forgets the entries that are such; answers how many. Waits for the disk, if there is one.
+    pub fn purge(&self, is_such: impl Fn(&str, &Entry) -> bool, on_disk: IsSuch) -> usize {
         // What comes now is not kept: nobody can say yet whether it is such.
-        for epoch in &self.epochs {
-            epoch.fetch_add(1, Ordering::SeqCst);
+        self.epochs.end_all();
+        let mut purged = HashSet::new();
+        if let Some(disk) = &self.disk {
+            purged.extend(disk.purge(on_disk));
+            // Nor is what was read of the disk before that was done.
+            self.epochs.end_all();
         }
-        let mut purged = 0;
         for (url, resource) in &self.cache {
-            let such = resource.entries().filter(|entry| is_such(&url, entry)).count();
-            if such > 0 {
-                purged += such;
+            let key = self.key(&url);
+            let such = resource.entries().filter(|entry| is_such(&url, entry));
+            let mut is_any = false;
+            purged.extend(such.inspect(|_| is_any = true).map(|entry| (key, entry.selection.number())));
+            if is_any {
                 self.change(&url, |resource| {
                     resource.0.retain(|known| match known {
-                        Known::Entry(entry) => !is_such(&url, entry),
+                        Known::Entry(entry, _) => !is_such(&url, entry),
                         Known::Pass { .. } => true,
                     });
                 });
             }
         }
-        purged
+        purged.len()
     }
 
     /// How many URLs it has, about, and what they take.
@@ -200,23 +269,21 @@ impl Store {
         let selecting = latest.map(|entry| entry.selection.of(request));
         self.hasher.hash_one((url, parts, selecting))
     }
+}
 
-    fn slot(&self, url: &str) -> &AtomicU64 {
-        static NONE: AtomicU64 = AtomicU64::new(0);
-        let place = self.hasher.hash_one(url) as usize % SLOTS;
-        self.epochs.get(place).unwrap_or(&NONE)
-    }
+fn key(url: &str, seed: u64) -> Key {
+    xxh3_128_with_seed(url.as_bytes(), seed)
 }
 
 impl Resource {
     /// What is kept goes before what is known not to be kept: that was perhaps the answer to somebody else.
-    fn find(&self, parts: &str, request: &HeaderMap, now: Instant) -> Found {
+    pub fn find(&self, parts: &str, request: &HeaderMap, now: Instant) -> Found {
         if let Some(entry) = self.entries().find(|entry| entry.selection.fits(parts, request)) {
             return Found::Entry(entry.clone());
         }
         let is_passed = |known: &Known| match known {
             Known::Pass { parts: known, until } => **known == *parts && *until > now,
-            Known::Entry(_) => false,
+            Known::Entry(..) => false,
         };
         match self.0.iter().any(is_passed) {
             true => Found::Pass,
@@ -227,14 +294,27 @@ impl Resource {
 
     fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.0.iter().filter_map(|known| match known {
-            Known::Entry(entry) => Some(entry),
+            Known::Entry(entry, _) => Some(entry),
             Known::Pass { .. } => None,
         })
     }
 
+    /// What has to go from memory and is not on the disk as it is goes there.
+    fn freeze(&self, disk: &Disk, epochs: &Arc<Epochs>, url: &str, key: Key) {
+        let now = Instant::now();
+        for known in &self.0 {
+            if let Known::Entry(entry, epoch) = known
+                && !entry.frozen.is_set()
+                && entry.is_useful(now)
+            {
+                disk.write(key, url, entry, epochs, *epoch);
+            }
+        }
+    }
+
     fn weight(&self) -> usize {
         let weight = |known: &Known| match known {
-            Known::Entry(entry) => entry.weight(),
+            Known::Entry(entry, _) => entry.weight(),
             Known::Pass { parts, .. } => parts.len() + 64,
         };
         self.0.iter().map(weight).sum()

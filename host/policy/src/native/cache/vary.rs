@@ -4,6 +4,7 @@
 use http::HeaderMap;
 use http::Response;
 use http::header::{self, HeaderName};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::head;
 
@@ -13,7 +14,7 @@ pub struct Selection {
     /// What tells it apart before `Vary` does.
     pub parts: Box<str>,
     /// The headers that the response varies by, as the request had them.
-    headers: Vec<(HeaderName, Option<Box<[u8]>>)>,
+    pub headers: Vec<(HeaderName, Option<Box<[u8]>>)>,
 }
 
 impl Selection {
@@ -43,6 +44,23 @@ impl Selection {
     /// What a request has of these headers: requests with the same may have the same answer.
     pub fn of(&self, request: &HeaderMap) -> Vec<Option<Vec<u8>>> {
         self.headers.iter().map(|(name, _)| selecting(request, name)).collect()
+    }
+
+    /// A number for it, the same in every process.
+    pub fn number(&self) -> u64 {
+        let mut all = Xxh3::new();
+        // With their lengths, so that none can pretend to be two.
+        let mut add = |text: &[u8]| {
+            all.update(&text.len().to_le_bytes());
+            all.update(text);
+        };
+        add(self.parts.as_bytes());
+        for (name, value) in &self.headers {
+            add(name.as_str().as_bytes());
+            add(if value.is_some() { b"1" } else { b"" });
+            add(value.as_deref().unwrap_or_default());
+        }
+        all.digest()
     }
 
     pub fn weight(&self) -> usize {
@@ -98,6 +116,9 @@ mod tests {
             assert!(selection.fits("p", &alike), "{alike:?}");
         }
         assert!(!selection.fits("q", &first));
+        assert_eq!(selection.number(), selection.clone().number());
+        let other = Selection { parts: "pa".into(), headers: Vec::new() };
+        assert_ne!(other.number(), Selection::default().number());
         for other in [
             headers(&[("accept-encoding", "gzip"), ("x-a", "1, 2")]),
             headers(&[("accept-encoding", "gzip, br"), ("x-a", "2, 1")]),
