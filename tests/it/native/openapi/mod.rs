@@ -1,3 +1,4 @@
+mod core;
 mod suite;
 
 use crate::common::{config, route};

@@ -51,11 +51,22 @@ const NOT_IN_3_0: [&str; 7] = [
     "http://",
 ];
 
-struct Group {
+pub struct Group {
     file: String,
     description: String,
     schema: Value,
     tests: Vec<Value>,
+}
+
+impl Group {
+    pub fn read(file: &str, group: &Value) -> Group {
+        Group {
+            file: file.to_owned(),
+            description: group["description"].as_str().unwrap().to_owned(),
+            schema: group["schema"].clone(),
+            tests: group["tests"].as_array().unwrap().clone(),
+        }
+    }
 }
 
 fn groups(folder: &str) -> Vec<Group> {
@@ -66,15 +77,8 @@ fn groups(folder: &str) -> Vec<Group> {
     files.sort();
     let read = |path: &PathBuf| -> Vec<Group> {
         let all: Vec<Value> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        let file = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let group = |group: Value| Group {
-            file: file.clone(),
-            description: text(&group["description"]),
-            schema: group["schema"].clone(),
-            tests: group["tests"].as_array().unwrap().clone(),
-        };
-        all.into_iter().map(group).collect()
+        let file = path.file_stem().unwrap().to_str().unwrap();
+        all.iter().map(|group| Group::read(file, group)).collect()
     };
     files.iter().flat_map(read).collect()
 }
@@ -106,7 +110,7 @@ fn of_draft_4(schema: &Value, home: &str) -> Value {
 }
 
 /// A document for each file, and a route for each document.
-async fn start(version: &str, groups: &[&Group], formats: bool) -> Gateway {
+pub async fn start(version: &str, groups: &[&Group], formats: bool) -> Gateway {
     prepare(version, groups, formats).start().await
 }
 
@@ -141,7 +145,7 @@ fn prepare(version: &str, groups: &[&Group], formats: bool) -> Setup {
 }
 
 /// Posts every instance; what is answered differently from what the suite says.
-async fn play(gateway: &Gateway, groups: &[&Group]) -> (usize, Vec<String>) {
+pub async fn play(gateway: &Gateway, groups: &[&Group]) -> (usize, Vec<String>) {
     let mut connection = Client::http1().connect(gateway.url("/")).await.unwrap();
     let (mut played, mut different) = (0, Vec::new());
     for (number, group) in groups.iter().enumerate() {
@@ -152,7 +156,12 @@ async fn play(gateway: &Gateway, groups: &[&Group]) -> (usize, Vec<String>) {
             let expected = if test["valid"] == true { 204 } else { 400 };
             played += 1;
             if answer.status != expected {
-                let told = (&group.file, &group.description, test["description"].as_str().unwrap());
+                let told = (
+                    &group.file,
+                    &group.description,
+                    test["description"].as_str().unwrap_or_default(),
+                    test["data"].to_string(),
+                );
                 different.push(format!("{told:?}: {} {}", answer.status, answer.text()));
             }
         }
