@@ -98,6 +98,8 @@ async fn what_keeps_handles_of_the_host_is_made_anew() {
     let plugin = plugin(&gateway).await;
     assert_eq!(plugin["fresh_isolates"], "made anew", "{plugin}");
     assert_eq!(plugin["routes"][0]["isolates_made"], 5, "{plugin}");
+    // Each was configured, which takes a millisecond at least. Its hooks take far less.
+    assert!(plugin["routes"][0]["cpu_us"].as_u64().unwrap() > 5_000, "{plugin}");
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ struct Tally {
 pub struct Totals {
     /// Hooks that were asked.
     pub calls: u64,
-    /// Computing time, that of host calls included.
+    /// Computing time, that of host calls and of making isolates included.
     pub cpu: Duration,
     /// Isolates that were made, and not there already.
     pub isolates_made: u64,

@@ -33,6 +33,8 @@ pub(crate) struct Isolate {
     pub(crate) hooks: Hooks,
     /// What is put back after an exchange, if this is an isolate that can be rewound.
     memory: Option<Memory>,
+    /// What it has computed for while it was made, until that is asked.
+    making: Duration,
 }
 
 impl Isolate {
@@ -45,10 +47,11 @@ impl Isolate {
     ) -> Result<Self, Failure> {
         let mut store = bounded_store(engine, State::new(grounds, limits), limits);
         store.data_mut().arm(limits.cpu);
-        match metered(limits.wall, pre.instantiate_async(&mut store)).await.0 {
+        let (started, making) = metered(limits.wall, pre.instantiate_async(&mut store)).await;
+        match started {
             Some(Ok(instance)) => {
                 let hooks = Hooks::default();
-                Ok(Isolate { store, instance, dead: false, hooks, memory: None })
+                Ok(Isolate { store, instance, dead: false, hooks, memory: None, making })
             }
             Some(Err(error)) => Err(failure(&store, &error)),
             None => Err(Failure::new(
@@ -97,6 +100,11 @@ impl Isolate {
     /// How often the guest has called the host since this was last asked.
     pub(crate) fn take_host_calls(&mut self) -> u64 {
         std::mem::take(&mut self.store.data_mut().host_calls)
+    }
+
+    /// How long it computed while it was made: none if that was asked before.
+    pub(crate) fn take_making(&mut self) -> Duration {
+        std::mem::take(&mut self.making)
     }
 
     /// The largest memory that it had, in bytes.
@@ -205,12 +213,12 @@ impl Isolate {
         self.dead = true;
         self.store.data_mut().arm(LOAD_LIMIT);
         self.store.set_epoch_deadline(1);
-        let result = metered(LOAD_LIMIT, async {
+        let (result, used) = metered(LOAD_LIMIT, async {
             let function = self.instance.get_typed_func::<P, R>(&mut self.store, index)?;
             function.call_async(&mut self.store, args).await
         })
-        .await
-        .0;
+        .await;
+        self.making += used;
         match result {
             None => Err(Failure::new(FailureKind::WallLimit, format!("{name} took longer than 5 s"))),
             Some(Err(error)) => Err(failure(&self.store, &error)),

@@ -90,8 +90,9 @@ impl WasmPolicy {
         let (exports, limits) = (&self.pool.image.exports, &self.pool.limits);
         let cpu = limits.cpu.min(seated.cpu_left);
         let (answer, used) = seated.isolate.call(exports, phase, exchange, limits, cpu).await;
-        exchange.policy_time += used;
         seated.cpu_left = seated.cpu_left.saturating_sub(used);
+        let used = used + seated.isolate.take_making();
+        exchange.policy_time += used;
         self.account.called(used, seated.isolate.memory_peak(), seated.isolate.take_host_calls());
         let bad = answer.as_ref().is_err_and(|failure| failure.kind.is_its_fault());
         self.keeper.record(&seated.permit, bad, used, limits);

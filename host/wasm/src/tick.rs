@@ -48,6 +48,7 @@ impl Ticker {
         // As at the end of an exchange, there is nothing to be changed.
         exchange.enter(Phase::Log, 0);
         let (answer, used) = isolate.tick(hook, &mut exchange, limits).await;
+        let used = used + isolate.take_making();
         self.account.called(used, isolate.memory_peak(), isolate.take_host_calls());
         let bad = answer.as_ref().is_err_and(|failure| failure.kind.is_its_fault());
         grounds.keeper.record(&permit, bad, used, limits);

@@ -22,7 +22,7 @@ pub fn render(snapshot: &Snapshot, text: &mut Text) {
     );
     text.counters(
         "limen_policy_cpu_seconds",
-        "Computing time of plugins, that of their host calls included.",
+        "Computing time of plugins, that of their host calls and of making their isolates included.",
         known.iter().map(|(set, totals)| (set, Number(totals.cpu.as_secs_f64()))),
     );
     text.counters(
