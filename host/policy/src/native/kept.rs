@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// States by their type and the name of whose they are. It holds them weakly: what no policy uses any more
 /// is gone. There are several of one name while a snapshot still has one that does not fit the next.
 #[derive(Debug, Default)]
-pub struct Kept(Mutex<HashMap<(TypeId, String), Vec<Weak<dyn Any + Send + Sync>>>>);
+pub struct Kept(Mutex<HashMap<(TypeId, String), Vec<Held>>>);
+
+type Held = Weak<dyn Any + Send + Sync>;
 
 impl Kept {
     /// The one there is, or a new one.

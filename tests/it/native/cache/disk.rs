@@ -26,7 +26,7 @@ async fn gateway(told: &Told, above: &TempDir, with: &str) -> Gateway {
 async fn origin() -> Told {
     let answer = |_, head: &str| {
         let length: usize = head.split(['/', ' ']).nth(2).unwrap().parse().unwrap();
-        let tag = if length % 2 == 0 { "even" } else { "odd" };
+        let tag = if length.is_multiple_of(2) { "even" } else { "odd" };
         ok(&format!("cache-control: max-age=600\r\ncache-tag: {tag}"), content(length))
     };
     Told::start(answer).await
