@@ -30,6 +30,7 @@ mod registry;
 mod rewind;
 mod state;
 mod tick;
+mod turnstile;
 mod wasi;
 
 pub use account::{Account, Totals};

@@ -10,6 +10,7 @@ use crate::image::{Reset, Start};
 use crate::isolate::Isolate;
 use crate::keeper::{Keeper, Permit};
 use crate::pool::IsolatePool;
+use crate::turnstile::{self, Inside};
 
 /// A configured component: one entry of a route's `policies`.
 pub struct WasmPolicy {
@@ -22,6 +23,7 @@ pub struct WasmPolicy {
 struct Seated {
     isolate: Box<Isolate>,
     permit: Permit,
+    _inside: Inside,
     /// What is left of `limits.cpu_total`.
     cpu_left: Duration,
 }
@@ -102,6 +104,7 @@ impl WasmPolicy {
     /// An isolate for an exchange, if it may have one.
     async fn sit_down(&self) -> Result<Seated, Failure> {
         let permit = self.keeper.admit(&self.pool.limits)?;
+        let inside = turnstile::enter().await;
         let isolate = match self.pool.take_idle() {
             Some(isolate) => isolate,
             None => {
@@ -110,7 +113,7 @@ impl WasmPolicy {
                 Box::pin(self.pool.make()).await?
             }
         };
-        Ok(Seated { isolate, permit, cpu_left: self.pool.limits.cpu_total })
+        Ok(Seated { isolate, permit, _inside: inside, cpu_left: self.pool.limits.cpu_total })
     }
 }
 
