@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::hash::Hasher;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use limen_store::KeyHasher;
@@ -120,14 +120,19 @@ impl By {
     /// The key of a request as people read it: its parts, percent-encoded, with a `+` between them. What comes from
     /// headers, queries and expressions may be a secret, and is hashed.
     pub(in crate::native) fn label(&self, exchange: &Exchange) -> Result<String, NoKey> {
+        let address = || Cow::Owned(network(exchange).to_string());
         let mut label = String::new();
         for (number, part) in self.parts.iter().enumerate() {
             if number > 0 {
                 label.push('+');
             }
-            let text = match (part.text(exchange), self.missing) {
+            let text = match part {
+                Part::Address => Some(address()),
+                _ => part.text(exchange),
+            };
+            let text = match (text, self.missing) {
                 (Some(text), _) => text,
-                (None, Missing::Address) => Part::Address.text(exchange).unwrap_or_default(),
+                (None, Missing::Address) => address(),
                 (None, Missing::Shared) => Cow::Borrowed(""),
                 (None, Missing::Pass) => return Err(NoKey::Pass),
                 (None, Missing::Refuse) => return Err(NoKey::Refuse),
@@ -218,8 +223,16 @@ impl Part {
     }
 }
 
-fn write_address(exchange: &Exchange, to: &mut impl Hasher) {
+/// The client's address as it is counted: of IPv6 its first 64 bits, and nothing after them.
+fn network(exchange: &Exchange) -> IpAddr {
     match exchange.client.address.ip().to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+fn write_address(exchange: &Exchange, to: &mut impl Hasher) {
+    match network(exchange) {
         IpAddr::V4(address) => write_bytes(4, &address.octets(), to),
         IpAddr::V6(address) => write_bytes(6, &(address.to_bits() >> 64).to_be_bytes(), to),
     }
@@ -291,6 +304,18 @@ mod tests {
         assert_ne!(key("[2001:db8::1]:1"), key("[2001:db8:0:1::1]:1"));
         assert_ne!(key("192.0.2.1:1"), key("192.0.2.2:1"));
         assert_eq!(key("192.0.2.1:1"), key("[::ffff:192.0.2.1]:1"));
+    }
+
+    #[test]
+    fn so_it_is_in_a_key_that_people_read() {
+        for part in [Part::Address, Part::Consumer] {
+            let by = By { parts: vec![part], missing: Missing::Address };
+            let key = |address: &str| by.label(&exchange("/", address)).unwrap();
+            assert_eq!(key("[2001:db8::1]:1"), "2001:db8::");
+            assert_eq!(key("[2001:db8::ffff:0:0:2]:2"), "2001:db8::");
+            assert_eq!(key("[2001:db8:0:1::1]:1"), "2001:db8:0:1::");
+            assert_eq!([key("192.0.2.1:1"), key("[::ffff:192.0.2.1]:1")], ["192.0.2.1", "192.0.2.1"]);
+        }
     }
 
     #[test]
