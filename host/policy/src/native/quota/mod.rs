@@ -122,10 +122,11 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
     // Tried here; what is told is by the plan.
     Fields::new([(&*name, settings.limit, None)]).map_err(|error| error.under("/name"))?;
     let store = settings.scope.store(materials);
-    let counts = counts(materials, store.is_some(), settings.keys)?;
+    let calendar = Calendar::new(settings.per, zone);
+    let counts = counts(materials, store.is_some(), settings.keys, calendar.now())?;
     counts.resize(settings.keys);
     Ok(Box::new(Quota {
-        calendar: Calendar::new(settings.per, zone),
+        calendar,
         limit: settings.limit,
         plans: settings.plans,
         plan: settings.plan,
@@ -141,7 +142,12 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
 }
 
 /// What is counted here: all of it, or what is while the store is gone.
-fn counts(materials: &Materials<'_>, is_shared: bool, keys: usize) -> Result<Arc<Counts>, SettingsError> {
+fn counts(
+    materials: &Materials<'_>,
+    is_shared: bool,
+    keys: usize,
+    now: Window,
+) -> Result<Arc<Counts>, SettingsError> {
     // What is counted while the store is gone is not worth keeping.
     let journal = if is_shared { None } else { Some(materials.journal()?) };
     let (mut is_elsewhere, mut is_new) = (false, false);
@@ -153,7 +159,7 @@ fn counts(materials: &Materials<'_>, is_shared: bool, keys: usize) -> Result<Arc
     let new = || {
         is_new = true;
         let journal = journal.clone().unwrap_or_else(|| Arc::new(Journal::nowhere()));
-        Arc::new(Counts::open(materials.name, journal, keys))
+        Arc::new(Counts::open(materials.name, journal, keys, now))
     };
     let counts = materials.kept_if(fits, new);
     if is_elsewhere && is_new {
@@ -245,17 +251,17 @@ impl QuotaUsage for Quota {
     }
 
     fn window(&self) -> (u64, u64) {
-        let Window { start, end } = self.now();
+        let Window { start, end } = self.calendar.now();
         (u64::from(start) * 60, u64::from(end) * 60)
     }
 
     fn used(&self, most: usize) -> Vec<(Arc<str>, u64)> {
-        self.counts.used(self.now(), most)
+        self.counts.used(self.calendar.now(), most)
     }
 
     fn used_by<'a>(&'a self, key: &'a str) -> Later<'a, Option<u64>> {
         Box::pin(async move {
-            let window = self.now();
+            let window = self.calendar.now();
             match &self.shared {
                 None => Some(self.counts.used_by(key, window)),
                 Some(store) => store.used_quota(&format!("{}/{key}", self.whose), window.start).await.ok(),
@@ -265,7 +271,7 @@ impl QuotaUsage for Quota {
 
     fn reset<'a>(&'a self, key: &'a str) -> Later<'a, Option<u64>> {
         Box::pin(async move {
-            let window = self.now();
+            let window = self.calendar.now();
             let here = self.counts.reset(key, window);
             match &self.shared {
                 None => Some(here),
@@ -281,11 +287,6 @@ impl QuotaUsage for Quota {
 }
 
 impl Quota {
-    /// The window that it is in.
-    fn now(&self) -> Window {
-        self.calendar.window(Timestamp::now()).unwrap_or_default()
-    }
-
     fn want(&self, exchange: &Exchange) -> Result<Want, NoKey> {
         let key = self.by.label(exchange)?;
         let plan = self.plan.text(exchange);

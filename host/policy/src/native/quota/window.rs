@@ -40,6 +40,11 @@ impl Calendar {
         Calendar { period, zone, current: AtomicU64::new(0) }
     }
 
+    /// The window that it is in.
+    pub(super) fn now(&self) -> Window {
+        self.window(Timestamp::now()).unwrap_or_default()
+    }
+
     /// The window of a moment; none: it is out of the calendar.
     pub(super) fn window(&self, now: Timestamp) -> Option<Window> {
         let packed = self.current.load(Ordering::Relaxed);

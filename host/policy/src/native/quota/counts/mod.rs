@@ -1,5 +1,8 @@
 //! What was used, in memory, and in the journal so that it outlives the process.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -19,7 +22,7 @@ pub(crate) struct Counts {
     inner: Arc<Inner>,
     /// Where they are kept.
     journal: Arc<Journal>,
-    /// Keys whose count is not saved, each once.
+    /// Keys whose count is not saved, and those that were dropped.
     unsaved: mpsc::Sender<Arc<str>>,
 }
 
@@ -39,20 +42,28 @@ struct Count {
 }
 
 impl Counts {
-    /// With what the journal has of it.
-    pub(super) fn open(name: &str, journal: Arc<Journal>, keys: usize) -> Self {
+    /// With what the journal has of it that is not over, of so many keys at most.
+    pub(super) fn open(name: &str, journal: Arc<Journal>, keys: usize, window: Window) -> Self {
         let table = format!("quota/{name}");
-        let counts = DashMap::new();
-        for (key, value) in journal.entries(&table) {
-            if let (Ok(key), Some(count)) = (str::from_utf8(&key), Count::decode(&value)) {
-                counts.insert(Arc::from(key), count);
+        let inner = Inner { counts: DashMap::new(), table, room: AtomicUsize::new(keys) };
+        let mut dropped = Vec::new();
+        for (key, value) in journal.entries(&inner.table) {
+            let (Ok(key), Some(count)) = (str::from_utf8(&key), Count::decode(&value)) else { continue };
+            // One that begins later is of a clock that was ahead of this one, or is right.
+            if count.start < window.start {
+                dropped.push(Arc::from(key));
+            } else {
+                inner.counts.insert(Arc::from(key), count);
             }
         }
-        let inner = Arc::new(Inner { counts, table, room: AtomicUsize::new(keys) });
+        if inner.counts.len() > keys {
+            inner.make_room(window, |key| dropped.push(key.clone()));
+        }
+        let inner = Arc::new(inner);
         let (unsaved, changed) = mpsc::channel();
         let (saving, kept) = (inner.clone(), journal.clone());
         let saver = thread::Builder::new().name("limen-quota".to_owned());
-        if let Err(error) = saver.spawn(move || saving.save_on(&kept, &changed)) {
+        if let Err(error) = saver.spawn(move || saving.save_on(&kept, dropped, &changed)) {
             tracing::error!("what is used of quotas is not kept, no thread for it: {error}");
         }
         Counts { inner, journal, unsaved }
@@ -93,7 +104,7 @@ impl Counts {
             return taken;
         }
         if self.inner.counts.len() >= self.inner.room.load(Ordering::Relaxed) {
-            self.inner.make_room(window);
+            self.inner.make_room(window, |key| self.note(key));
         }
         let key: Arc<str> = key.into();
         let mut count = self.inner.counts.entry(key.clone()).or_insert_with(|| Count::new(window.start));
@@ -138,12 +149,14 @@ impl fmt::Debug for Counts {
 }
 
 impl Inner {
-    /// Saves, in batches, until nobody counts any more.
-    fn save_on(&self, journal: &Journal, changed: &mpsc::Receiver<Arc<str>>) {
+    /// Saves, in batches, until nobody counts any more. What was dropped before goes with the first of them: a
+    /// configuration that is refused counts nothing, and changes nothing.
+    fn save_on(&self, journal: &Journal, mut dropped: Vec<Arc<str>>, changed: &mpsc::Receiver<Arc<str>>) {
         let mut told = false;
         while let Ok(first) = changed.recv() {
             thread::sleep(SAVE_AFTER);
-            match self.save(journal, [first].into_iter().chain(changed.try_iter())) {
+            let keys = std::mem::take(&mut dropped).into_iter().chain([first]).chain(changed.try_iter());
+            match self.save(journal, keys) {
                 Ok(()) => told = false,
                 Err(error) if !told => {
                     tracing::warn!("what is used of quotas can't be kept at the moment: {error}");
@@ -157,30 +170,47 @@ impl Inner {
     fn save(&self, journal: &Journal, keys: impl Iterator<Item = Arc<str>>) -> Result<(), JournalError> {
         let mut changes = Changes::default();
         for key in keys {
-            let Some(mut count) = self.counts.get_mut(&key) else { continue };
+            let Some(mut count) = self.counts.get_mut(&key) else {
+                changes.remove(&self.table, key.as_bytes().to_vec());
+                continue;
+            };
             count.is_saved = true;
             changes.put(&self.table, key.as_bytes().to_vec(), count.encode());
         }
         journal.write(changes)
     }
 
-    /// Drops what is of past windows, and a tenth of the rest if that is too little: the least used.
-    fn make_room(&self, window: Window) {
-        self.counts.retain(|_, count| count.start == window.start);
+    /// Drops what is of past windows, and if that is too little so many of the rest that a tenth is free: the least
+    /// used. Tells of each that may be in the journal; the others are on their way there.
+    fn make_room(&self, window: Window, mut dropped: impl FnMut(&Arc<str>)) {
+        let mut goes = |key: &Arc<str>, count: &Count| {
+            if count.is_saved {
+                dropped(key);
+            }
+        };
+        self.counts.retain(|key, count| {
+            let stays = count.start == window.start;
+            if !stays {
+                goes(key, count);
+            }
+            stays
+        });
         let room = self.room.load(Ordering::Relaxed);
         if self.counts.len() < room {
             return;
         }
         let mut used: Vec<u64> = self.counts.iter().map(|count| count.used).collect();
-        let tenth = used.len() / 10;
-        if let Some(bar) = used.get(tenth).is_some().then(|| *used.select_nth_unstable(tenth).1) {
-            let mut surplus = (used.len() + 1).saturating_sub(room - room / 10);
-            self.counts.retain(|_, count| {
-                let goes = count.used <= bar && surplus > 0;
-                surplus -= usize::from(goes);
-                !goes
-            });
-        }
+        let mut surplus = (used.len() + 1).saturating_sub(room - room / 10);
+        let Some(last) = surplus.checked_sub(1).filter(|last| *last < used.len()) else { return };
+        let bar = *used.select_nth_unstable(last).1;
+        self.counts.retain(|key, count| {
+            let stays = count.used > bar || surplus == 0;
+            if !stays {
+                surplus -= 1;
+                goes(key, count);
+            }
+            stays
+        });
     }
 }
 
@@ -213,68 +243,5 @@ impl Count {
         let (start, used) = value.split_first_chunk::<4>()?;
         let used = u64::from_be_bytes(used.try_into().ok()?);
         Some(Count { start: u32::from_be_bytes(*start), used, is_saved: true })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WINDOW: Window = Window { start: 60, end: 120 };
-
-    fn counts(keys: usize) -> Counts {
-        Counts::open("test", Arc::new(Journal::nowhere()), keys)
-    }
-
-    #[test]
-    fn a_limit_is_exact_and_begins_anew() {
-        let counts = counts(100);
-        assert_eq!(counts.take("a", WINDOW, 3, 5), (true, 3));
-        assert_eq!(counts.take("a", WINDOW, 3, 5), (false, 3), "nothing is taken");
-        assert_eq!(counts.take("a", WINDOW, 2, 5), (true, 5));
-        assert_eq!(counts.take("b", WINDOW, 6, 5), (false, 0));
-        assert_eq!((counts.reset("b", WINDOW), counts.reset("a", WINDOW)), (0, 5));
-        assert_eq!(counts.take("a", WINDOW, 5, 5), (true, 5), "as if it were new");
-        let next = Window { start: 120, end: 180 };
-        assert_eq!(counts.take("a", next, 1, 5), (true, 1));
-        let passed = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    for _ in 0..200 {
-                        passed.fetch_add(usize::from(counts.take("c", WINDOW, 1, 1000).0), Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-        assert_eq!(passed.into_inner(), 1000);
-    }
-
-    #[test]
-    fn keys_are_bounded() {
-        let counts = counts(1000);
-        assert!(counts.take("most", WINDOW, 50, 50).0);
-        for number in 0..3000 {
-            counts.take(&number.to_string(), WINDOW, 1, 50);
-        }
-        assert!(counts.used(WINDOW, usize::MAX).len() <= 1000);
-        assert!(!counts.take("most", WINDOW, 1, 50).0, "the least used go first");
-    }
-
-    #[test]
-    fn what_was_counted_is_there_again() {
-        let journal = Arc::new(Journal::nowhere());
-        let before = Counts::open("test", journal.clone(), 10);
-        before.take("ada", WINDOW, 7, 10);
-        drop(before);
-        while journal.get("quota/test", b"ada").is_none() {
-            thread::yield_now();
-        }
-        let after = Counts::open("test", journal.clone(), 10);
-        assert_eq!(after.used(WINDOW, 9), [(Arc::from("ada"), 7)]);
-        after.take("eve", WINDOW, 1, 10);
-        after.save();
-        assert!(journal.get("quota/test", b"eve").is_some(), "at once");
-        assert!(after.are_in(&journal) && !after.are_in(&Arc::new(Journal::nowhere())));
     }
 }
