@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use crate::common::{assert_problem, config, route};
-use limen_tests::{Act, Client, Gateway, Origin, RealRedis, Scripted, eventually};
+use limen_tests::{Act, Client, Gateway, Origin, RealRedis, Scripted, SlowLine, eventually};
 use tokio::task::JoinHandle;
 
 /// Two under way at the same time, for all clients together in `/silent`, which never answers, and elsewhere.
 async fn gateway(origin: &Origin, silent: &Scripted, redis: &RealRedis, settings: &str) -> Gateway {
+    gateway_with(origin, silent, &format!("url = \"{redis}\""), settings).await
+}
+
+/// The same with these settings of the store.
+async fn gateway_with(origin: &Origin, silent: &Scripted, store: &str, settings: &str) -> Gateway {
     let rest = format!(
-        "[store]\nurl = \"{redis}\"\n[upstream.silent]\nendpoints = [\"{silent}\"]\n\
+        "[store]\n{store}\n[upstream.silent]\nendpoints = [\"{silent}\"]\n\
          [[route]]\npath = \"/silent\"\npolicies = [\"two\"]\nupstream = \"silent\"\n\
          [policy.two]\nuse = \"concurrency\"\nwith = {{ limit = 2, dead_after = \"3s\", {settings} }}\n{}",
         route("/**", "\"two\"")
@@ -106,6 +111,27 @@ async fn what_is_under_way_is_counted_again_by_a_store_that_forgot_it() {
     before.abort();
     passes(&other).await;
     meanwhile.abort();
+}
+
+/// Renewed and left are one after the other, also at a store that does not know the scripts yet.
+#[tokio::test]
+async fn what_is_left_while_a_store_comes_back_is_not_taken_again() {
+    let Some(mut redis) = RealRedis::start() else { return };
+    let (origin, silent) = (Origin::start(), Scripted::start(|_, _| Act::Silence).await);
+    let line = SlowLine::to(redis.address()).await;
+    let store = format!("url = \"{line}\"\ntimeout = \"5s\"");
+    let gateway = gateway_with(&origin, &silent, &store, "").await;
+    let waiting = [wait_at(&gateway, &silent).await, wait_at(&gateway, &silent).await];
+    redis.kill();
+    gateway.wait_for_log_containing("the store does not answer").await;
+    // Time for both to end before the gateway hears that a script is not known.
+    line.delay(Duration::from_millis(300));
+    redis.restart();
+    gateway.wait_for_log_containing("the store answers again").await;
+    waiting.iter().for_each(JoinHandle::abort);
+    eventually("both have ended", async || (silent.busy() == 0).then_some(())).await;
+    // Its place is asked for after them, and the answer takes as long as theirs.
+    assert_eq!(status(&gateway).await, 200);
 }
 
 #[tokio::test]

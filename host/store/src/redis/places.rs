@@ -17,7 +17,9 @@ use super::{Redis, Upkeep, Use, What};
 use crate::rate::shards::Shards;
 
 static ENTER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("enter.lua")));
-static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
+/// Sent as it is, each time: by its hash, a server that has just started is asked twice more, and what is left in
+/// between would be taken again.
+const RENEW: &str = include_str!("renew.lua");
 
 /// Places that are renewed in one call.
 const BATCH: usize = 500;
@@ -146,12 +148,16 @@ impl Upkeep for SharedPlaces {
             });
             let due: Vec<_> = due.collect();
             for batch in due.chunks(BATCH) {
-                let mut call = RENEW.prepare_invoke();
-                call.arg(self.ends_after());
-                for (key, number) in batch {
-                    call.key(self.key(*key)).arg(self.name(*number));
+                let mut renew = cmd("EVAL");
+                renew.arg(RENEW).arg(batch.len());
+                for (key, _) in batch {
+                    renew.arg(self.key(*key));
                 }
-                self.redis.tell(Use::Concurrency, What::Script(call));
+                renew.arg(self.ends_after());
+                for (_, number) in batch {
+                    renew.arg(self.name(*number));
+                }
+                self.redis.tell(Use::Concurrency, What::Command(renew));
             }
         }
     }
