@@ -297,10 +297,14 @@ impl Kept {
         self.all().into_iter().find_map(|(known, keyring)| (known == name).then_some(keyring))
     }
 
-    /// Puts on the disk what is on its way there: to be called before the process ends, or another one has the file.
+    /// Puts on the disk what is on its way there, and takes from it what is forgotten: to be called before the process
+    /// ends, or another one has the files.
     pub fn save(&self) {
         for (_, counts) in self.all::<quota::counts::Counts>() {
             counts.save();
+        }
+        for (_, shelf) in self.all::<CacheShelf>() {
+            shelf.sweep();
         }
     }
 }

@@ -119,7 +119,7 @@ impl Folder {
         let last = found.last_key_value().map_or(0, |(serial, _)| *serial);
         self.serial.store(last.saturating_add(1), Ordering::Relaxed);
         for (name, length) in found.into_values() {
-            self.add(name, length);
+            self.add(name, length, || true);
         }
         self.index.run_pending_tasks();
         Ok(())
@@ -130,36 +130,62 @@ impl Folder {
         self.index.get(&key).map_or(0, |slots| slots.len())
     }
 
-    /// All that there is of a key, what was written last first: variant, about and content.
-    pub fn read(&self, key: Key) -> Vec<(u64, Bytes, Bytes)> {
+    /// How many bytes of the disk a key takes. Asks no disk.
+    pub fn length(&self, key: Key) -> u64 {
+        self.index.get(&key).map_or(0, |slots| slots.iter().map(Slot::length).sum())
+    }
+
+    /// What there is of a key, what was written last first: variant, about and content. The first one, and as many
+    /// more as make `most` bytes.
+    pub fn read(&self, key: Key, most: u64) -> Vec<(u64, Bytes, Bytes)> {
         let slots = self.index.get(&key);
+        let mut length = 0;
+        let fits = |slot: &&Slot| {
+            let is_first = length == 0;
+            length += slot.length();
+            is_first || length <= most
+        };
         let read = |slot: &Slot| {
             let name = slot.name(key);
             let opened = Opened::open(&self.path, name);
             let whole = opened.and_then(|opened| Ok((slot.variant, opened.about.clone(), opened.content()?)));
             whole.map_err(|error| self.lose(name, &error)).ok()
         };
-        slots.iter().flat_map(|slots| slots.iter()).filter_map(read).collect()
+        slots.iter().flat_map(|slots| slots.iter()).take_while(fits).filter_map(read).collect()
     }
 
-    /// Keeps it, in place of the same variant. What is longer than all of the folder is not kept.
-    pub fn write(&self, key: Key, variant: u64, about: &[u8], content: &[u8]) -> io::Result<()> {
+    /// Keeps it, in place of the same variant, if it `is_good` still when it can be found. What is longer than all of the
+    /// folder is not kept. Where it can't be written, its key is forgotten: what it was to replace is out of date.
+    pub fn write(
+        &self,
+        key: Key,
+        variant: u64,
+        about: &[u8],
+        content: &[u8],
+        is_good: impl Fn() -> bool,
+    ) -> io::Result<()> {
         let length = (HEAD + about.len() + content.len()) as u64;
-        if length.div_ceil(BLOCK) > self.index.policy().max_capacity().unwrap_or(0) {
-            return Ok(());
-        }
+        let has_room = length.div_ceil(BLOCK) <= self.index.policy().max_capacity().unwrap_or(0);
         let name = Name { key, variant, serial: self.serial.fetch_add(1, Ordering::Relaxed) };
-        file::write(&self.path, name, about, content)?;
-        self.add(name, length);
+        let written = if has_room { file::write(&self.path, name, about, content) } else { Ok(()) };
+        if has_room && written.is_ok() {
+            self.add(name, length, is_good);
+        } else {
+            self.forget(key);
+        }
         self.index.run_pending_tasks();
         self.sweep();
-        Ok(())
+        written
     }
 
-    fn add(&self, name: Name, length: u64) {
+    fn add(&self, name: Name, length: u64, is_good: impl Fn() -> bool) {
         let blocks = u32::try_from(length.div_ceil(BLOCK)).unwrap_or(u32::MAX);
         let slot = Slot { variant: name.variant, serial: name.serial, blocks };
         self.change(name.key, |slots| {
+            // Who forgets the key does so before this or after it.
+            if !is_good() {
+                return (slots.to_vec(), vec![slot]);
+            }
             let (mut kept, mut gone): (Vec<_>, Vec<_>) =
                 slots.iter().partition(|known| known.variant != name.variant);
             kept.insert(0, slot);
@@ -247,6 +273,10 @@ impl Folder {
 }
 
 impl Slot {
+    fn length(&self) -> u64 {
+        u64::from(self.blocks) * BLOCK
+    }
+
     fn name(&self, key: Key) -> Name {
         Name { key, variant: self.variant, serial: self.serial }
     }
@@ -274,7 +304,7 @@ mod tests {
     }
 
     fn contents(folder: &Folder, key: Key) -> Vec<String> {
-        let read = folder.read(key).into_iter();
+        let read = folder.read(key, u64::MAX).into_iter();
         read.map(|(variant, about, content)| {
             format!("{variant} {} {}", str::from_utf8(&about).unwrap(), str::from_utf8(&content).unwrap())
         })
@@ -290,9 +320,9 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         let folder = open(&above, 1 << 20);
         for (variant, content) in [(1, "old"), (2, "two"), (1, "new")] {
-            folder.write(7, variant, b"a", content.as_bytes()).unwrap();
+            folder.write(7, variant, b"a", content.as_bytes(), || true).unwrap();
         }
-        folder.write(8, 1, b"", b"").unwrap();
+        folder.write(8, 1, b"", b"", || true).unwrap();
         let both = ["1 a new", "2 a two"];
         assert_eq!((contents(&folder, 7), files(&above)), (both.map(str::to_owned).to_vec(), 3));
         drop(folder);
@@ -305,7 +335,7 @@ mod tests {
         let folder = open(&above, 1 << 20);
         assert_eq!(contents(&folder, 7), both);
         assert!(!half.exists() && above.path().join("cache/notes.txt").exists());
-        folder.write(7, 3, b"a", b"three").unwrap();
+        folder.write(7, 3, b"a", b"three", || true).unwrap();
         assert_eq!(contents(&folder, 7), ["3 a three", "1 a new"], "no more than so many variants");
         folder.forget(7);
         assert_eq!((folder.count(7), folder.count(8)), (0, 1));
@@ -318,22 +348,50 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         let folder = open(&above, 10 * BLOCK);
         for key in 0..30 {
-            folder.write(key, 0, b"", &[1; 3000]).unwrap();
-            assert_eq!(folder.read(0).len(), 1, "{key}");
+            folder.write(key, 0, b"", &[1; 3000], || true).unwrap();
+            assert_eq!(folder.read(0, u64::MAX).len(), 1, "{key}");
         }
         assert!((8..=10).contains(&files(&above)), "{}", files(&above));
         assert!(folder.extent().0 <= 10 * BLOCK);
-        folder.write(99, 0, b"", &vec![1; 11 * BLOCK as usize]).unwrap();
+        folder.write(99, 0, b"", &vec![1; 11 * BLOCK as usize], || true).unwrap();
         assert_eq!(folder.count(99), 0, "longer than all of it");
         drop(folder);
         assert!(open(&above, 5 * BLOCK).extent().0 <= 5 * BLOCK && files(&above) <= 5, "a smaller one");
     }
 
     #[test]
+    fn what_can_not_be_written_is_not_there_as_it_was_before() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = open(&above, 10 * BLOCK);
+        let write = |content: &[u8], is_good: bool| folder.write(7, 1, b"a", content, || is_good);
+        write(b"old", true).unwrap();
+        write(b"new", false).unwrap();
+        assert_eq!((contents(&folder, 7), files(&above)), (vec!["1 a old".to_owned()], 1), "it is not good");
+        write(&vec![1; 11 * BLOCK as usize], true).unwrap();
+        assert_eq!((folder.count(7), files(&above)), (0, 0), "it is too long");
+        write(b"old", true).unwrap();
+        fs::remove_dir_all(above.path().join("cache")).unwrap();
+        assert!(write(b"new", true).is_err());
+        assert_eq!(folder.count(7), 0);
+    }
+
+    #[test]
+    fn no_more_is_read_than_is_wanted_but_the_first() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = open(&above, 1 << 20);
+        for variant in 1..=2 {
+            folder.write(7, variant, b"", &[1; 3 * BLOCK as usize], || true).unwrap();
+        }
+        assert_eq!(folder.length(7), 8 * BLOCK);
+        let read = |most| folder.read(7, most).into_iter().map(|(variant, ..)| variant).collect::<Vec<_>>();
+        assert_eq!((read(0), read(7 * BLOCK), read(8 * BLOCK)), (vec![2], vec![2], vec![2, 1]));
+    }
+
+    #[test]
     fn a_damaged_file_is_none_and_goes() {
         let above = tempfile::tempdir().unwrap();
         let folder = open(&above, 1 << 20);
-        folder.write(7, 1, b"a", b"content").unwrap();
+        folder.write(7, 1, b"a", b"content", || true).unwrap();
         let mut paths = fs::read_dir(above.path().join("cache")).unwrap().map(|entry| entry.unwrap().path());
         let path = paths.find(|path| !path.ends_with(LOCK)).unwrap();
         let mut bytes = fs::read(&path).unwrap();
@@ -342,9 +400,9 @@ mod tests {
         assert_eq!(contents(&folder, 7), Vec::<String>::new());
         assert!(!path.exists() && folder.count(7) == 0 && folder.extent().1 == 1);
         // One that somebody has removed is nothing to speak of.
-        folder.write(7, 1, b"a", b"content").unwrap();
+        folder.write(7, 1, b"a", b"content", || true).unwrap();
         fs::remove_dir_all(above.path().join("cache")).unwrap();
-        assert!(folder.read(7).is_empty() && folder.extent().1 == 1);
+        assert!(folder.read(7, u64::MAX).is_empty() && folder.extent().1 == 1);
     }
 
     #[test]
@@ -352,7 +410,7 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         let folder = open(&above, 1 << 20);
         for (key, about) in [(1, "a"), (2, "b"), (3, "a")] {
-            folder.write(key, 5, about.as_bytes(), b"").unwrap();
+            folder.write(key, 5, about.as_bytes(), b"", || true).unwrap();
         }
         let removed = folder.remove_such(|_, about| about.read().is_some_and(|about| about == "a"));
         assert_eq!(removed, [(1, 5), (3, 5)].into());

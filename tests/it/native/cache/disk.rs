@@ -244,6 +244,45 @@ async fn what_is_forgotten_does_not_come_back() {
     }
 }
 
+/// Each starts anew; what one has kept the next one finds, unless it would not have kept it.
+#[tokio::test]
+async fn what_was_kept_by_other_terms_is_not_answered() {
+    let told = Told::start(|number, _| ok("cache-control: private, max-age=600", format!("{number}")));
+    let (told, above) = (told.await, tempfile::tempdir().unwrap());
+    let folder = above.path().join("disk");
+    for (store, content) in [("private", "0"), ("private", "0"), ("cookies", "1")] {
+        let with = format!("store = [\"{store}\"], disk = {{ folder = {folder:?}, size = \"1MiB\" }}");
+        let gateway = Box::pin(super::gateway(&told, &with)).await;
+        if !files(&above).is_empty() {
+            let known = async || cache(&gateway).await["disk"]["bytes"].as_u64().filter(|it| *it > 0);
+            eventually("the index", known).await;
+        }
+        assert_eq!(get(&gateway, "/a", &[HOST]).await.text(), content, "{store}");
+        written(&gateway, &above, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn what_did_not_vary_yet_does_not_come_back() {
+    let told = Told::start(|number, _| {
+        let vary = if number == 0 { "" } else { "\r\nvary: accept-language" };
+        ok(&format!("cache-control: max-age=600{vary}"), format!("{number}"))
+    });
+    let (told, above) = (told.await, tempfile::tempdir().unwrap());
+    let first = gateway(&told, &above, "size = \"1MiB\"").await;
+    let german = [HOST, ("accept-language", "de")];
+    get(&first, "/a", &german).await;
+    written(&first, &above, 1).await;
+    let old = files(&above);
+    get(&first, "/a", &[german[0], german[1], ("cache-control", "no-cache")]).await;
+    let is_other = || files(&above).len() == 1 && files(&above) != old;
+    eventually("the one that varies, alone", async || is_other().then_some(())).await;
+    drop(first);
+    let again = Box::pin(gateway_of(&told, &above)).await;
+    assert_eq!(get(&again, "/a", &german).await.text(), "1");
+    assert_eq!(get(&again, "/a", &[HOST, ("accept-language", "en")]).await.text(), "2");
+}
+
 async fn gateway_of(told: &Told, above: &TempDir) -> Gateway {
     let started = Box::pin(gateway(told, above, "size = \"64MiB\"")).await;
     if !files(above).is_empty() {

@@ -17,14 +17,16 @@ use tokio::sync::Semaphore;
 use super::counts::Counts;
 use super::entry::Entry;
 use super::epoch::{Epoch, Epochs};
+use super::first::First;
 use super::frozen::{freeze, thaw};
 
 /// Bytes of bodies that wait to be written, at most.
 const QUEUE: usize = 32 << 20;
-/// Files that are read at a time, at most.
-const READERS: usize = 32;
-/// What is to be forgotten before the folder is open; if it is more, all of it is.
-const MOST_FORGOTTEN: usize = 10_000;
+/// Bytes that are read at a time, at most; each who reads counts as this many at least.
+const READING: u32 = 64 << 20;
+const LEAST_READ: u64 = 2 << 20;
+/// Bytes that are read of one URL, at most; but what was written last is read however long it is.
+const MOST_READ: u64 = 16 << 20;
 
 /// A folder, and who writes to it.
 pub struct Disk {
@@ -34,29 +36,16 @@ pub struct Disk {
     /// Nothing until it is open: another process may have it still.
     folder: Arc<OnceLock<Folder>>,
     /// What is to be done with it first.
-    first: Arc<Mutex<Vec<Chore>>>,
+    first: Arc<Mutex<First>>,
     jobs: mpsc::Sender<Job>,
     queued: Arc<AtomicUsize>,
-    readers: Semaphore,
+    /// One for each byte.
+    reading: Arc<Semaphore>,
     counts: Arc<Counts>,
 }
 
-/// Something to do with the folder.
-type Chore = Box<dyn FnOnce(&Folder) + Send>;
 /// Which files are meant.
 pub type IsSuch = Box<dyn FnMut(Key, &About<'_>) -> bool + Send>;
-/// What is to be done before anybody finds anything.
-struct First<'a>(MutexGuard<'a, Vec<Chore>>);
-
-impl First<'_> {
-    fn add(mut self, chore: Chore) {
-        match self.0.len() {
-            length if length < MOST_FORGOTTEN => self.0.push(chore),
-            MOST_FORGOTTEN => self.0.push(Box::new(|folder| drop(folder.remove_such(|_, _| true)))),
-            _ => {}
-        }
-    }
-}
 
 enum Job {
     Write { key: Key, url: Box<str>, entry: Arc<Entry>, epochs: Arc<Epochs>, epoch: Epoch },
@@ -75,7 +64,7 @@ impl Disk {
             first: Arc::default(),
             jobs,
             queued: Arc::default(),
-            readers: Semaphore::new(READERS),
+            reading: Arc::new(Semaphore::new(READING as usize)),
             counts,
         };
         let writer = Writer {
@@ -95,13 +84,13 @@ impl Disk {
         self.folder.get().map_or(0, |folder| folder.count(key))
     }
 
-    /// Keeps it, later. It is not waited for, and not kept if there is too much to do.
+    /// Keeps it, later. It is not waited for, and not kept if there is too much to do: what it was to replace goes then.
     pub fn write(&self, key: Key, url: &str, entry: &Arc<Entry>, epochs: &Arc<Epochs>, epoch: Epoch) {
         let length = entry.weight();
         if self.queued.fetch_add(length, Ordering::Relaxed) + length > QUEUE {
             self.queued.fetch_sub(length, Ordering::Relaxed);
             self.counts.skipped();
-            return;
+            return self.forget(key);
         }
         entry.frozen.set();
         let (url, entry, epochs) = (url.into(), entry.clone(), epochs.clone());
@@ -116,38 +105,47 @@ impl Disk {
                 self.send(Job::Sweep);
             }
             Ok(_) => {}
-            Err(first) => first.add(Box::new(move |folder| folder.forget(key))),
+            Err(mut first) => first.forget(key),
         }
     }
 
     /// Removes what is such, at once if the folder is open; answers what that was. Waits for the disk.
-    pub fn purge(&self, mut is_such: IsSuch) -> HashSet<(Key, u64)> {
+    pub fn purge(&self, is_such: IsSuch) -> HashSet<(Key, u64)> {
         match self.folder() {
             Ok(folder) => folder.remove_such(is_such),
-            Err(first) => {
-                first.add(Box::new(move |folder| drop(folder.remove_such(&mut is_such))));
+            Err(mut first) => {
+                first.purge(is_such);
                 HashSet::new()
             }
         }
     }
 
+    /// Removes at once what was forgotten. Waits for the disk.
+    pub fn sweep(&self) {
+        if let Some(folder) = self.folder.get() {
+            folder.sweep();
+        }
+    }
+
     /// What is open, or what is to be done first once it is.
-    fn folder(&self) -> Result<&Folder, First<'_>> {
+    fn folder(&self) -> Result<&Folder, MutexGuard<'_, First>> {
         if let Some(folder) = self.folder.get() {
             return Ok(folder);
         }
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         // It may have been opened in the meantime.
-        self.folder.get().ok_or(First(first))
+        self.folder.get().ok_or(first)
     }
 
     /// Reads what there is of a URL, beside the worker.
     pub async fn read(&self, key: Key, url: &str) -> Option<Vec<Arc<Entry>>> {
+        let bytes = self.folder.get()?.length(key).clamp(LEAST_READ, MOST_READ);
         // Who would have to wait for many others asks the upstream.
-        let _permit = self.readers.try_acquire().ok()?;
+        let permit = self.reading.clone().try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()?;
         let folder = self.folder.clone();
-        let read = tokio::task::spawn_blocking(move || folder.get().map(|folder| folder.read(key)));
-        let read = read.await.ok()??;
+        // It is given back when that is done, also if nobody waits for it any more.
+        let read = move || Some((folder.get()?.read(key, MOST_READ), permit));
+        let (read, _permit) = tokio::task::spawn_blocking(read).await.ok()??;
         let (now, clock) = (Instant::now(), SystemTime::now());
         let entry = |(_, about, content)| {
             let (known, entry) = thaw(about, now, clock)?;
@@ -178,7 +176,7 @@ impl Drop for Disk {
 /// The thread.
 struct Writer {
     folder: Arc<OnceLock<Folder>>,
-    first: Arc<Mutex<Vec<Chore>>>,
+    first: Arc<Mutex<First>>,
     queued: Arc<AtomicUsize>,
     counts: Arc<Counts>,
 }
@@ -194,13 +192,7 @@ impl Writer {
                 );
             }
         };
-        {
-            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-            first.drain(..).for_each(|chore| chore(&folder));
-            folder.sweep();
-            let _ = self.folder.set(folder); // it is opened once
-        }
-        let Some(folder) = self.folder.get() else { return };
+        let Some(folder) = self.publish(folder) else { return };
         let mut told = false;
         for job in queue {
             match job {
@@ -224,9 +216,23 @@ impl Writer {
             }
         }
     }
+
+    /// Makes what is there be found, but for what was forgotten before.
+    fn publish(&self, folder: Folder) -> Option<&Folder> {
+        loop {
+            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+            if first.is_nothing() {
+                let _ = self.folder.set(folder); // it is opened once
+                return self.folder.get();
+            }
+            let now = std::mem::take(&mut *first);
+            drop(first); // workers want it
+            now.run(&folder);
+        }
+    }
 }
 
-/// Writes it, unless its URL was invalidated since.
+/// Writes it, unless its URL was invalidated since; then what it was to replace goes as well.
 fn write(
     folder: &Folder,
     key: Key,
@@ -234,14 +240,72 @@ fn write(
     entry: &Entry,
     is_good: impl Fn() -> bool,
 ) -> std::io::Result<()> {
-    if !is_good() {
-        return Ok(());
+    if is_good() {
+        let about = freeze(url, entry, Instant::now(), SystemTime::now());
+        folder.write(key, entry.selection.number(), &about, &entry.body, &is_good)?;
     }
-    let about = freeze(url, entry, Instant::now(), SystemTime::now());
-    folder.write(key, entry.selection.number(), &about, &entry.body)?;
     if !is_good() {
         folder.forget(key);
         folder.sweep();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+    use std::time::Duration;
+
+    fn entry(body: usize) -> Arc<Entry> {
+        let (none, now) = (HeaderMap::new(), (Duration::ZERO, Instant::now()));
+        let entry =
+            Entry::thawed(Default::default(), StatusCode::OK, none, Default::default(), Vec::new(), now);
+        Arc::new(entry.with_body(Bytes::from(vec![0; body])))
+    }
+
+    fn eventually(is_so: impl Fn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !is_so() {
+            assert!(Instant::now() < end);
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_is_not_written_is_not_there_as_it_was_before() {
+        let above = tempfile::tempdir().unwrap();
+        let disk = Disk::start(&above.path().join("a"), 64 << 20, 2, Arc::default()).unwrap();
+        let epochs = Arc::<Epochs>::default();
+        let write = |epoch, body| disk.write(7, "u", &entry(body), &epochs, epoch);
+        write(epochs.of("u"), 10);
+        eventually(|| disk.count(7) == 1);
+        write(epochs.of("u"), QUEUE);
+        assert_eq!(disk.count(7), 0, "there is too much to do");
+        let old = epochs.of("u");
+        write(old, 10);
+        eventually(|| disk.count(7) == 1);
+        epochs.end("u");
+        write(old, 10);
+        eventually(|| disk.count(7) == 0);
+    }
+
+    #[test]
+    fn what_is_forgotten_before_the_folder_is_open_is_not_found() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("a");
+        let before = Folder::open(&path, 1 << 20, 2).unwrap();
+        for key in 1..=3 {
+            before.write(key, 1, b"", b"", || true).unwrap();
+        }
+        let disk = Disk::start(&path, 1 << 20, 2, Arc::default()).unwrap();
+        for _ in 0..20_000 {
+            disk.forget(1);
+        }
+        disk.purge(Box::new(|key, _| key == 2));
+        drop(before);
+        eventually(|| disk.count(3) == 1);
+        assert_eq!((disk.count(1), disk.count(2)), (0, 0));
+    }
 }

@@ -26,6 +26,13 @@ impl Epochs {
         self.slot(url).fetch_add(1, Ordering::SeqCst);
     }
 
+    /// A new one in its place, for what is not invalidated itself; none if it was over already.
+    pub fn renew(&self, url: &str, Epoch(old): Epoch) -> Option<Epoch> {
+        let new = old.wrapping_add(1);
+        let renewed = self.slot(url).compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst);
+        renewed.is_ok().then_some(Epoch(new))
+    }
+
     /// All are.
     pub fn end_all(&self) {
         for slot in &self.slots {
@@ -44,5 +51,20 @@ impl Default for Epochs {
     fn default() -> Self {
         let slots = (0..SLOTS).map(|_| AtomicU64::default()).collect();
         Epochs { slots, hasher: RandomState::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_that_is_over_is_not_renewed() {
+        let epochs = Epochs::default();
+        let first = epochs.of("a");
+        let second = epochs.renew("a", first).unwrap();
+        assert_eq!((epochs.of("a"), epochs.renew("a", first)), (second, None));
+        epochs.end("a");
+        assert_eq!(epochs.renew("a", second), None);
     }
 }

@@ -111,10 +111,11 @@ impl HttpCache {
         let judged = said.judge(asks.is_authorized, &head, &self.terms, times.received_at);
         let is_kept = judged.is_ok();
         let now = Arc::new(entry.validated(&head, &said, judged.unwrap_or_default(), times));
+        let store = &self.stored.store;
         let stored =
-            is_kept && self.stored.store.put(&asks.url, now.clone(), asks.request.headers(), asks.epoch);
+            is_kept && store.put(&asks.url, now.clone(), asks.request.headers(), asks.epoch).is_some();
         if !is_kept {
-            self.stored.store.invalidate(&asks.url);
+            store.invalidate(&asks.url);
         }
         self.stored.counts.validated();
         if asks.is_aside {

@@ -64,9 +64,9 @@ impl Tap for Fill {
         body.shrink_to_fit();
         let entry = self.entry.with_body(Bytes::from(body));
         let entry = Arc::new(entry);
-        if self.stored.store.put(&self.url, entry.clone(), &self.request, self.epoch) {
+        if let Some(epoch) = self.stored.store.put(&self.url, entry.clone(), &self.request, self.epoch) {
             self.stored.counts.stored();
-            self.stored.store.freeze(&self.url, &entry, self.epoch);
+            self.stored.store.freeze(&self.url, &entry, epoch);
         }
     }
 }

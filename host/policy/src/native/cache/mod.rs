@@ -26,6 +26,10 @@
 //! With `disk` there is a second tier, for more than memory holds and over restarts. A thread writes to it, and what would
 //! make it fall behind is not written; a file that is damaged or cut off is as good as none, and goes. Of
 //! several gateways each needs a folder of its own; one that takes over waits until it gets that of the one before.
+//! What was kept under another `key`, `query`, `store`, `ttl`, `stale_while_revalidate` or `stale_if_error` is not found
+//! any more, and goes when there is no room for it, or when all is purged. What is purged is gone from the disk as well
+//! when the answer to that is there; what requests made it forget goes a moment later, and comes back if the process is
+//! killed before that.
 //!
 //! `limen cache purge` forgets responses by URL, by the beginning of URLs, or by the tags that a response has in
 //! `Cache-Tag` or `Surrogate-Key`, which clients don't see.
@@ -40,6 +44,7 @@ mod entry;
 mod epoch;
 mod fetched;
 mod fill;
+mod first;
 mod flight;
 mod frozen;
 mod head;
@@ -175,9 +180,7 @@ fn wait() -> Span {
 }
 
 pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
-    // What the disk has of keys that were made otherwise is not found.
     let of_keys = ["key", "query"].map(|name| settings.get(name).map(Value::to_string));
-    let seed = xxh3_64(format!("{of_keys:?}").as_bytes());
     let settings: Settings = read(settings)?;
     if settings.max_object.0 > settings.size.0 {
         return Err(SettingsError::new("/max_object", "longer than all that the cache may take (`size`)"));
@@ -195,6 +198,8 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
         private: also(Also::Private),
         cookies: also(Also::Cookies),
     };
+    // What was kept by other terms, or by keys that were made otherwise, is not found: not on the disk either.
+    let seed = xxh3_64(format!("{of_keys:?} {terms:?}").as_bytes());
     let shelf = materials.kept(Shelf::default);
     let disk = match &settings.disk {
         Some(disk) => self::disk(disk, settings.max_variants, &shelf, materials)?,

@@ -14,7 +14,7 @@ use super::frozen::thaw;
 use super::key::Keys;
 use super::store::Store;
 
-/// All stores of one policy. There is one of each size and key that is still in use: while a reload is under
+/// All stores of one policy. There is one of each size, key and terms that are still in use: while a reload is under
 /// way that changes them, two.
 #[derive(Default)]
 pub struct Shelf {
@@ -58,7 +58,7 @@ impl Shelf {
         Ok(new)
     }
 
-    /// The store that is such, or a new one. `seed` is of how keys are made, as it is written.
+    /// The store that is such, or a new one. `seed` is of what is kept and how keys are made.
     pub(super) fn store(
         &self,
         size: u64,
@@ -72,7 +72,7 @@ impl Shelf {
         let is_same = |known: &Arc<Stored>| {
             let is_on = |disk: &Arc<Disk>| known.store.disk.as_ref().is_some_and(|it| Arc::ptr_eq(it, disk));
             let has_disk = disk.as_ref().map_or(known.store.disk.is_none(), is_on);
-            known.store.size == size && known.variants == variants && known.keys == keys && has_disk
+            known.store.size == size && known.variants == variants && known.store.seed == seed && has_disk
         };
         if let Some(known) = stores.iter().filter_map(Weak::upgrade).find(is_same) {
             return known;
@@ -92,6 +92,15 @@ impl Shelf {
         self.stores().iter().map(|stored| stored.purge(purge)).sum()
     }
 
+    /// Removes from the disk what was forgotten: to be called before the process ends.
+    pub(in crate::native) fn sweep(&self) {
+        self.disks().iter().for_each(|disk| disk.sweep());
+    }
+
+    fn disks(&self) -> Vec<Arc<Disk>> {
+        self.disks.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    }
+
     pub fn read(&self) -> Reading {
         let mut reading = self.counts.read();
         for stored in self.stores() {
@@ -100,8 +109,7 @@ impl Shelf {
             reading.bytes += bytes;
             reading.size += stored.store.size;
         }
-        let disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
-        for disk in disks.iter().filter_map(Weak::upgrade) {
+        for disk in self.disks() {
             let (bytes, damaged) = disk.extent();
             reading.disk_bytes += bytes;
             reading.disk_size += disk.size;
@@ -162,5 +170,19 @@ fn spellings(url: &str) -> Vec<String> {
     match url.split_once("://") {
         Some((scheme, rest)) => vec![lower(&scheme.to_ascii_lowercase(), rest)],
         None => ["http", "https"].map(|scheme| lower(scheme, url)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_by_other_terms_is_not_in_its_store() {
+        let shelf = Shelf::default();
+        let store = |seed| shelf.store(1000, 2, Keys::default(), seed, None);
+        let one = store(1);
+        assert!(Arc::ptr_eq(&one, &store(1)));
+        assert!(!Arc::ptr_eq(&one, &store(2)));
     }
 }

@@ -36,9 +36,9 @@ pub struct Store {
     /// Bytes of bodies that are still to come whole.
     under_way: AtomicU64,
     epochs: Arc<Epochs>,
-    /// The second tier, if there is one; and what tells apart there how keys were made.
+    /// The second tier, if there is one; and what tells apart there by which settings something was kept.
     pub disk: Option<Arc<Disk>>,
-    seed: u64,
+    pub seed: u64,
     pub thaws: Thaws,
     hasher: RandomState,
 }
@@ -72,7 +72,8 @@ pub enum Missing {
 }
 
 impl Store {
-    /// `seed` is of how keys are made: what was made otherwise is not found on the disk.
+    /// `seed` is of the settings that say what is kept, and how keys are made: what was kept by others is not
+    /// found on the disk.
     pub fn new(size: u64, variants: usize, counts: Arc<Counts>, disk: Option<Arc<Disk>>, seed: u64) -> Self {
         let epochs = Arc::<Epochs>::default();
         let second = disk.clone().map(|disk| (disk, epochs.clone()));
@@ -124,12 +125,22 @@ impl Store {
         self.epochs.of(url)
     }
 
-    /// Keeps a response, in place of those that were for such requests; unless its URL was invalidated since.
-    pub fn put(&self, url: &str, entry: Arc<Entry>, request: &HeaderMap, epoch: Epoch) -> bool {
+    /// Keeps a response, in place of those that were for such requests; unless its URL was invalidated since. Answers
+    /// the epoch that it is of.
+    pub fn put(&self, url: &str, entry: Arc<Entry>, request: &HeaderMap, epoch: Epoch) -> Option<Epoch> {
         if self.epoch(url) != epoch || (entry.weight() + url.len() + OVERHEAD) as u64 > self.size {
-            return false;
+            return None;
         }
         let parts = entry.selection.parts.clone();
+        let is_replaced =
+            |known: &Arc<Entry>| known.selection != entry.selection && known.selection.fits(&parts, request);
+        // The disk would keep what varied by other headers beside it.
+        let epoch = match &self.disk {
+            Some(disk) if self.cache.get(url).is_some_and(|known| known.entries().any(is_replaced)) => {
+                self.clear(disk, url, epoch)?
+            }
+            _ => epoch,
+        };
         self.change(url, |resource| {
             resource.0.retain(|known| match known {
                 Known::Entry(known, _) => !known.selection.fits(&parts, request),
@@ -140,15 +151,25 @@ impl Store {
         // What was invalidated meanwhile is not there to be found.
         if self.epoch(url) != epoch {
             self.cache.invalidate(url);
-            return false;
+            return None;
         }
-        true
+        Some(epoch)
+    }
+
+    /// Has the disk forget a URL, and what is on its way there or from there; none if it was invalidated since.
+    fn clear(&self, disk: &Disk, url: &str, epoch: Epoch) -> Option<Epoch> {
+        let epoch = self.epochs.renew(url, epoch)?;
+        disk.forget(self.key(url));
+        self.epochs.renew(url, epoch)
     }
 
     /// Notes that what is asked like this is not kept. What was kept for a request that has got something else
     /// now goes.
     pub fn pass(&self, url: &str, parts: &str, replaced: Option<&HeaderMap>, now: Instant) {
         let until = now + PASS;
+        if replaced.is_some() {
+            self.forget_on_disk(url);
+        }
         self.change(url, |resource| {
             resource.0.retain(|known| match known {
                 Known::Entry(entry, _) => {
@@ -158,9 +179,6 @@ impl Store {
             });
             resource.0.insert(0, Known::Pass { parts: parts.into(), until });
         });
-        if let Some(disk) = self.disk.as_ref().filter(|_| replaced.is_some()) {
-            disk.forget(self.key(url));
-        }
     }
 
     /// Keeps it on the disk as well, where there is one.
@@ -223,9 +241,18 @@ impl Store {
     /// Forgets a URL, and what of it is on the way.
     pub fn invalidate(&self, url: &str) {
         self.epochs.end(url);
+        self.forget_on_disk(url);
         self.cache.invalidate(url);
+    }
+
+    /// Comes before memory forgets it: else what is being read of the disk would bring it back.
+    fn forget_on_disk(&self, url: &str) {
         if let Some(disk) = &self.disk {
+            // What is being written is not kept;
+            self.epochs.end(url);
             disk.forget(self.key(url));
+            // nor is what was read before that.
+            self.epochs.end(url);
         }
     }
 
