@@ -206,6 +206,36 @@ async fn a_store_that_forgets_loses_no_key_and_no_revocation() {
 }
 
 #[tokio::test]
+async fn a_store_that_falls_back_undoes_no_rotation() {
+    let Some(redis) = RealRedis::start() else { return };
+    let origin = Origin::start();
+    let (one, other) = (start(&origin, &redis).await, start(&origin, &redis).await);
+    let (id, leaked) = create(&one, "ada").await;
+    until(&other, &leaked, 200).await;
+    let names = ["records", "changes", "head"];
+    for name in names {
+        assert_eq!(redis.ask(&format!("COPY limen:key:{name} before:{name}")).trim(), ":1");
+    }
+    let next = key(&one, &["rotate", &id, "--overlap", "0s"]).await;
+    let next = text(&next, "key");
+    until(&other, next, 200).await;
+    // The head last: then they see that it is another story.
+    for name in names {
+        assert_eq!(redis.ask(&format!("COPY before:{name} limen:key:{name} REPLACE")).trim(), ":1");
+    }
+    eventually("it is told again", async || {
+        redis.ask(&format!("HGET limen:key:records {id}")).contains("\"expires\":1").then_some(())
+    })
+    .await;
+    let third = start(&origin, &redis).await;
+    for gateway in [&one, &other, &third] {
+        until(gateway, next, 200).await;
+        assert_eq!(status(gateway, &leaked).await, 401);
+    }
+    assert_eq!(listed(&third).await, listed(&one).await);
+}
+
+#[tokio::test]
 async fn keys_of_one_gateway_become_those_of_all() {
     let Some(redis) = RealRedis::start() else { return };
     let origin = Origin::start();

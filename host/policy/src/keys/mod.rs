@@ -9,6 +9,7 @@
 //!           that is made at first use and kept beside the keys. Gateways that share keys have to have the same
 //! ```
 
+mod draft;
 mod error;
 mod home;
 mod index;

@@ -107,6 +107,15 @@ impl Record {
         ended.is_some_and(|ended| ended.saturating_add(REMEMBERED) <= now)
     }
 
+    /// The same, with what else is known of its end. What becomes of a key only ever goes one way, and of two stories
+    /// all that have both make the same one, whichever they heard first.
+    pub fn joined(mut self, known: &Record) -> Record {
+        self.revoked = earlier(self.revoked, known.revoked);
+        self.terms.expires = earlier(self.terms.expires, known.terms.expires);
+        self.replaced_by = earlier(self.replaced_by, known.replaced_by.clone());
+        self
+    }
+
     /// Whom a request with this key is for: with the attributes `key` (its id), `plan`, and what the metadata has.
     pub fn consumer(&self) -> Result<Consumer, String> {
         let Terms { consumer, scopes, plan, metadata, .. } = &self.terms;
@@ -121,6 +130,11 @@ impl Record {
         named.scopes = scopes.iter().map(|scope| scope.as_str().into()).collect();
         Ok(named)
     }
+}
+
+/// None comes last.
+fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    one.into_iter().chain(other).min()
 }
 
 impl Terms {

@@ -3,15 +3,16 @@
 //! Each gateway asks a few times in a second what is new, and has all keys in memory and in its file: while the store
 //! does not answer it goes on with those that it has seen last. With each new connection it reads all of them
 //! again, for the store may have been restored from an older copy, or be another server that was behind. What
-//! it knows and the store does not (all, if the store was emptied) it gives back, and a revocation that either of them
+//! it knows and the store does not (all, if the store was emptied) it gives back, and an end that either of them
 //! knows is in force: so a store that loses what it had loses no key, and none comes alive again.
 
 use std::collections::HashSet;
 
 use limen_store::{Changes, Gone, Head, Journal, JournalError, SharedRecords};
 
+use super::draft::{Draft, Met};
 use super::home::{Home, TRIES, busy, encode};
-use super::index::{Entry, Index};
+use super::index::Index;
 use super::pepper::Peppers;
 use super::record::{Moment, Record, now, show};
 use super::text::new_id;
@@ -29,11 +30,11 @@ const NOTE_AGE: u64 = 60;
 pub struct Seen {
     /// Over which connection it was read; 0: none.
     connection: u64,
-    version: u64,
+    pub version: u64,
     /// It has all that this gateway knows.
-    is_settled: bool,
+    pub is_settled: bool,
     /// Which keys these are.
-    identity: Option<String>,
+    pub identity: Option<String>,
     /// When the store answered last; and of that, what the file has.
     as_of: Moment,
     noted: Moment,
@@ -107,12 +108,12 @@ impl Keyring {
         seen: &mut Seen,
         peppers: &Peppers,
     ) -> Result<(), KeyError> {
-        let (mut met, mut is_all) = (HashSet::new(), false);
+        let (mut met, mut is_all) = (Met::default(), false);
         for _ in 0..TRIES {
             let connection = shared.connection();
             if seen.connection != connection {
                 (seen.version, seen.is_settled, is_all) = (0, false, true);
-                met.clear();
+                met = Met::default();
             }
             let Some(head) = self.read(shared, seen, &mut met)? else {
                 seen.connection = 0; // it knows less than before
@@ -140,17 +141,12 @@ impl Keyring {
     }
 
     /// Has in force what is new. None: what was seen before is not in the store's history.
-    fn read(
-        &self,
-        shared: &SharedRecords,
-        seen: &mut Seen,
-        met: &mut HashSet<String>,
-    ) -> Result<Option<Head>, KeyError> {
-        let mut next = Draft { index: Index::clone(&self.index.load()), is_changed: false };
+    fn read(&self, shared: &SharedRecords, seen: &mut Seen, met: &mut Met) -> Result<Option<Head>, KeyError> {
+        let mut next = Draft::of(Index::clone(&self.index.load()));
         let head = next.read(shared, seen, met);
         // Of one that breaks off as well: that much is known.
-        if next.is_changed {
-            self.index.store(next.index.into());
+        if let Some(index) = next.changed() {
+            self.index.store(index.into());
         }
         head
     }
@@ -162,16 +158,16 @@ impl Keyring {
         seen: &mut Seen,
         peppers: &Peppers,
         head: &Head,
-        met: &mut HashSet<String>,
+        met: &mut Met,
     ) -> Result<bool, KeyError> {
         let now = now();
         let index = self.index.load();
-        let lacking = index.all().filter(|entry| !met.contains(&entry.record.id));
+        let lacking = index.all().filter(|entry| !met.alike.contains(&entry.record.id));
         let lacking: Vec<_> =
             lacking.map(|entry| &entry.record).filter(|record| !record.is_over(now)).cloned().collect();
         if !lacking.is_empty() {
             tracing::warn!(
-                "the store lacks {} API keys that this gateway knows: it is given them",
+                "the store lacks {} API keys, or how they have ended, that this gateway knows: it is given them",
                 lacking.len()
             );
         }
@@ -179,7 +175,7 @@ impl Keyring {
             if !self.publish(shared, seen, peppers, portion)? {
                 return Ok(false);
             }
-            met.extend(portion.iter().map(|record| record.id.clone()));
+            met.alike.extend(portion.iter().map(|record| record.id.clone()));
         }
         // Who comes next is to know whose keys these are, and which pepper is theirs.
         let is_named = head.identity.is_some() && head.mark.as_deref() == Some(&peppers.mark());
@@ -239,73 +235,4 @@ impl Keyring {
             Err(_) => {}
         }
     }
-}
-
-/// The next index, while it is read.
-struct Draft {
-    index: Index,
-    is_changed: bool,
-}
-
-impl Draft {
-    /// Page by page.
-    fn read(
-        &mut self,
-        shared: &SharedRecords,
-        seen: &mut Seen,
-        met: &mut HashSet<String>,
-    ) -> Result<Option<Head>, KeyError> {
-        loop {
-            let page = shared.read(seen.version).map_err(|Gone| KeyError::Away)?;
-            if page.head.version < seen.version {
-                return Ok(None);
-            }
-            if let (Some(ours), Some(theirs)) = (&seen.identity, &page.head.identity)
-                && ours != theirs
-            {
-                return Err(KeyError::OtherKeys);
-            }
-            for (id, bytes) in page.records {
-                match self.take(&bytes) {
-                    Ok(Taken::New) => seen.mirror_later([id.clone()]),
-                    Ok(Taken::Known) => {}
-                    Ok(Taken::RevokedHere) => continue,
-                    Err(error) => {
-                        tracing::error!("key {id} of the store can't be read, and is left as it is: {error}");
-                    }
-                }
-                met.insert(id);
-            }
-            seen.version = page.known;
-            if page.known >= page.head.version {
-                if page.head.identity.is_some() {
-                    seen.identity.clone_from(&page.head.identity);
-                }
-                return Ok(Some(page.head));
-            }
-        }
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> Result<Taken, String> {
-        let record: Record = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        let entry = match self.index.get(&record.id) {
-            Some(known) if known.record == record => return Ok(Taken::Known),
-            Some(known) if known.record.revoked.is_some() && record.revoked.is_none() => {
-                return Ok(Taken::RevokedHere);
-            }
-            Some(known) => known.renew(record)?,
-            None => Entry::new(record, 0)?,
-        };
-        self.index.insert(entry.into());
-        self.is_changed = true;
-        Ok(Taken::New)
-    }
-}
-
-/// What becomes of a record of the store.
-enum Taken {
-    New,
-    Known,
-    /// The store does not know that yet, or not any more.
-    RevokedHere,
 }
