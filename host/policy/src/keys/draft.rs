@@ -24,6 +24,12 @@ pub struct Met {
     pub behind: HashSet<String>,
 }
 
+impl Met {
+    pub fn has(&self, id: &str) -> bool {
+        self.alike.contains(id) || self.behind.contains(id)
+    }
+}
+
 /// What becomes of a record of the store.
 #[derive(Debug, PartialEq, Eq)]
 enum Taken {

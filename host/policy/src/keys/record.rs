@@ -14,7 +14,7 @@ use crate::Consumer;
 const MAX_SCOPES: usize = 64;
 
 /// How long it is known of a key that it has expired or was revoked, in seconds: 30 days.
-const REMEMBERED: u64 = 30 * 86_400;
+pub const REMEMBERED: u64 = 30 * 86_400;
 
 /// A moment, in seconds since 1970 (UTC).
 pub type Moment = u64;

@@ -4,7 +4,8 @@
 //! does not answer it goes on with those that it has seen last. With each new connection it reads all of them
 //! again, for the store may have been restored from an older copy, or be another server that was behind. What
 //! it knows and the store does not (all, if the store was emptied) it gives back, and an end that either of them
-//! knows is in force: so a store that loses what it had loses no key, and none comes alive again.
+//! knows is in force: so a store that loses what it had loses no key, and none comes alive again. But what a gateway
+//! knows that has not seen the store for as long as ends are remembered, it gives up: its keys may have ended since.
 
 use std::collections::HashSet;
 
@@ -14,9 +15,9 @@ use super::draft::{Draft, Met};
 use super::home::{Home, TRIES, busy, encode};
 use super::index::Index;
 use super::pepper::Peppers;
-use super::record::{Moment, Record, now, show};
+use super::record::{Moment, REMEMBERED, Record, now, show};
 use super::text::new_id;
-use super::{KEYS, KeyError, Keyring};
+use super::{KEYS, KeyError, Keyring, USES};
 
 /// The table of the journal that says of which keys it is a mirror, and how old that is.
 const MIRROR: &str = "key.mirror";
@@ -24,6 +25,8 @@ const IDENTITY: &str = "identity";
 const AS_OF: &str = "as of";
 /// How old the mirror is, is noted so often, in seconds.
 const NOTE_AGE: u64 = 60;
+/// How far clocks of gateways may be apart, in seconds: a day.
+const SKEW: u64 = 86_400;
 
 /// What this gateway has seen of a store that it shares.
 #[derive(Debug, Default)]
@@ -132,6 +135,9 @@ impl Keyring {
                 seen.connection = 0; // only who reads all of it knows what it lacks
                 continue;
             }
+            if head.identity.is_some() {
+                self.give_up(seen, &met);
+            }
             if self.settle(shared, seen, peppers, &head, &mut met)? {
                 seen.is_settled = true;
                 return Ok(());
@@ -149,6 +155,31 @@ impl Keyring {
             self.index.store(index.into());
         }
         head
+    }
+
+    /// Drops what the store lacks, if it may have ended so long ago that nobody remembers. What is younger than what
+    /// the file has of the store was never there.
+    fn give_up(&self, seen: &mut Seen, met: &Met) {
+        if seen.noted == 0 || seen.noted.saturating_add(REMEMBERED) > now().saturating_add(SKEW) {
+            return;
+        }
+        let mut next = Index::clone(&self.index.load());
+        let lacking = next.all().filter(|entry| !met.has(&entry.record.id));
+        let lost: Vec<_> = lacking.filter(|entry| entry.record.created <= seen.noted).cloned().collect();
+        if lost.is_empty() {
+            return;
+        }
+        tracing::warn!(
+            "{} API keys that the store does not have are dropped: this gateway has not seen it since {}, and they \
+             may have been revoked since then",
+            lost.len(),
+            show(seen.noted)
+        );
+        for entry in lost {
+            next.remove(&entry);
+            seen.mirror_later([entry.record.id.clone()]);
+        }
+        self.index.store(next.into());
     }
 
     /// Gives the store what it lacks. Whether it has it now: else somebody else was faster.
@@ -205,9 +236,14 @@ impl Keyring {
     pub(super) fn mirror(&self, seen: &mut Seen) {
         let mut changes = Changes::default();
         let index = self.index.load();
-        for entry in seen.unmirrored.iter().filter_map(|id| index.get(id)) {
-            if let Ok(record) = encode(&entry.record) {
-                changes.put(KEYS, entry.record.id.clone(), record);
+        for id in &seen.unmirrored {
+            match index.get(id).map(|entry| encode(&entry.record)) {
+                Some(Ok(record)) => changes.put(KEYS, id.clone(), record),
+                Some(Err(_)) => {}
+                None => {
+                    changes.remove(KEYS, id.clone());
+                    changes.remove(USES, id.clone());
+                }
             }
         }
         if let Some(identity) = &seen.identity
@@ -234,5 +270,48 @@ impl Keyring {
             }
             Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    const DAY: u64 = 86_400;
+
+    /// Which keys are left, in force and in the file, of a gateway that has not seen the store for so many days.
+    fn left_after(days: u64) -> Vec<String> {
+        let journal = Arc::new(Journal::nowhere());
+        let as_of = now() - days * DAY;
+        let mut changes = Changes::default();
+        for (id, created) in [("old", as_of), ("behind", as_of), ("met", as_of), ("young", as_of + 1)] {
+            let record = json!({
+                "id": id, "tag": vec![1; 32], "pepper": [1, 2, 3, 4], "consumer": "ada", "created": created
+            });
+            changes.put(KEYS, id, record.to_string());
+        }
+        changes.put(MIRROR, AS_OF, as_of.to_le_bytes().to_vec());
+        journal.write(changes).unwrap();
+        let ring = Keyring::open(journal.clone(), None).unwrap();
+        let mut seen = Seen::open(&journal);
+        seen.as_of = now();
+        let mut met = Met::default();
+        met.alike.insert("met".to_owned());
+        met.behind.insert("behind".to_owned());
+        ring.give_up(&mut seen, &met);
+        ring.mirror(&mut seen);
+        let mut left: Vec<_> = ring.list().iter().map(|entry| entry.record.id.clone()).collect();
+        left.sort();
+        let kept = journal.entries(KEYS).into_iter().map(|(id, _)| String::from_utf8(id.into()).unwrap());
+        assert_eq!(kept.collect::<Vec<_>>(), left, "and in the file");
+        left
+    }
+
+    #[test]
+    fn what_may_have_ended_unremembered_does_not_come_back() {
+        assert_eq!(left_after(28), ["behind", "met", "old", "young"]);
+        assert_eq!(left_after(29), ["behind", "met", "young"]);
     }
 }
