@@ -57,6 +57,8 @@ pub struct Snapshot {
     components: Arc<Components>,
     /// What policies hold of it.
     pub vault: Vault,
+    /// The secret in it that API keys are hashed with.
+    pepper: Option<String>,
     /// Whose keys are fetched, and by whom.
     asked: Vec<Issuer>,
     issuers: Issuers,
@@ -259,6 +261,7 @@ impl Snapshot {
             stores,
             components,
             vault,
+            pepper: store_terms.pepper.clone(),
             asked,
             issuers: previous.map(|previous| previous.issuers.clone()).unwrap_or_default(),
             kept,
@@ -271,7 +274,7 @@ impl Snapshot {
     }
 
     /// To be called before it goes live: from now on its upstreams are looked after and its issuers of tokens
-    /// asked, and no others, and its stores are as it has them. Waits until that has begun, though for no longer
+    /// asked, and no others, its stores are as it has them, and keys are made with its pepper. Waits until that has begun, though for no longer
     /// than some seconds.
     pub fn prepare(&self) {
         self.issuers.ask(&self.asked);
@@ -281,6 +284,10 @@ impl Snapshot {
         }
         for (terms, store) in &self.stores {
             store.adopt(terms);
+        }
+        if let Some(keyring) = self.keyring() {
+            let pepper = self.pepper.as_ref().and_then(|name| self.vault.secrets.get(name));
+            keyring.adopt(pepper.map(|secret| &**secret));
         }
     }
 

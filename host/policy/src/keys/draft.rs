@@ -22,6 +22,8 @@ pub struct Met {
     pub alike: HashSet<String>,
     /// It does not know yet, or not any more, how these have ended.
     pub behind: HashSet<String>,
+    /// It has no others.
+    pub is_all: bool,
 }
 
 impl Met {

@@ -99,29 +99,39 @@ impl Keyring {
         Ok(keyring)
     }
 
-    /// The peppers that keys are checked with from now on: of this secret, or else one of our own, which
-    /// nobody else has. All keys in force have to be of one of them, and gateways that share keys have to agree.
+    /// The peppers that keys can be checked with: of this secret, or else one of our own, which nobody else has. All
+    /// keys in force have to be of one of them, and gateways that share keys have to agree. Until they are
+    /// [adopted](Self::adopt) none is made with them, and nobody is told of them.
     pub fn pepper(&self, named: Option<&Secret>) -> Result<Arc<Peppers>, KeyError> {
-        let mut seen = self.lock();
-        let peppers = match &self.home {
-            Home::File => {
-                Peppers::new(named, self.own_pepper(named.is_none())?.as_deref().map(Vec::as_slice))
-            }
-            Home::Shared(_) => Peppers::new(named, None),
-        };
+        let peppers = self.peppers_of(named, named.is_none())?;
         self.check(&peppers)?;
-        if self.peppers.load().mark() != peppers.mark() {
-            seen.unsettle();
-        }
-        match self.follow(&mut seen, &peppers) {
+        match self.look(&peppers) {
             // Then it serves with what it has, and looks again.
-            Ok(()) | Err(KeyError::Away | KeyError::Unsure) => {}
+            Ok(()) | Err(KeyError::Away) => {}
             Err(error) => return Err(error),
         }
         self.check(&peppers)?;
-        let peppers = Arc::new(peppers);
-        self.peppers.store(peppers.clone());
-        Ok(peppers)
+        Ok(Arc::new(peppers))
+    }
+
+    /// From now on keys are made with those of this secret, and other gateways told so.
+    pub fn adopt(&self, named: Option<&Secret>) {
+        let Ok(peppers) = self.peppers_of(named, false) else { return };
+        let mut seen = self.lock();
+        if self.peppers.load().mark() != peppers.mark() {
+            seen.unsettle();
+        }
+        // What becomes of it, it tells itself.
+        let _ = self.follow(&mut seen, &peppers);
+        self.peppers.store(peppers.into());
+    }
+
+    fn peppers_of(&self, named: Option<&Secret>, is_own_needed: bool) -> Result<Peppers, KeyError> {
+        let own = match &self.home {
+            Home::File => self.own_pepper(is_own_needed)?,
+            Home::Shared(_) => None,
+        };
+        Ok(Peppers::new(named, own.as_deref().map(Vec::as_slice)))
     }
 
     /// The one that was made here, or is made now.

@@ -104,6 +104,15 @@ impl Keyring {
         followed
     }
 
+    /// Has in force what the store has, and tells it nothing yet.
+    pub(super) fn look(&self, peppers: &Peppers) -> Result<(), KeyError> {
+        let Home::Shared(shared) = &self.home else { return Ok(()) };
+        if peppers.is_empty() {
+            return Ok(());
+        }
+        self.learn(shared, &mut self.lock(), peppers, &mut Met::default()).map(drop)
+    }
+
     /// Has in force what the store has, and the store all that this gateway knows.
     pub(super) fn catch_up(
         &self,
@@ -111,14 +120,39 @@ impl Keyring {
         seen: &mut Seen,
         peppers: &Peppers,
     ) -> Result<(), KeyError> {
-        let (mut met, mut is_all) = (Met::default(), false);
+        let mut met = Met::default();
+        for _ in 0..TRIES {
+            let head = self.learn(shared, seen, peppers, &mut met)?;
+            if seen.is_settled {
+                return Ok(());
+            }
+            if !met.is_all {
+                seen.connection = 0; // only who reads all of it knows what it lacks
+                continue;
+            }
+            if self.settle(shared, seen, peppers, &head, &mut met)? {
+                seen.is_settled = true;
+                return Ok(());
+            }
+        }
+        Err(busy())
+    }
+
+    /// Reads what is new; all of it over a connection that is new.
+    fn learn(
+        &self,
+        shared: &SharedRecords,
+        seen: &mut Seen,
+        peppers: &Peppers,
+        met: &mut Met,
+    ) -> Result<Head, KeyError> {
         for _ in 0..TRIES {
             let connection = shared.connection();
             if seen.connection != connection {
-                (seen.version, seen.is_settled, is_all) = (0, false, true);
-                met = Met::default();
+                (seen.version, seen.is_settled) = (0, false);
+                *met = Met { is_all: true, ..Met::default() };
             }
-            let Some(head) = self.read(shared, seen, &mut met)? else {
+            let Some(head) = self.read(shared, seen, met)? else {
                 seen.connection = 0; // it knows less than before
                 continue;
             };
@@ -128,20 +162,10 @@ impl Keyring {
             if head.mark.as_ref().is_some_and(|mark| !peppers.have_mark(mark)) {
                 return Err(KeyError::OtherPepper);
             }
-            if seen.is_settled {
-                return Ok(());
+            if met.is_all && head.identity.is_some() {
+                self.give_up(seen, met);
             }
-            if !is_all {
-                seen.connection = 0; // only who reads all of it knows what it lacks
-                continue;
-            }
-            if head.identity.is_some() {
-                self.give_up(seen, &met);
-            }
-            if self.settle(shared, seen, peppers, &head, &mut met)? {
-                seen.is_settled = true;
-                return Ok(());
-            }
+            return Ok(head);
         }
         Err(busy())
     }

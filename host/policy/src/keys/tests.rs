@@ -3,8 +3,14 @@ use serde_json::json;
 
 fn keyring(journal: &Arc<Journal>) -> (Arc<Keyring>, Arc<Peppers>) {
     let keyring = Keyring::open(journal.clone(), None).unwrap();
-    let peppers = keyring.pepper(None).unwrap();
+    let peppers = adopted(&keyring, None);
     (keyring, peppers)
+}
+
+fn adopted(keyring: &Keyring, named: Option<&Secret>) -> Arc<Peppers> {
+    let peppers = keyring.pepper(named).unwrap();
+    keyring.adopt(named);
+    peppers
 }
 
 fn wanted(value: serde_json::Value) -> Wanted {
@@ -113,15 +119,20 @@ fn a_pepper_may_be_replaced_and_not_lost() {
     let (ring, _) = keyring(&journal);
     let first = ring.create(terms("ada")).unwrap();
     let named = Secret::new("pepper", b"one".to_vec(), None);
-    let peppers = ring.pepper(Some(&named)).unwrap();
+    let peppers = adopted(&ring, Some(&named));
     assert!(find(&ring, &peppers, &first.text).is_ok(), "the one that was made is known");
     let second = ring.create(terms("eve")).unwrap();
     let next = Secret::new("pepper", b"two".to_vec(), Some(b"one".to_vec()));
-    let peppers = ring.pepper(Some(&next)).unwrap();
+    assert!(ring.pepper(Some(&next)).is_ok());
+    let third = ring.create(terms("bob")).unwrap();
+    assert!(find(&ring, &peppers, &third.text).is_ok(), "what is only looked at is not in force");
+    let peppers = adopted(&ring, Some(&next));
     assert!(find(&ring, &peppers, &second.text).is_ok());
     let lost = Secret::new("pepper", b"two".to_vec(), None);
     assert!(ring.pepper(Some(&lost)).unwrap_err().to_string().contains("another pepper"));
-    ring.revoke(&second.record.id).unwrap();
+    for made in [second, third] {
+        ring.revoke(&made.record.id).unwrap();
+    }
     assert!(ring.pepper(Some(&lost)).is_ok(), "of a key that is not in force nobody asks");
 }
 
