@@ -63,5 +63,5 @@ pub use gateway::{Finished, Gateway, Setup, limen};
 pub use guests::{guest, guest_version, plugin};
 pub use load::{Load, Report};
 pub use origin::Origin;
-pub use redis::{PASSWORD as REDIS_PASSWORD, RealRedis, SlowLine};
+pub use redis::{LossyLine, PASSWORD as REDIS_PASSWORD, RealRedis, SlowLine};
 pub use scripted::{Act, Scripted};

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener as Probe, TcpStream as Line};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -186,6 +188,54 @@ impl SlowLine {
 }
 
 impl fmt::Display for SlowLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "redis://:{PASSWORD}@{}", self.address)
+    }
+}
+
+/// A way to a server on which the answer to what has a certain text in it is lost, once, and the connection with
+/// it; displayed, it is its address. It ends with the test's runtime.
+pub struct LossyLine {
+    address: SocketAddr,
+}
+
+impl LossyLine {
+    pub async fn to(server: SocketAddr, text: &'static str) -> LossyLine {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let is_due = Arc::new(AtomicBool::new(true));
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let is_due = is_due.clone();
+                tokio::spawn(async move {
+                    let Ok(mut server) = TcpStream::connect(server).await else { return };
+                    let (mut asked, mut said) = ([0; 4096], [0; 4096]);
+                    loop {
+                        tokio::select! {
+                            Ok(length @ 1..) = client.read(&mut asked) => {
+                                let asked = &asked[..length];
+                                let is_it = asked.windows(text.len()).any(|part| part == text.as_bytes());
+                                server.write_all(asked).await.unwrap();
+                                if is_it && is_due.swap(false, Ordering::Relaxed) {
+                                    // That it answers shows that it is done.
+                                    assert!(server.read(&mut said).await.unwrap() > 0);
+                                    return;
+                                }
+                            }
+                            Ok(length @ 1..) = server.read(&mut said) => {
+                                client.write_all(&said[..length]).await.unwrap();
+                            }
+                            else => return,
+                        }
+                    }
+                });
+            }
+        });
+        LossyLine { address }
+    }
+}
+
+impl fmt::Display for LossyLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "redis://:{PASSWORD}@{}", self.address)
     }

@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 pub use self::redis::{
     BOUNDS, Entered, Gone, Head, Page, Reading, Redis, SharedPlace, SharedPlaces, SharedRates, SharedRecords,
-    SharedValues, Use,
+    SharedValues, Trouble, Use,
 };
 pub use journal::{Changes, Journal, JournalError};
 pub use memory::Memory;

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::api_key::{ADMIN, ask, audit, key, run, text};
 use crate::common::{config, route};
-use limen_tests::{Certs, Finished, Gateway, Origin, REDIS_PASSWORD, RealRedis, Setup, eventually};
+use limen_tests::{
+    Certs, Finished, Gateway, LossyLine, Origin, REDIS_PASSWORD, RealRedis, Setup, eventually,
+};
 use serde_json::{Value, json};
 
 const PEPPER: &str = "the pepper of all gateways";
@@ -203,6 +205,26 @@ async fn a_store_that_forgets_loses_no_key_and_no_revocation() {
     let third = start(&origin, &redis).await;
     assert_eq!(listed(&third).await.len(), 3);
     assert_eq!([status(&third, &ada.1).await, status(&third, &bob.1).await], [200, 401]);
+}
+
+#[tokio::test]
+async fn what_became_of_a_change_is_known_where_it_can_be() {
+    let Some(redis) = RealRedis::start() else { return };
+    let origin = Origin::start();
+    let line = LossyLine::to(redis.address(), "\"consumer\":\"bob\"").await;
+    let one = Box::pin(setup(&origin, &format!("url = \"{line}\"")).start()).await;
+    let (id, bob) = create(&one, "bob").await;
+    one.wait_for_log_containing("the store does not answer").await;
+    assert_eq!(status(&one, &bob).await, 200, "it was made, and is shown");
+    let done = || audit(&one.path("audit.log")).len();
+    assert_eq!(done(), 2, "and noted");
+
+    redis.ask("CONFIG SET maxmemory 1");
+    assert_refused(&run(&one, &["revoke", &id]).await, "gateways share refuses it: OOM; nothing was changed");
+    assert_eq!((status(&one, &bob).await, done()), (200, 2));
+    redis.ask("CONFIG SET maxmemory 0");
+    key(&one, &["revoke", &id]).await;
+    assert_eq!(status(&one, &bob).await, 401);
 }
 
 #[tokio::test]

@@ -221,9 +221,11 @@ impl From<KeyError> for Refused {
             KeyError::Conflict(_) | KeyError::OtherPepper | KeyError::Strange(_) | KeyError::OtherKeys => {
                 StatusCode::CONFLICT
             }
-            KeyError::Store(_) | KeyError::Away | KeyError::Unsure | KeyError::Machine(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            KeyError::Store(_)
+            | KeyError::Away
+            | KeyError::Unsure
+            | KeyError::Refused(_)
+            | KeyError::Machine(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
         Refused(status, format!("{error}{hint}"))

@@ -18,6 +18,8 @@ pub enum KeyError {
     Away,
     /// It did not say whether it was changed.
     Unsure,
+    /// It did not do it, and said why: nothing was changed.
+    Refused(String),
     /// Gateways that share keys hash them with another pepper.
     OtherPepper,
     /// So many keys in force are hashed with another pepper.
@@ -40,6 +42,10 @@ impl KeyError {
                  server at `[store] url` answers"
             }
             KeyError::Unsure => "look at the key when the server at `[store] url` answers again",
+            KeyError::Refused(_) => {
+                "nothing was changed, and requests go on with the keys as they are: try again when the server at `[store] \
+                 url` takes what is written"
+            }
             KeyError::OtherPepper => {
                 "`[store] pepper` has to be the same secret on all gateways that share keys; while it is replaced, all of \
                  them need both values, one as `previous`"
@@ -73,6 +79,7 @@ impl fmt::Display for KeyError {
             KeyError::Unsure => {
                 f.write_str("the store that gateways share did not say whether the change was made")
             }
+            KeyError::Refused(why) => write!(f, "the store that gateways share refuses it: {why}"),
             KeyError::OtherPepper => f.write_str(
                 "the keys in the store are hashed with another pepper than the one of this gateway",
             ),

@@ -43,8 +43,14 @@ impl Keyring {
             match &self.home {
                 Home::File => self.journal.write(puts(&records)?)?,
                 Home::Shared(shared) => {
-                    if !self.publish(shared, &mut seen, &self.peppers.load(), &records)? {
-                        continue;
+                    match self.publish(shared, &mut seen, &self.peppers.load(), &records) {
+                        Ok(true) => {}
+                        Ok(false) => continue,
+                        Err(KeyError::Unsure) if self.was_written(shared, &mut seen, &records) => {
+                            self.mirror(&mut seen);
+                            return Ok(answer);
+                        }
+                        Err(error) => return Err(error),
                     }
                     seen.mirror_later(records.iter().map(|record| record.id.clone()));
                 }

@@ -8,8 +8,9 @@
 //! knows that has not seen the store for as long as ends are remembered, it gives up: its keys may have ended since.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
-use limen_store::{Changes, Gone, Head, Journal, JournalError, SharedRecords};
+use limen_store::{Changes, Head, Journal, JournalError, SharedRecords, Trouble};
 
 use super::draft::{Draft, Met};
 use super::home::{Home, TRIES, busy, encode};
@@ -27,6 +28,8 @@ const AS_OF: &str = "as of";
 const NOTE_AGE: u64 = 60;
 /// How far clocks of gateways may be apart, in seconds: a day.
 const SKEW: u64 = 86_400;
+/// So long it is looked for what became of a change whose answer was lost.
+const SOON: Duration = Duration::from_millis(500);
 
 /// What this gateway has seen of a store that it shares.
 #[derive(Debug, Default)]
@@ -251,9 +254,27 @@ impl Keyring {
             .map(|record| Ok((record.id.clone(), encode(record)?)))
             .collect::<Result<_, KeyError>>()?;
         let written = shared.write(&identity, &peppers.mark(), seen.version, &records);
-        let Some(version) = written.map_err(|Gone| KeyError::Unsure)? else { return Ok(false) };
+        let written = written.map_err(|trouble| match trouble {
+            Trouble::NotAsked => KeyError::Away,
+            Trouble::Unknown => KeyError::Unsure,
+            Trouble::Refused(why) => KeyError::Refused(why),
+        });
+        let Some(version) = written? else { return Ok(false) };
         (seen.version, seen.identity) = (version, Some(identity));
         Ok(true)
+    }
+
+    /// Whether the store has these, though its answer was lost; as far as it says so soon.
+    pub(super) fn was_written(&self, shared: &SharedRecords, seen: &mut Seen, records: &[Record]) -> bool {
+        let began = Instant::now();
+        while self.catch_up(shared, seen, &self.peppers.load()).is_err() {
+            if began.elapsed() > SOON {
+                return false;
+            }
+            std::thread::sleep(SOON / 10);
+        }
+        let index = self.index.load();
+        records.iter().all(|record| index.get(&record.id).is_some_and(|entry| entry.record == *record))
     }
 
     /// Writes to the file what it does not have. It is not what makes a change: what fails is tried again.

@@ -71,7 +71,7 @@ pub struct Gone;
 
 /// The same for who wants to know which.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Trouble {
+pub enum Trouble {
     /// It was never sent: the server is not reached, or too much waits for it.
     NotAsked,
     /// It was sent, and nobody knows whether it was done.
@@ -164,10 +164,10 @@ impl Redis {
     }
 
     /// The same on a thread that may wait, of what takes longer than to count.
-    fn ask_and_wait(&self, of: Use, what: What) -> Result<Value, Gone> {
+    fn ask_and_wait(&self, of: Use, what: What) -> Result<Value, Trouble> {
         let (answer, answered) = oneshot::channel();
         self.send(of, what, self.terms.timeout * PATIENCE, Some(answer))?;
-        answered.blocking_recv().map_err(|_| Gone)?.map_err(Gone::from)
+        answered.blocking_recv().unwrap_or(Err(Trouble::Unknown))
     }
 
     /// Has something done, if the server answers; nobody waits for it.

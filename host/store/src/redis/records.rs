@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use redis::{Script, ScriptInvocation, Value, cmd};
 
-use super::{Gone, Redis, Use, What};
+use super::{Gone, Redis, Trouble, Use, What};
 
 static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read_records.lua")));
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write_records.lua")));
@@ -93,14 +93,14 @@ impl SharedRecords {
     }
 
     /// Writes records, and answers the version that is known then. None: somebody else has written, and nothing
-    /// was. After an error nobody knows.
+    /// was.
     pub fn write(
         &self,
         identity: &str,
         mark: &[u8],
         known: u64,
         records: &[(String, Bytes)],
-    ) -> Result<Option<u64>, Gone> {
+    ) -> Result<Option<u64>, Trouble> {
         let mut call = self.call(&WRITE);
         call.arg(identity).arg(mark).arg(known);
         for (id, record) in records {
@@ -108,7 +108,7 @@ impl SharedRecords {
         }
         match self.redis.ask_and_wait(Use::Records, What::Script(call))? {
             Value::Nil => Ok(None),
-            version => number(version).map(Some).ok_or(Gone),
+            version => number(version).map(Some).ok_or(Trouble::Unknown),
         }
     }
 
