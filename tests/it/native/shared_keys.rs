@@ -318,6 +318,26 @@ async fn gateways_with_different_peppers_are_told() {
 }
 
 #[tokio::test]
+async fn a_gateway_may_be_off_while_the_pepper_is_replaced() {
+    let Some(redis) = RealRedis::start() else { return };
+    let origin = Origin::start();
+    let mut off = start(&origin, &redis).await;
+    let ada = create(&off, "ada").await;
+    off.sigterm();
+    off.wait_exit().await;
+
+    let secret = "file = \"pepper\"\nprevious = { file = \"before\" }\n";
+    let both = text_of(&origin, &url(&redis)).replace("file = \"pepper\"\n", secret);
+    let ahead = Gateway::with(both).file("pepper", "the next").file("before", PEPPER).start().await;
+    key(&ahead, &["revoke", &ada.0]).await;
+    let eve = create(&ahead, "eve").await;
+
+    off.replace_file("pepper", "the next");
+    let on = Box::pin(off.successor().start()).await;
+    assert_eq!([status(&on, &ada.1).await, status(&on, &eve.1).await], [401, 200]);
+}
+
+#[tokio::test]
 async fn over_tls_to_a_server_that_is_trusted() {
     let certs = Certs::new();
     let Some(redis) = RealRedis::start_tls(&certs) else { return };

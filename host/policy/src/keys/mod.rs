@@ -104,12 +104,12 @@ impl Keyring {
     /// [adopted](Self::adopt) none is made with them, and nobody is told of them.
     pub fn pepper(&self, named: Option<&Secret>) -> Result<Arc<Peppers>, KeyError> {
         let peppers = self.peppers_of(named, named.is_none())?;
-        self.check(&peppers)?;
         match self.look(&peppers) {
             // Then it serves with what it has, and looks again.
             Ok(()) | Err(KeyError::Away) => {}
             Err(error) => return Err(error),
         }
+        // What the file has of a store may have ended since.
         self.check(&peppers)?;
         Ok(Arc::new(peppers))
     }

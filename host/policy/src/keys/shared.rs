@@ -16,7 +16,7 @@ use super::draft::{Draft, Met};
 use super::home::{Home, TRIES, busy, encode};
 use super::index::Index;
 use super::pepper::Peppers;
-use super::record::{Moment, REMEMBERED, Record, now, show};
+use super::record::{Moment, REMEMBERED, Record, State, now, show};
 use super::text::new_id;
 use super::{KEYS, KeyError, Keyring, USES};
 
@@ -223,6 +223,13 @@ impl Keyring {
         let lacking = index.all().filter(|entry| !met.alike.contains(&entry.record.id));
         let lacking: Vec<_> =
             lacking.map(|entry| &entry.record).filter(|record| !record.is_over(now)).cloned().collect();
+        let is_strange =
+            |record: &&Record| record.state(now) == State::Active && !peppers.have(record.pepper);
+        match lacking.iter().filter(is_strange).count() {
+            0 => {}
+            // Others could not check them either.
+            strange => return Err(KeyError::Strange(strange)),
+        }
         if !lacking.is_empty() {
             tracing::warn!(
                 "the store lacks {} API keys, or how they have ended, that this gateway knows: it is given them",
