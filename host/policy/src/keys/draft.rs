@@ -6,8 +6,8 @@ use limen_store::{Gone, Head, SharedRecords};
 
 use super::KeyError;
 use super::index::{Entry, Index};
+use super::mirror::Seen;
 use super::record::Record;
-use super::shared::Seen;
 
 /// The next index, while it is read.
 pub struct Draft {

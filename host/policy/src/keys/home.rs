@@ -6,8 +6,8 @@ use bytes::Bytes;
 use limen_store::{Changes, SharedRecords};
 
 use super::index::{Entry, Index};
+use super::mirror::Seen;
 use super::record::Record;
-use super::shared::Seen;
 use super::{KEYS, KeyError, Keyring};
 
 /// Where the records of keys are.

@@ -14,6 +14,7 @@ mod error;
 mod home;
 mod index;
 mod life;
+mod mirror;
 mod parted;
 mod pepper;
 mod record;
@@ -38,9 +39,9 @@ use home::Home;
 use index::Index;
 pub use index::{Entry, Refused};
 pub use life::Made;
+use mirror::Seen;
 pub use pepper::Peppers;
 pub use record::{Moment, Record, State, Terms, is_scope, now, span, usual_prefix};
-use shared::Seen;
 pub use text::is_prefix;
 pub use wanted::Wanted;
 

@@ -7,74 +7,23 @@
 //! knows is in force: so a store that loses what it had loses no key, and none comes alive again. But what a gateway
 //! knows that has not seen the store for as long as ends are remembered, it gives up: its keys may have ended since.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use limen_store::{Changes, Head, Journal, JournalError, SharedRecords, Trouble};
+use limen_store::{Head, SharedRecords, Trouble};
 
 use super::draft::{Draft, Met};
 use super::home::{Home, TRIES, busy, encode};
 use super::index::Index;
+use super::mirror::Seen;
 use super::pepper::Peppers;
-use super::record::{Moment, REMEMBERED, Record, State, now, show};
+use super::record::{REMEMBERED, Record, State, now, show};
 use super::text::new_id;
-use super::{KEYS, KeyError, Keyring, USES};
+use super::{KeyError, Keyring};
 
-/// The table of the journal that says of which keys it is a mirror, and how old that is.
-const MIRROR: &str = "key.mirror";
-const IDENTITY: &str = "identity";
-const AS_OF: &str = "as of";
-/// How old the mirror is, is noted so often, in seconds.
-const NOTE_AGE: u64 = 60;
 /// How far clocks of gateways may be apart, in seconds: a day.
 const SKEW: u64 = 86_400;
 /// So long it is looked for what became of a change whose answer was lost.
 const SOON: Duration = Duration::from_millis(500);
-
-/// What this gateway has seen of a store that it shares.
-#[derive(Debug, Default)]
-pub struct Seen {
-    /// Over which connection it was read; 0: none.
-    connection: u64,
-    pub version: u64,
-    /// It has all that this gateway knows.
-    pub is_settled: bool,
-    /// Which keys these are.
-    pub identity: Option<String>,
-    /// When the store answered last; and of that, what the file has.
-    as_of: Moment,
-    noted: Moment,
-    /// Keys that are not like this in the file yet, and whether that was told.
-    unmirrored: HashSet<String>,
-    is_told: bool,
-    /// What was told of why it can't be followed.
-    trouble: Option<String>,
-}
-
-impl Seen {
-    /// What the file says of it.
-    pub fn open(journal: &Journal) -> Self {
-        let identity = journal.get(MIRROR, IDENTITY.as_bytes());
-        let as_of = journal.get(MIRROR, AS_OF.as_bytes());
-        let as_of = as_of.and_then(|at| Some(u64::from_le_bytes(*at.first_chunk()?))).unwrap_or_default();
-        Seen {
-            identity: identity.and_then(|text| String::from_utf8(text.into()).ok()),
-            as_of,
-            noted: as_of,
-            ..Seen::default()
-        }
-    }
-
-    /// The store should be asked for all, and told what it lacks.
-    pub fn unsettle(&mut self) {
-        (self.connection, self.is_settled) = (0, false);
-    }
-
-    /// The file should have these as they are now.
-    pub fn mirror_later(&mut self, ids: impl IntoIterator<Item = String>) {
-        self.unmirrored.extend(ids);
-    }
-}
 
 impl Keyring {
     /// Looks for what others have changed, and tells the log when that can't be done, and when it can again.
@@ -283,51 +232,14 @@ impl Keyring {
         let index = self.index.load();
         records.iter().all(|record| index.get(&record.id).is_some_and(|entry| entry.record == *record))
     }
-
-    /// Writes to the file what it does not have. It is not what makes a change: what fails is tried again.
-    pub(super) fn mirror(&self, seen: &mut Seen) {
-        let mut changes = Changes::default();
-        let index = self.index.load();
-        for id in &seen.unmirrored {
-            match index.get(id).map(|entry| encode(&entry.record)) {
-                Some(Ok(record)) => changes.put(KEYS, id.clone(), record),
-                Some(Err(_)) => {}
-                None => {
-                    changes.remove(KEYS, id.clone());
-                    changes.remove(USES, id.clone());
-                }
-            }
-        }
-        if let Some(identity) = &seen.identity
-            && self.journal.get(MIRROR, IDENTITY.as_bytes()).as_deref() != Some(identity.as_bytes())
-        {
-            changes.put(MIRROR, IDENTITY, identity.clone());
-        }
-        if seen.as_of > seen.noted + NOTE_AGE || (!changes.is_empty() && seen.as_of > seen.noted) {
-            changes.put(MIRROR, AS_OF, seen.as_of.to_le_bytes().to_vec());
-        }
-        if changes.is_empty() {
-            return;
-        }
-        match self.journal.write(changes) {
-            Ok(()) => {
-                (seen.noted, seen.is_told) = (seen.as_of, false);
-                seen.unmirrored.clear();
-            }
-            // The process that takes over follows as well.
-            Err(JournalError::HandedOver) => {}
-            Err(error) if !seen.is_told => {
-                tracing::error!("API keys that have changed are in force, and not in the file yet: {error}");
-                seen.is_told = true;
-            }
-            Err(_) => {}
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::KEYS;
+    use crate::keys::mirror::{AS_OF, MIRROR};
+    use limen_store::{Changes, Journal};
     use serde_json::json;
     use std::sync::Arc;
 
