@@ -1,7 +1,8 @@
 //! One exchange, one isolate: what it starts with, what it keeps, and who gets it next.
 
 use crate::common::{PATIENT, config_of_one_worker, guest_plugin, guest_plugin_with, route};
-use limen_tests::{Answer, Client, Gateway, Origin};
+use limen_tests::{Act, Answer, Client, Gateway, Origin, Scripted, eventually};
+use tokio::task::JoinHandle;
 
 /// What the guest `counter` says: how many requests its isolate has seen, and its configured mark.
 fn seen(answer: &Answer) -> (&str, &str) {
@@ -35,6 +36,26 @@ async fn a_reused_isolate_goes_on_counting() {
     }
 }
 
+/// A busy worker lets exchanges have isolates a few at a time: not only so many.
+#[tokio::test]
+async fn as_many_have_isolates_as_wait_for_their_upstream() {
+    let silent = Scripted::start(|_, _| Act::Silence).await;
+    let rest = [
+        guest_plugin("counter"),
+        format!("[upstream.silent]\nendpoints = [\"{silent}\"]"),
+        "[[route]]\nupstream = \"silent\"\npolicies = [\"counter\"]".to_owned(),
+    ];
+    let gateway = Gateway::start(config_of_one_worker(&Origin::start(), &rest.join("\n"))).await;
+    let waiting: Vec<_> = (0..60)
+        .map(|_| {
+            let url = gateway.url("/");
+            tokio::spawn(async move { drop(Client::http1().get(url).try_send().await) })
+        })
+        .collect();
+    eventually("all to be under way", async || (silent.busy() == 60).then_some(())).await;
+    waiting.iter().for_each(JoinHandle::abort);
+}
+
 #[tokio::test]
 async fn a_reused_isolate_serves_one_exchange_at_a_time() {
     let origin = Origin::start();
@@ -48,8 +69,7 @@ async fn a_reused_isolate_serves_one_exchange_at_a_time() {
     let (feed, body) = limen_tests::body::fed();
     let between_hooks = async {
         assert!(feed.send("the origin has it, so the request hook is over").await);
-        limen_tests::eventually("the origin to be asked", async || (origin.requests() == 2).then_some(()))
-            .await;
+        eventually("the origin to be asked", async || (origin.requests() == 2).then_some(())).await;
         let other = client.get(gateway.url("/")).send().await;
         drop(feed);
         other

@@ -8,6 +8,7 @@
 pub mod folder;
 mod journal;
 mod memory;
+mod private;
 mod rate;
 mod redis;
 mod state;
@@ -24,6 +25,7 @@ pub use self::redis::{
 };
 pub use journal::{Changes, Journal, JournalError};
 pub use memory::Memory;
+pub use private::private_folder;
 pub use rate::{Buckets, KeyHasher, KeySeeds, Level, MAX_WANTS, Rate, Step, Taken, Want};
 pub use state::StateFile;
 

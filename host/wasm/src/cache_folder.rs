@@ -1,9 +1,9 @@
 //! A private folder of what can be made or got again, by name: the oldest goes when there is too much, and
 //! nobody else can put anything into it.
 
-use std::fs::{self, DirBuilder, File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -32,7 +32,7 @@ impl CacheFolder {
             tracing::debug!("no cache: there is no home folder, and `code_cache` names none");
             return None;
         };
-        match prepare(&folder) {
+        match limen_store::private_folder(&folder) {
             Ok(()) => Some(CacheFolder { folder, size: settings.size }),
             Err(error) => {
                 tracing::warn!("nothing is kept for the next start: {}: {error}", folder.display());
@@ -133,28 +133,6 @@ fn usual_folder() -> Option<PathBuf> {
     folder("CACHE_DIRECTORY")
         .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("limen")))
         .or_else(|| Some(folder("HOME")?.join(".cache/limen")))
-}
-
-/// Makes the folder if there is none, and makes sure that nobody else can put anything into it.
-fn prepare(folder: &Path) -> io::Result<()> {
-    if let Some(above) = folder.parent() {
-        fs::create_dir_all(above)?;
-    }
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let found = fs::metadata(folder)?;
-    let wrong = if !found.is_dir() {
-        "it is not a folder"
-    } else if found.uid() != rustix::process::geteuid().as_raw() {
-        "it belongs to another user"
-    } else if found.mode() & 0o077 != 0 {
-        "it is open to others (chmod 700 closes it)"
-    } else {
-        return Ok(());
-    };
-    Err(io::Error::other(wrong))
 }
 
 /// Another process may have removed it in the meantime.

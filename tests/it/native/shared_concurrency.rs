@@ -11,7 +11,12 @@ async fn gateway(origin: &Origin, silent: &Scripted, redis: &RealRedis, settings
     gateway_with(origin, silent, &format!("url = \"{redis}\""), settings).await
 }
 
-/// The same with these settings of the store.
+/// A pair of them.
+async fn two(origin: &Origin, silent: &Scripted, redis: &RealRedis, settings: &str) -> [Gateway; 2] {
+    [gateway(origin, silent, redis, settings).await, gateway(origin, silent, redis, settings).await]
+}
+
+/// One with these settings of the store.
 async fn gateway_with(origin: &Origin, silent: &Scripted, store: &str, settings: &str) -> Gateway {
     let rest = format!(
         "[store]\n{store}\n[upstream.silent]\nendpoints = [\"{silent}\"]\n\
@@ -49,8 +54,7 @@ fn counted(redis: &RealRedis) -> u32 {
 async fn gateways_count_together_what_is_under_way() {
     let Some(redis) = RealRedis::start() else { return };
     let (origin, silent) = (Origin::start(), Scripted::start(|_, _| Act::Silence).await);
-    let one = gateway(&origin, &silent, &redis, "").await;
-    let other = gateway(&origin, &silent, &redis, "").await;
+    let [one, other] = two(&origin, &silent, &redis, "").await;
     let waiting = [wait_at(&one, &silent).await, wait_at(&other, &silent).await];
     for gateway in [&one, &other] {
         let refused = Client::http1().get(gateway.url("/")).send().await;
@@ -73,8 +77,7 @@ async fn gateways_count_together_what_is_under_way() {
 async fn a_gateway_that_was_killed_holds_nothing_for_long_and_one_that_lives_does() {
     let Some(redis) = RealRedis::start() else { return };
     let (origin, silent) = (Origin::start(), Scripted::start(|_, _| Act::Silence).await);
-    let one = gateway(&origin, &silent, &redis, "").await;
-    let other = gateway(&origin, &silent, &redis, "").await;
+    let [one, other] = two(&origin, &silent, &redis, "").await;
     let waiting = wait_at(&one, &silent).await;
     wait_at(&other, &silent).await;
     assert_eq!(status(&one).await, 429);
@@ -93,8 +96,7 @@ async fn a_gateway_that_was_killed_holds_nothing_for_long_and_one_that_lives_doe
 async fn what_is_under_way_is_counted_again_by_a_store_that_forgot_it() {
     let Some(mut redis) = RealRedis::start() else { return };
     let (origin, silent) = (Origin::start(), Scripted::start(|_, _| Act::Silence).await);
-    let one = gateway(&origin, &silent, &redis, "").await;
-    let other = gateway(&origin, &silent, &redis, "").await;
+    let [one, other] = two(&origin, &silent, &redis, "").await;
     let before = wait_at(&one, &silent).await;
     redis.kill();
     one.wait_for_log_containing("the store does not answer").await;
@@ -156,8 +158,7 @@ async fn while_it_is_gone_requests_are_refused_if_that_is_asked_for() {
 async fn a_policy_may_stay_with_its_gateway() {
     let Some(redis) = RealRedis::start() else { return };
     let (origin, silent) = (Origin::start(), Scripted::start(|_, _| Act::Silence).await);
-    let one = gateway(&origin, &silent, &redis, "scope = \"gateway\"").await;
-    let other = gateway(&origin, &silent, &redis, "scope = \"gateway\"").await;
+    let [one, other] = two(&origin, &silent, &redis, "scope = \"gateway\"").await;
     let waiting = [wait_at(&one, &silent).await, wait_at(&one, &silent).await];
     assert_eq!([status(&one).await, status(&other).await], [429, 200]);
     assert_eq!(counted(&redis), 0);

@@ -7,9 +7,9 @@
 mod file;
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +20,7 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use crate::private_folder;
 use file::{HEAD, Name, Opened, UNFINISHED, remove};
 
 /// What is asked for.
@@ -58,23 +59,9 @@ pub struct About<'a> {
 }
 
 impl Folder {
-    /// Makes the folder if there is none, and makes sure that nobody else can look or put anything into it.
-    pub fn prepare(path: &Path) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let found = fs::metadata(path)?;
-        let wrong = if found.uid() != rustix::process::geteuid().as_raw() {
-            "it belongs to another user"
-        } else if found.mode() & 0o077 != 0 {
-            "it is open to others (chmod 700 closes it)"
-        } else {
-            return Ok(());
-        };
-        Err(io::Error::other(wrong))
-    }
-
     /// Opens it, `size` bytes of files at most, and finds what is there. Waits until no other process has it.
     pub fn open(path: &Path, size: u64, variants: usize) -> io::Result<Self> {
-        Self::prepare(path)?;
+        private_folder(path)?;
         let lock =
             File::options().write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK))?;
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
@@ -295,136 +282,4 @@ fn lock_of<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt;
-
-    fn open(above: &tempfile::TempDir, size: u64) -> Folder {
-        Folder::open(&above.path().join("cache"), size, 2).unwrap()
-    }
-
-    fn contents(folder: &Folder, key: Key) -> Vec<String> {
-        let read = folder.read(key, u64::MAX).into_iter();
-        read.map(|(variant, about, content)| {
-            format!("{variant} {} {}", str::from_utf8(&about).unwrap(), str::from_utf8(&content).unwrap())
-        })
-        .collect()
-    }
-
-    fn files(above: &tempfile::TempDir) -> usize {
-        fs::read_dir(above.path().join("cache")).unwrap().count() - 1
-    }
-
-    #[test]
-    fn what_was_written_is_there_after_a_restart() {
-        let above = tempfile::tempdir().unwrap();
-        let folder = open(&above, 1 << 20);
-        for (variant, content) in [(1, "old"), (2, "two"), (1, "new")] {
-            folder.write(7, variant, b"a", content.as_bytes(), || true).unwrap();
-        }
-        folder.write(8, 1, b"", b"", || true).unwrap();
-        let both = ["1 a new", "2 a two"];
-        assert_eq!((contents(&folder, 7), files(&above)), (both.map(str::to_owned).to_vec(), 3));
-        drop(folder);
-        let half = above
-            .path()
-            .join("cache")
-            .join(format!("{UNFINISHED}{}", Name { key: 9, variant: 1, serial: 99 }.text()));
-        fs::write(&half, "half").unwrap();
-        fs::write(above.path().join("cache/notes.txt"), "not its own").unwrap();
-        let folder = open(&above, 1 << 20);
-        assert_eq!(contents(&folder, 7), both);
-        assert!(!half.exists() && above.path().join("cache/notes.txt").exists());
-        folder.write(7, 3, b"a", b"three", || true).unwrap();
-        assert_eq!(contents(&folder, 7), ["3 a three", "1 a new"], "no more than so many variants");
-        folder.forget(7);
-        assert_eq!((folder.count(7), folder.count(8)), (0, 1));
-        folder.sweep();
-        assert_eq!(files(&above), 2, "that of 8, and the notes");
-    }
-
-    #[test]
-    fn its_size_is_bounded_and_what_was_used_last_stays() {
-        let above = tempfile::tempdir().unwrap();
-        let folder = open(&above, 10 * BLOCK);
-        for key in 0..30 {
-            folder.write(key, 0, b"", &[1; 3000], || true).unwrap();
-            assert_eq!(folder.read(0, u64::MAX).len(), 1, "{key}");
-        }
-        assert!((8..=10).contains(&files(&above)), "{}", files(&above));
-        assert!(folder.extent().0 <= 10 * BLOCK);
-        folder.write(99, 0, b"", &vec![1; 11 * BLOCK as usize], || true).unwrap();
-        assert_eq!(folder.count(99), 0, "longer than all of it");
-        drop(folder);
-        assert!(open(&above, 5 * BLOCK).extent().0 <= 5 * BLOCK && files(&above) <= 5, "a smaller one");
-    }
-
-    #[test]
-    fn what_can_not_be_written_is_not_there_as_it_was_before() {
-        let above = tempfile::tempdir().unwrap();
-        let folder = open(&above, 10 * BLOCK);
-        let write = |content: &[u8], is_good: bool| folder.write(7, 1, b"a", content, || is_good);
-        write(b"old", true).unwrap();
-        write(b"new", false).unwrap();
-        assert_eq!((contents(&folder, 7), files(&above)), (vec!["1 a old".to_owned()], 1), "it is not good");
-        write(&vec![1; 11 * BLOCK as usize], true).unwrap();
-        assert_eq!((folder.count(7), files(&above)), (0, 0), "it is too long");
-        write(b"old", true).unwrap();
-        fs::remove_dir_all(above.path().join("cache")).unwrap();
-        assert!(write(b"new", true).is_err());
-        assert_eq!(folder.count(7), 0);
-    }
-
-    #[test]
-    fn no_more_is_read_than_is_wanted_but_the_first() {
-        let above = tempfile::tempdir().unwrap();
-        let folder = open(&above, 1 << 20);
-        for variant in 1..=2 {
-            folder.write(7, variant, b"", &[1; 3 * BLOCK as usize], || true).unwrap();
-        }
-        assert_eq!(folder.length(7), 8 * BLOCK);
-        let read = |most| folder.read(7, most).into_iter().map(|(variant, ..)| variant).collect::<Vec<_>>();
-        assert_eq!((read(0), read(7 * BLOCK), read(8 * BLOCK)), (vec![2], vec![2], vec![2, 1]));
-    }
-
-    #[test]
-    fn a_damaged_file_is_none_and_goes() {
-        let above = tempfile::tempdir().unwrap();
-        let folder = open(&above, 1 << 20);
-        folder.write(7, 1, b"a", b"content", || true).unwrap();
-        let mut paths = fs::read_dir(above.path().join("cache")).unwrap().map(|entry| entry.unwrap().path());
-        let path = paths.find(|path| !path.ends_with(LOCK)).unwrap();
-        let mut bytes = fs::read(&path).unwrap();
-        *bytes.last_mut().unwrap() ^= 1;
-        fs::write(&path, bytes).unwrap();
-        assert_eq!(contents(&folder, 7), Vec::<String>::new());
-        assert!(!path.exists() && folder.count(7) == 0 && folder.extent().1 == 1);
-        // One that somebody has removed is nothing to speak of.
-        folder.write(7, 1, b"a", b"content", || true).unwrap();
-        fs::remove_dir_all(above.path().join("cache")).unwrap();
-        assert!(folder.read(7, u64::MAX).is_empty() && folder.extent().1 == 1);
-    }
-
-    #[test]
-    fn those_are_removed_that_are_such() {
-        let above = tempfile::tempdir().unwrap();
-        let folder = open(&above, 1 << 20);
-        for (key, about) in [(1, "a"), (2, "b"), (3, "a")] {
-            folder.write(key, 5, about.as_bytes(), b"", || true).unwrap();
-        }
-        let removed = folder.remove_such(|_, about| about.read().is_some_and(|about| about == "a"));
-        assert_eq!(removed, [(1, 5), (3, 5)].into());
-        assert_eq!(files(&above), 1);
-        assert_eq!(folder.remove_such(|key, _| key == 2).len(), 1);
-    }
-
-    #[test]
-    fn a_folder_of_others_is_not_used() {
-        let above = tempfile::tempdir().unwrap();
-        drop(open(&above, 1 << 20));
-        let path = above.path().join("cache");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
-        assert!(Folder::open(&path, 1, 1).is_err());
-    }
-}
+mod tests;

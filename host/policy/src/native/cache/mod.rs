@@ -60,7 +60,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HeaderName;
-use limen_store::folder::Folder;
+use limen_store::private_folder;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -234,7 +234,7 @@ fn disk(
     let name = format!("{:.64}-{:016x}", name, xxh3_64(materials.name.as_bytes()));
     let path = materials.folder.join(&settings.folder);
     let own = path.join(name);
-    let started = Folder::prepare(&path).and_then(|()| shelf.disk(&own, settings.size.0, variants));
+    let started = private_folder(&path).and_then(|()| shelf.disk(&own, settings.size.0, variants));
     let told = |error| SettingsError::new("/disk/folder", format!("`{}`: {error}", path.display()));
     started.map(Some).map_err(told)
 }
