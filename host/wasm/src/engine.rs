@@ -8,10 +8,10 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use crate::capability;
+use crate::capability::Link;
 use crate::capability::cache::Caches;
 use crate::capability::counters::Counters;
 use crate::code_cache::CodeCache;
@@ -93,11 +93,11 @@ impl EngineError {
 impl std::error::Error for EngineError {}
 
 impl Engine {
-    pub(crate) fn new(code_cache: Option<CodeCache>) -> Result<Arc<Self>, EngineError> {
-        Self::build(code_cache).map(Arc::new).map_err(EngineError)
+    pub(crate) fn new(code_cache: Option<CodeCache>, link: Link) -> Result<Arc<Self>, EngineError> {
+        Self::build(code_cache, link).map(Arc::new).map_err(EngineError)
     }
 
-    fn build(code_cache: Option<CodeCache>) -> wasmtime::Result<Self> {
+    fn build(code_cache: Option<CodeCache>, link: Link) -> wasmtime::Result<Self> {
         let reset = MemoryReset::detect();
         // A kernel that can't scan is found out here.
         let (wasmtime, reset) = match wasmtime::Engine::new(&config(reset)) {
@@ -110,13 +110,7 @@ impl Engine {
         // Stock WASI with nothing granted: clocks, random numbers, an empty environment, no files,
         // no sockets, output to the log.
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        capability::bindings::Imports::add_to_linker::<_, HasSelf<State>>(
-            &mut linker,
-            |state: &mut State| {
-                state.host_calls += 1;
-                state
-            },
-        )?;
+        link(&mut linker)?;
         start_ticker(&wasmtime)?;
         Ok(Engine {
             wasmtime,

@@ -36,6 +36,7 @@ mod wasi;
 pub use account::{Account, Totals};
 pub use cache_folder::CacheFolder;
 pub use capability::cache::{Cache, CacheReading};
+pub use capability::counted::Crossed;
 pub use fetches::Counted;
 pub use image::{Reset, Start};
 pub use keeper::{Keeper, Standing};

@@ -16,6 +16,7 @@ use crate::account::Account;
 use crate::capability::cache::Cache;
 use crate::capability::kv::Stores;
 use crate::capability::secrets::GrantedSecret;
+use crate::capability::{self, Link, counted};
 use crate::code_cache::CodeCache;
 use crate::engine::{Engine, EngineError};
 use limen_store::{Memory, Redis, SharedValues, Store};
@@ -42,6 +43,7 @@ pub struct Registry {
     engine: OnceLock<Arc<Engine>>,
     workers: usize,
     code_cache: limen_config::CodeCache,
+    link: Link,
     serves: AtomicBool,
     idle: Arc<IdleCounts>,
     keepers: Shelf<(String, Digest), Keeper>,
@@ -84,6 +86,7 @@ impl Registry {
             engine: OnceLock::new(),
             workers,
             code_cache,
+            link: capability::link,
             serves: AtomicBool::new(false),
             idle: IdleCounts::new(workers),
             keepers: Shelf::default(),
@@ -95,6 +98,12 @@ impl Registry {
             keeps_images: AtomicBool::new(false),
             kept: Mutex::default(),
         }
+    }
+
+    /// One whose components say how much crosses between them and the host ([`Crossed`](crate::Crossed)).
+    #[must_use]
+    pub fn counting_bytes(self) -> Self {
+        Registry { link: counted::add_to_linker, ..self }
     }
 
     /// From now on workers serve, and what is compiled leaves them their cores.
@@ -249,7 +258,7 @@ impl Registry {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let engine = Engine::new(CodeCache::open(&self.code_cache))?;
+        let engine = Engine::new(CodeCache::open(&self.code_cache), self.link)?;
         tracing::debug!("isolates that can't be rewound are reset by: {}", engine.memory_reset());
         if self.serves.load(Ordering::Relaxed) {
             engine.step_back();

@@ -43,6 +43,8 @@ async fn figures_are_those_of_the_policy() {
         ("/load/codeBytes", 1e4, 1e8),
         ("/request/withoutMicroseconds/median", 5.0, 1e5),
         ("/request/freshAddsMicroseconds/median", 0.1, 1e5),
+        ("/underLoad/withoutMicroseconds/median", 5.0, 1e5),
+        ("/underLoad/freshAddsMicroseconds/median", 0.1, 1e5),
         ("/hooks/request/freshNanoseconds/median", 100.0, 1e8),
         ("/hooks/response/reusedNanoseconds/median", 100.0, 1e8),
         ("/isolate/memoryBytes", 65536.0, 1e9),
@@ -53,15 +55,45 @@ async fn figures_are_those_of_the_policy() {
     assert_eq!(number("/hooks/request/perRequest"), 1.0);
     assert_eq!(number("/hostCalls"), 2.0);
     assert!(json["hooks"]["log"].is_null(), "{json:#}");
+    assert_eq!((number("/underLoad/requestsAtATime"), number("/underLoad/requests")), (64.0, 5120.0));
+    assert_eq!(
+        (number("/bytesCrossed/toPolicy"), number("/bytesCrossed/fromPolicy")),
+        (0.0, 23.0), // `x-count: 1` and `x-configured: yes`
+    );
+}
+
+#[tokio::test]
+async fn pieces_of_bodies_cross_as_well() {
+    let cases = r#"
+with   = { response = "upper" }
+plugin = { grants = { request_body = true, response_body = true } }
+
+[[case]]
+name   = "a response"
+answer = { body = { text = "x", repeat = 5000 } }
+"#;
+    let measured = bench("streams", cases, &["--json"]).await;
+    assert!(measured.status.success(), "{}", measured.stderr);
+    let json: Value = serde_json::from_str(&measured.stdout).unwrap();
+    for way in ["toPolicy", "fromPolicy"] {
+        let bytes = json["bytesCrossed"][way].as_f64().unwrap();
+        assert!((5000.0..5200.0).contains(&bytes), "{way}: {json:#}");
+    }
 }
 
 #[tokio::test]
 async fn figures_can_be_read() {
     let shown = bench("counter", CASES, &["--name", "request"]).await;
     assert!(shown.status.success(), "{}", shown.stderr);
-    for expected in
-        ["with the request of \"a request\"", "answered 200", "without it", "fresh isolate", "host calls"]
-    {
+    for expected in [
+        "with the request of \"a request\"",
+        "answered 200",
+        "without it",
+        "fresh isolate",
+        "under load",
+        "host calls",
+        "bytes crossed",
+    ] {
         assert!(shown.stdout.contains(expected), "{expected}: {}", shown.stdout);
     }
 }

@@ -1,6 +1,6 @@
 //! What a policy may import: one file per interface of the contract, each the host's side of it.
 //!
-//! A new one: its `.wit` file in `wit/`; then `bindgen!` fails until its file is here.
+//! A new one: its `.wit` file in `wit/`; then `bindgen!` fails until its file is here, and its line in `counted`.
 
 pub(crate) mod bindings {
     wasmtime::component::bindgen!({
@@ -43,6 +43,7 @@ mod client;
 mod client_certificate;
 mod config;
 mod consumer;
+pub(crate) mod counted;
 pub(crate) mod counters;
 mod crypto;
 pub(crate) mod fetch;
@@ -63,8 +64,20 @@ use bindings::limen::policy::types;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use limen_policy::EditError;
+use wasmtime::component::{HasSelf, Linker};
 
 use crate::state::State;
+
+/// What puts all of it into a linker.
+pub(crate) type Link = fn(&mut Linker<State>) -> wasmtime::Result<()>;
+
+/// As it serves.
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    bindings::Imports::add_to_linker::<_, HasSelf<State>>(linker, |state: &mut State| {
+        state.host_calls += 1;
+        state
+    })
+}
 
 impl types::Host for State {}
 

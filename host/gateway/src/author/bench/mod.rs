@@ -2,12 +2,16 @@
 //!
 //! ```text
 //! load     compiling and configuring, once each
+//! crossed  how much is copied between the policy and the gateway
 //! rounds   requests through the gateway without the policy, with fresh and with reused isolates, in turn
+//! crowd    the same with many requests under way at the same time
 //! timer    stands around the policy in rounds of their own, and times each of its hooks
 //! numbers  medians and how far they spread
 //! report   what people and machines read
 //! ```
 
+mod crossed;
+mod crowd;
 mod load;
 mod numbers;
 mod report;
@@ -54,10 +58,19 @@ pub fn bench(bench: &Bench) -> Result<Measured, StartError> {
         let what = "no case to measure: none of that name begins with a request";
         return Err(StartError::Machine(what.to_owned()));
     };
+    let crossed = crossed::count(&here.component, played)?;
     let rounds = rounds::measure(&stage, played, bench.rounds, &lines)?;
     let warnings = warnings(&here.component, &rounds);
     let case = (played.case.place.file.to_path_buf(), played.case.name.clone());
-    Ok(Measured { component: here.component, manifest: stage.manifest, case, load, rounds, warnings })
+    Ok(Measured {
+        component: here.component,
+        manifest: stage.manifest,
+        case,
+        load,
+        crossed,
+        rounds,
+        warnings,
+    })
 }
 
 fn find(bench: &Bench) -> Result<Here, StartError> {
@@ -88,7 +101,7 @@ fn warnings(component: &Path, rounds: &rounds::Rounds) -> Vec<Warning> {
     if rounds.busy() > 1.1 {
         warnings.push(Warning::Busy(rounds.busy()));
     }
-    if rounds.adds.iter().any(|adds| adds.is_spread()) {
+    if rounds.adds.iter().chain(&rounds.crowd.adds).any(|adds| adds.is_spread()) {
         warnings.push(Warning::Spread);
     }
     if let Some((status, count)) = rounds.other_status {

@@ -8,6 +8,8 @@ use http::StatusCode;
 use limen_wasm::{Manifest, Reset};
 use serde_json::{Map, Value, json};
 
+use super::crossed::Crossed;
+use super::crowd::Crowd;
 use super::load::Load;
 use super::numbers::Numbers;
 use super::rounds::{Hook, Rounds};
@@ -19,6 +21,7 @@ pub struct Measured {
     /// The file and the name of the case.
     pub case: (PathBuf, String),
     pub load: Load,
+    pub crossed: Crossed,
     pub rounds: Rounds,
     pub warnings: Vec<Warning>,
 }
@@ -43,7 +46,7 @@ pub enum Warning {
 impl Measured {
     /// For machines.
     pub fn json(&self) -> Value {
-        let Measured { component, manifest, case, load, rounds, warnings } = self;
+        let Measured { component, manifest, case, load, crossed, rounds, warnings } = self;
         let micros = |time: Duration| time.as_secs_f64() * 1e6;
         let hooks = rounds.hooks.iter().map(|Hook { name, per_request, took: [fresh, reused] }| {
             let (fresh, reused) = (fresh.json(), reused.json());
@@ -53,6 +56,8 @@ impl Measured {
         });
         let hooks = Value::Object(hooks.collect::<Map<_, _>>());
         let [fresh, reused] = rounds.adds.map(|adds| adds.json());
+        let Crowd { visitors, without, adds, requests } = &rounds.crowd;
+        let [crowd_fresh, crowd_reused] = adds.map(|adds| adds.json());
         json!({
             "component": component,
             "name": manifest.name,
@@ -71,6 +76,13 @@ impl Measured {
                 "freshAddsMicroseconds": fresh,
                 "reusedAddsMicroseconds": reused,
             },
+            "underLoad": {
+                "requestsAtATime": visitors,
+                "requests": requests,
+                "withoutMicroseconds": without.json(),
+                "freshAddsMicroseconds": crowd_fresh,
+                "reusedAddsMicroseconds": crowd_reused,
+            },
             "hooks": hooks,
             "isolate": {
                 "memoryBytes": rounds.memory,
@@ -78,6 +90,7 @@ impl Measured {
                 "noImage": rounds.no_image,
             },
             "hostCalls": rounds.host_calls,
+            "bytesCrossed": { "toPolicy": crossed.to_policy, "fromPolicy": crossed.from_policy },
             "clockByCpu": rounds.busy(),
             "warnings": warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
@@ -87,7 +100,7 @@ impl Measured {
 /// For people.
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Measured { component, manifest, case, load, rounds, warnings } = self;
+        let Measured { component, manifest, case, load, crossed, rounds, warnings } = self;
         writeln!(f, "{} {}  {}", manifest.name, manifest.version, component.display())?;
         let (file, name) = case;
         writeln!(
@@ -111,14 +124,15 @@ impl fmt::Display for Measured {
         )?;
         writeln!(f, "  configure       {:>9.1} ms", millis(rounds.configure))?;
 
-        let [fresh, reused] = &rounds.adds;
         writeln!(
             f,
             "\na request through the gateway, client and upstream included (computing time, median and middle half)"
         )?;
-        micros(f, "without it", &format!("{:.1}", rounds.without.median), &rounds.without)?;
-        micros(f, "fresh isolate", &format!("{:+.1}", fresh.median), fresh)?;
-        micros(f, "reused isolate", &format!("{:+.1}", reused.median), reused)?;
+        writeln!(f, "one after the other, which finds the processor's caches warm:")?;
+        ways(f, &rounds.without, &rounds.adds)?;
+        let Crowd { visitors, without, adds, .. } = &rounds.crowd;
+        writeln!(f, "{visitors} at a time, as in a gateway under load:")?;
+        ways(f, without, adds)?;
 
         writeln!(f, "\nits hooks, a call (on the clock; the first one gets the isolate)")?;
         writeln!(f, "  {:<17} {:>9}  {:<26}  reused, ns", "", "a request", "fresh, ns")?;
@@ -132,6 +146,8 @@ impl fmt::Display for Measured {
         writeln!(f, "\nisolate")?;
         writeln!(f, "  memory          {:>9.0} KiB at most", rounds.memory as f64 / 1024.0)?;
         writeln!(f, "  host calls      {:>9.1} a request", rounds.host_calls)?;
+        let Crossed { to_policy, from_policy } = crossed;
+        writeln!(f, "  bytes crossed   {to_policy:>9.1} to the policy a request, {from_policy:.1} from it")?;
         match &rounds.reset {
             Some(Reset::MadeAnew { because }) => writeln!(f, "  fresh           made anew: {because}")?,
             _ => writeln!(f, "  fresh           the one before is rewound")?,
@@ -139,8 +155,18 @@ impl fmt::Display for Measured {
         if let Some(because) = &rounds.no_image {
             writeln!(f, "  configure       runs in each new isolate: {because}")?;
         }
-        write!(f, "\n{} requests each way, in rounds that take turns", rounds.requests)
+        write!(
+            f,
+            "\n{} and {} requests each way, in rounds that take turns",
+            rounds.requests, rounds.crowd.requests
+        )
     }
+}
+
+fn ways(f: &mut fmt::Formatter<'_>, without: &Numbers, [fresh, reused]: &[Numbers; 2]) -> fmt::Result {
+    micros(f, "without it", &format!("{:.1}", without.median), without)?;
+    micros(f, "fresh isolate", &format!("{:+.1}", fresh.median), fresh)?;
+    micros(f, "reused isolate", &format!("{:+.1}", reused.median), reused)
 }
 
 fn micros(f: &mut fmt::Formatter<'_>, what: &str, median: &str, numbers: &Numbers) -> fmt::Result {

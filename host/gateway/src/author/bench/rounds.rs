@@ -13,6 +13,7 @@ use limen_config::{Config, IsolateMode, Target};
 use limen_policy::Phase;
 use limen_wasm::{Reset, process_time, thread_time};
 
+use super::crowd::{self, Crowd};
 use super::numbers::Numbers;
 use super::timer::{Timer, Times};
 use crate::StartError;
@@ -32,6 +33,8 @@ pub struct Rounds {
     pub without: Numbers,
     /// What fresh, and what reused isolates add to that.
     pub adds: [Numbers; 2],
+    /// The same while many requests are under way.
+    pub crowd: Crowd,
     /// In the order of an exchange.
     pub hooks: Vec<Hook>,
     /// Calls of the gateway by the policy, for one request.
@@ -94,6 +97,8 @@ pub fn measure(stage: &Stage, played: &Played, rounds: usize, lines: &Lines) -> 
     let scene = stage.raise(config, case.http2, &case.place, dress).map_err(StartError::Config)?;
     let configure = process_time().saturating_sub(began);
 
+    let isolates = played.config.plugins.values().map(|plugin| plugin.limits.isolates as usize).min();
+    let isolates = isolates.unwrap_or(usize::MAX);
     let counted = scene.play(async |playing| {
         let mut count = Count::default();
         playing.fill(case).await;
@@ -117,9 +122,12 @@ pub fn measure(stage: &Stage, played: &Played, rounds: usize, lines: &Lines) -> 
             playing.cast(step);
             lines.take();
         }
-        Ok::<_, String>(count)
+        count.calls = host_calls(&scene) - count.calls;
+        let crowd = crowd::measure(playing, step, rounds, isolates, lines).await?;
+        Ok::<_, String>((count, crowd))
     })?;
-    let count = counted.map_err(|what| StartError::Machine(format!("could not measure it: {what}")))?;
+    let (count, crowd) =
+        counted.map_err(|what| StartError::Machine(format!("could not measure it: {what}")))?;
     let requests = rounds * REQUESTS as usize;
     let hooks = hooks(times.each_ref().map(|times| times.take()), requests);
     let column = |number: usize| {
@@ -132,8 +140,9 @@ pub fn measure(stage: &Stage, played: &Played, rounds: usize, lines: &Lines) -> 
         configure,
         without: column(0),
         adds: [column(1), column(2)],
+        crowd,
         hooks,
-        host_calls: (host_calls(&scene) - count.calls) as f64 / exchanges,
+        host_calls: count.calls as f64 / exchanges,
         memory: scene.totals(IsolateMode::Fresh).memory_peak,
         reset,
         no_image,
@@ -162,7 +171,7 @@ struct Count {
     other: Option<(StatusCode, usize)>,
     clock: Duration,
     cpu: Duration,
-    /// Calls of the gateway before the rounds that count.
+    /// Calls of the gateway: before the rounds that count, then in them.
     calls: u64,
 }
 

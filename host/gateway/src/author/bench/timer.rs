@@ -14,9 +14,17 @@ pub struct Timer {
     times: Arc<Times>,
 }
 
-/// What calls took, by hook: the worker's time, without that of waiting.
+/// What was seen of calls.
 #[derive(Default)]
-pub struct Times(Mutex<BTreeMap<&'static str, Vec<f64>>>);
+pub struct Times(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// What they took, by hook: the worker's time, without that of waiting.
+    took: BTreeMap<&'static str, Vec<f64>>,
+    /// How much of bodies hooks were given, in bytes.
+    pieces: u64,
+}
 
 /// What an isolate takes that is given back: it is made what it was before.
 pub const GIVEN_BACK: &str = "give back";
@@ -32,6 +40,9 @@ impl Timer {
         exchange: &mut Box<Exchange>,
         seat: &mut Seat,
     ) -> Result<Verdict, Failure> {
+        if let Some(chunk) = exchange.chunk() {
+            self.times.lock().pieces += chunk.data.len() as u64;
+        }
         let began = Instant::now();
         let answer = self.policy.call(phase, exchange, seat);
         let mut took = began.elapsed();
@@ -84,14 +95,19 @@ impl Policy for Timer {
 impl Times {
     /// Nanoseconds of each call, by hook.
     pub fn take(&self) -> BTreeMap<&'static str, Vec<f64>> {
-        std::mem::take(&mut *self.lock())
+        std::mem::take(&mut self.lock().took)
+    }
+
+    /// Bytes of pieces of bodies that hooks were given.
+    pub fn pieces(&self) -> u64 {
+        self.lock().pieces
     }
 
     fn note(&self, hook: &'static str, took: Duration) {
-        self.lock().entry(hook).or_default().push(took.as_nanos() as f64);
+        self.lock().took.entry(hook).or_default().push(took.as_nanos() as f64);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Vec<f64>>> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

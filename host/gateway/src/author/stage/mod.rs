@@ -77,9 +77,17 @@ pub struct Outcome {
 impl Stage {
     /// Compiles a component.
     pub fn new(component: &Path) -> Result<Self, StartError> {
+        Self::with(component, Registry::new(1, CodeCache::default()))
+    }
+
+    /// The same; its policies say how much crosses between them and the gateway.
+    pub fn counting_bytes(component: &Path) -> Result<Self, StartError> {
+        Self::with(component, Registry::new(1, CodeCache::default()).counting_bytes())
+    }
+
+    fn with(component: &Path, registry: Registry) -> Result<Self, StartError> {
         let wrong = |what: String| StartError::Machine(format!("{}: {what}", component.display()));
         limen_wasm::set_worker(WORKER);
-        let registry = Registry::new(1, CodeCache::default());
         registry.keep_images();
         let bytes = std::fs::read(component).map_err(|error| wrong(format!("could not read it: {error}")))?;
         let plugin = registry.plugin(bytes).map_err(|error| wrong(error.to_string()))?;

@@ -12,8 +12,14 @@ use crate::cli::say;
 /// exchange, and with reused ones. What the policy adds is the difference, as computing time: what a request
 /// in a gateway on the same machine costs more. Its hooks are timed in rounds of their own.
 ///
-/// Tells also what loading it takes, the size of its code, the memory of its isolates, and how often the policy calls
-/// the gateway. Medians, with the middle half of all measurements in brackets; warns when the machine is busy. (A consumer that the case names is not there.)
+/// There are two such figures. One after the other, a request finds the processor's caches warm: that is what the
+/// policy costs at the least, in a gateway with little to do, and what changes when its code does. With 64 requests
+/// under way at a time others come between its hooks, as in a gateway under load: that is the one to plan with.
+///
+/// Tells also what loading it takes, the size of its code, the memory of its isolates, how often the policy calls
+/// the gateway, and how many bytes cross between them (texts, lists and pieces of bodies; numbers are not counted).
+/// Medians, with the middle half of all measurements in brackets; warns when the machine is busy. (A consumer that
+/// the case names is not there.)
 #[derive(clap::Args)]
 pub struct Bench {
     /// A component, or the folder of a policy, which is built
