@@ -12,8 +12,9 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// What went wrong, with its causes.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -24,11 +25,12 @@ pub struct Client {
     http2: bool,
     tls: Option<Arc<rustls::ClientConfig>>,
     server_name: Option<String>,
+    address: Option<IpAddr>,
 }
 
 impl Client {
     pub fn http1() -> Client {
-        Client { http2: false, tls: None, server_name: None }
+        Client { http2: false, tls: None, server_name: None, address: None }
     }
 
     /// HTTP/2: negotiated over TLS, with prior knowledge in clear.
@@ -55,6 +57,11 @@ impl Client {
         Client { server_name: Some(name.to_owned()), ..self }
     }
 
+    /// Connects from this address, such as another one of the loopback, where the system chooses the port.
+    pub fn from_address(self, address: IpAddr) -> Client {
+        Client { address: Some(address), ..self }
+    }
+
     pub fn get(&self, url: impl AsRef<str>) -> Request<'static> {
         self.request(Method::GET, url)
     }
@@ -74,7 +81,15 @@ impl Client {
         let authority = url.authority().ok_or("a URL with a host")?.clone();
         let default_port = if url.scheme_str() == Some("https") { 443 } else { 80 };
         let host = authority.host().trim_matches(['[', ']']).to_owned();
-        let socket = TcpStream::connect((&*host, authority.port_u16().unwrap_or(default_port))).await?;
+        let port = authority.port_u16().unwrap_or(default_port);
+        let socket = match self.address {
+            None => TcpStream::connect((&*host, port)).await?,
+            Some(address) => {
+                let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                socket.bind(SocketAddr::new(address, 0))?;
+                socket.connect(SocketAddr::new(host.parse()?, port)).await?
+            }
+        };
         socket.set_nodelay(true)?;
         if url.scheme_str() != Some("https") {
             return self.handshake(url, socket).await;

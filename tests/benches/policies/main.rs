@@ -1,0 +1,170 @@
+//! What each built-in policy adds to a request, beside Envoy's filter that does the same, and what an answer from the
+//! cache costs beside nginx's `proxy_cache`.
+//!
+//! ```sh
+//! cargo build --release --workspace                       # the `limen` that is measured
+//! ENVOY=path/to/envoy cargo bench --workspace --bench policies
+//! cargo bench --workspace --bench policies -- jwt cors --rounds 9 --secs 3
+//! ```
+//!
+//! It needs Linux with two cores, and `nginx`, `wrk` and `taskset` on the `PATH`; Envoy is `$ENVOY` or `envoy` on the
+//! `PATH`, and without it its columns are left out. Names choose cases, all that begin with one of them. `--json` prints
+//! the table for machines. The machine should have nothing else to do.
+//!
+//! All of them are real processes with one worker: what is measured is alone on the first core, nginx as the origin and
+//! wrk with 64 connections share the second. A figure is the CPU time, in microseconds, that all threads of a gateway
+//! have used during a run, by the requests that wrk has seen answered. What a policy adds is the difference between two
+//! runs, one after the other, of the same request on a route with the policy and on one without; of all rounds it is
+//! the median, and `±` half of the range in which the middle half of them lies. Such figures have a `+`. Where a
+//! gateway answers by itself there is nothing to compare with, and the figure is all of the request. A ratio above 1
+//! says that the other one is cheaper.
+//!
+//! Before a case is measured, each gateway is asked for what shows that the policy does its work, and for what shows
+//! that it does not do it to everybody. During a run every request has to be answered without an error, by whom it
+//! should be: the origin counts. Else the case fails, by name, and so does the benchmark.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark that meets the unexpected stops right there"
+)]
+
+mod cases;
+mod envoy;
+mod limen;
+mod measure;
+mod nginx;
+mod options;
+mod process;
+mod table;
+mod words;
+
+use cases::{Answered, By, Case};
+use envoy::Envoy;
+use limen::Limen;
+use measure::Load;
+use nginx::{Cache, Origin};
+use options::Options;
+use process::Site;
+use std::process::ExitCode;
+use table::{Row, Table};
+use words::Words;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    // `cargo test` runs it as well, where there is nothing to measure.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    let options = Options::read();
+    process::require(&["nginx", "wrk", "taskset"]);
+    Bench::start(options).await.measure().await
+}
+
+/// All that runs, for as long as it is measured.
+struct Bench {
+    cases: Vec<&'static Case>,
+    origin: Origin,
+    /// With a route for each case.
+    limen: Limen,
+    /// With a route without policies and no other.
+    bare: Limen,
+    envoy: Option<Envoy>,
+    cache: Cache,
+    load: Load,
+    words: Words,
+    options: Options,
+}
+
+impl Bench {
+    async fn start(options: Options) -> Bench {
+        let cases = options.cases();
+        let origin = Origin::start().await;
+        let limen = Limen::start(&origin, &cases).await;
+        let bare = Limen::start(&origin, &[]).await;
+        let words = Words::new(limen.key().await);
+        let envoy = Envoy::start(&origin, &cases, &words).await;
+        let cache = Cache::start(&origin).await;
+        let load = Load::new(options.seconds);
+        Bench { cases, origin, limen, bare, envoy, cache, load, words, options }
+    }
+
+    async fn measure(self) -> ExitCode {
+        let mut rows = self.rows();
+        for row in &mut rows {
+            row.failure = self.check(row).await.err();
+        }
+        for round in 1..=self.options.rounds {
+            eprintln!("round {round} of {}", self.options.rounds);
+            for row in rows.iter_mut().filter(|row| row.failure.is_none()) {
+                row.failure = self.turn(row).err();
+            }
+        }
+        Table(&rows).print(self.options.json);
+        if rows.iter().any(|row| row.failure.is_some()) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+
+    /// One for each case and peer that is here, and for each case that has none.
+    fn rows(&self) -> Vec<Row> {
+        let mut rows = vec![];
+        for case in &self.cases {
+            let before = rows.len();
+            let peers = case.peers.iter().enumerate();
+            let here = peers.filter(|(_, peer)| peer.by == By::Nginx || self.envoy.is_some());
+            rows.extend(here.map(|(number, _)| Row::new(case, Some(number))));
+            if rows.len() == before {
+                rows.push(Row::new(case, None));
+            }
+        }
+        rows
+    }
+
+    fn peer(&self, row: &Row) -> Option<Site> {
+        let number = row.peer?;
+        match row.case.peers[number].by {
+            By::Nginx => Some(self.cache.site()),
+            By::Envoy => Some(self.envoy.as_ref()?.site(row.case, number)),
+        }
+    }
+
+    async fn check(&self, row: &Row) -> Result<(), String> {
+        let case = row.case;
+        measure::check("limen", &self.limen.site(), case, case.shows, &self.words).await?;
+        if let (Some(site), Some(number)) = (self.peer(row), row.peer) {
+            let peer = &case.peers[number];
+            measure::check(peer.by.name(), &site, case, peer.shows, &self.words).await?;
+        }
+        Ok(())
+    }
+
+    /// Measures each side once.
+    fn turn(&self, row: &mut Row) -> Result<(), String> {
+        let (case, limen) = (row.case, self.limen.site());
+        if case.elsewhere {
+            row.limen.push(self.run(case, &limen, "plain")? - self.run(case, &self.bare.site(), "plain")?);
+            return Ok(());
+        }
+        row.limen.push(self.figure(case, &limen, &limen)?);
+        if let Some(site) = self.peer(row) {
+            let plain = self.envoy.as_ref().map_or_else(|| site.clone(), Envoy::plain);
+            row.other.push(self.figure(case, &plain, &site)?);
+        }
+        Ok(())
+    }
+
+    /// What the case adds to a plain request, or is, where there is no origin to ask without it.
+    fn figure(&self, case: &Case, plain: &Site, with: &Site) -> Result<f64, String> {
+        match case.answered {
+            Answered::ByGateway => self.run(case, with, &case.segment()),
+            Answered::ByOrigin => {
+                let plain = self.run(case, plain, "plain")?;
+                Ok(self.run(case, with, &case.segment())? - plain)
+            }
+        }
+    }
+
+    fn run(&self, case: &Case, site: &Site, segment: &str) -> Result<f64, String> {
+        self.load.run(site, segment, case, &self.words, &self.origin)
+    }
+}
