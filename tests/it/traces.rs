@@ -1,6 +1,6 @@
 //! Spans: linked over the gateway, exported by OTLP, and never in anybody's way.
 
-use crate::common::{config, guest_plugin, route};
+use crate::common::{config, guest_plugin, guest_plugin_with, route};
 use limen_tests::collector::{Span, attribute};
 use limen_tests::{Client, Collector, Gateway, Load, Origin};
 
@@ -191,4 +191,35 @@ async fn policies_show_what_they_did() {
     let trapped = told("/trap").await.unwrap();
     assert!(trapped.contains("traps request ") && trapped.contains("us failed"), "{trapped}");
     assert_eq!(told("/plain").await, None);
+}
+
+#[tokio::test]
+async fn a_tick_is_a_trace_of_its_own_with_what_it_calls() {
+    let (origin, collector) = (Origin::start(), Collector::start().await);
+    let granted = "grants = { fetch = [\"origin\"], kv = [\"sessions\"] }\ntick = \"100ms\"\n\
+                   limits = { cpu = \"2s\", wall = \"10s\" }";
+    let fails = "{ use = \"ticks\", with = { naughty = \"fail\" } }";
+    let rest = |policies: &str| {
+        let rest =
+            ["[store.sessions]".to_owned(), guest_plugin_with("ticks", granted), route("/**", policies)];
+        rest.join("\n")
+    };
+    let traced = [trace(&collector, ""), rest("\"ticks\"")].join("\n");
+    let gateway = Gateway::start(config(&origin, &traced)).await;
+    let is_tick = |span: &Span| span.name == "tick ticks";
+    let tick = collector.wait_for(1, is_tick).await.remove(0);
+    assert_eq!((tick.kind, tick.parent_span_id.is_empty(), &tick.status), (INTERNAL, true, &None));
+    for (key, value) in [("limen.policy", "ticks"), ("limen.phase", "tick"), ("limen.outcome", "next")] {
+        assert_eq!(attribute(&tick, key).as_deref(), Some(value), "{key}");
+    }
+    let is_call = |span: &Span| span.parent_span_id == tick.span_id;
+    let call = collector.wait_for(1, is_call).await.remove(0);
+    assert_eq!((call.kind, &*call.name, &call.trace_id), (CLIENT, "GET", &tick.trace_id));
+    assert!(tick.start_time_unix_nano <= call.start_time_unix_nano);
+    assert!(call.end_time_unix_nano <= tick.end_time_unix_nano);
+    gateway.write_config(config(&origin, &[trace(&collector, ""), rest(fails)].join("\n")));
+    let failed = |span: &Span| is_tick(span) && span.status.is_some();
+    let failed = collector.wait_for(1, failed).await.remove(0);
+    assert_eq!(attribute(&failed, "error.type").as_deref(), Some("failed"));
+    assert_ne!(failed.trace_id, tick.trace_id);
 }

@@ -10,7 +10,8 @@ use crate::section::section;
 use crate::value::{Value, choice, duration, list, share, string};
 
 section! {
-    /// `[trace]`: spans of exchanges, of attempts at upstreams and of policies, exported by OTLP (protobuf over HTTP). Only in the main file. Without
+    /// `[trace]`: spans of exchanges, of attempts at upstreams and of policies, exported by OTLP (protobuf over
+    /// HTTP); a tick of a plugin is a trace of its own, with what it calls. Only in the main file. Without
     /// it `traceparent` and `tracestate` pass through untouched; with it each attempt at an upstream gets
     /// a `traceparent` of its own span (W3C Trace Context). A collector that is slow or gone never holds
     /// up an exchange: spans beyond a queue of 8192 are dropped and counted.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::edition::Edition;
+use crate::observe::TracedTick;
 use crate::snapshot::Snapshot;
 use crate::upstream::Pools;
 use crate::worker::World;
@@ -123,7 +124,12 @@ async fn again_and_again(
     loop {
         // Its calls end in the world that they began in.
         let here = world.borrow().clone();
-        let result = ticker.tick(here.fetch()).await;
+        let traced = here.observers.as_ref().and_then(|observers| observers.tick(&name));
+        let parent = traced.as_ref().and_then(TracedTick::parent);
+        let result = ticker.tick(here.fetch(), parent).await;
+        if let Some(traced) = traced {
+            traced.end(result.as_ref().copied());
+        }
         drop(here);
         counted.ticked(result.is_ok());
         if let Err(failure) = result {

@@ -232,7 +232,8 @@ impl World {
 
     /// One without exchanges.
     pub fn beside(snapshot: Arc<Snapshot>, pools: &Rc<Pools>, worker: usize) -> Rc<Self> {
-        World::new(snapshot, None, pools, worker)
+        let observers = Observers::beside(&snapshot);
+        World::new(snapshot, observers, pools, worker)
     }
 
     /// Whether any policy may call upstreams.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use limen_policy::{Exchange, Failure, Fetch, Phase, RouteFacts};
 
 use crate::account::Account;
@@ -30,13 +31,17 @@ impl Ticker {
     }
 
     /// One call, within the limits of a hook, if its plugin is not held back. `fetch` sends the calls that
-    /// it makes.
-    pub async fn tick(&self, fetch: Option<Arc<dyn Fetch>>) -> Result<(), Failure> {
-        let ticked = self.ask(fetch).await;
+    /// it makes, with this `traceparent`.
+    pub async fn tick(
+        &self,
+        fetch: Option<Arc<dyn Fetch>>,
+        parent: Option<HeaderValue>,
+    ) -> Result<(), Failure> {
+        let ticked = self.ask(fetch, parent).await;
         ticked.inspect_err(|failure| self.account.failed(failure.kind))
     }
 
-    async fn ask(&self, fetch: Option<Arc<dyn Fetch>>) -> Result<(), Failure> {
+    async fn ask(&self, fetch: Option<Arc<dyn Fetch>>, parent: Option<HeaderValue>) -> Result<(), Failure> {
         let IsolatePool { image, limits, grounds, .. } = &*self.pool;
         let Some(hook) = image.exports.tick else { return Ok(()) };
         let permit = grounds.keeper.admit(limits)?;
@@ -45,6 +50,9 @@ impl Ticker {
         let route = Arc::new(RouteFacts { fetch, ..RouteFacts::default() });
         let mut exchange = Box::<Exchange>::default();
         exchange.route = route;
+        if let Some(parent) = parent {
+            exchange.request.headers_mut().insert("traceparent", parent);
+        }
         // As at the end of an exchange, there is nothing to be changed.
         exchange.enter(Phase::Log, 0);
         let (answer, used) = isolate.tick(hook, &mut exchange, limits).await;

@@ -18,7 +18,7 @@ pub use access_log::AccessLog;
 use access_log::Recorder;
 pub use attempt::{Attempt, Attempts, Notes, Track};
 use metrics::{Meters, WorkerMeters};
-pub use trace::Tracer;
+pub use trace::{TracedTick, Tracer};
 pub use watch::{Arrived, End, Last, Told, Watch};
 
 /// Who watches the exchanges of one worker.
@@ -36,5 +36,16 @@ impl Observers {
         let tracer = snapshot.tracer.clone();
         let anybody = meters.is_some() || access_log.is_some() || tracer.is_some();
         anybody.then_some(Observers { meters, access_log, tracer })
+    }
+
+    /// Those of what is done beside all exchanges: there is only a trace of it.
+    pub fn beside(snapshot: &Snapshot) -> Option<Self> {
+        let tracer = snapshot.tracer.clone()?;
+        Some(Observers { meters: None, access_log: None, tracer: Some(tracer) })
+    }
+
+    /// A plugin ticks; none if nobody traces it.
+    pub fn tick(&self, plugin: &str) -> Option<TracedTick> {
+        self.tracer.as_ref().map(|tracer| TracedTick::begin(tracer, plugin))
     }
 }

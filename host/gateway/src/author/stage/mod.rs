@@ -241,7 +241,7 @@ impl Playing<'_> {
                 self.scene.notes.note_tick(Err(&none));
             }
             for ticker in &plugin.tickers {
-                let ticked = ticker.tick(world.fetch()).await;
+                let ticked = ticker.tick(world.fetch(), None).await;
                 self.scene.notes.note_tick(ticked.as_ref().copied());
             }
         }

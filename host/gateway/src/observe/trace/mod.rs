@@ -1,9 +1,10 @@
 //! Spans by OpenTelemetry's conventions: one for each exchange, one for each attempt at an upstream, and one
-//! for each hook of a policy.
+//! for each hook of a policy, its ticks included.
 
 pub mod context;
 pub mod export;
 mod span;
+mod tick;
 
 use std::io;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::upstream::Endpoint;
 use context::{Parent, SpanId, TRACEPARENT, TRACESTATE, TraceId};
 use export::Exporter;
 use span::{Kind, Span, Value};
+pub use tick::TracedTick;
 
 /// What `[trace]` means.
 pub struct Tracer {
@@ -71,7 +73,7 @@ impl Tracer {
         };
         let sampled = match parent {
             Some(parent) => parent.sampled,
-            None => self.terms.sample >= 1.0 || fastrand::f64() < self.terms.sample,
+            None => self.samples(),
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Traced {
@@ -83,6 +85,11 @@ impl Tracer {
             started,
             user_agent: head.headers().get(header::USER_AGENT).filter(|_| sampled).cloned(),
         }
+    }
+
+    /// Whether a trace that begins here is recorded.
+    fn samples(&self) -> bool {
+        self.terms.sample >= 1.0 || fastrand::f64() < self.terms.sample
     }
 
     /// A policy makes a call of its own, in the trace that these headers name: its attempts are part of the
