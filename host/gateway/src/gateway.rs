@@ -16,7 +16,7 @@ use crate::body::{Bounds, RequestBody, ResponseBody, StreamError, Whole};
 use crate::forward::{self, Time, Way};
 use crate::grpc;
 use crate::head::{self, Kind, Traits, request_id};
-use crate::listener::Connection;
+use crate::listener::{CertificateHeader, Connection};
 use crate::observe::{Arrived, End, Last, Notes, Told, Track, Watch};
 use crate::onward;
 use crate::pipeline::{Case, Decision};
@@ -81,6 +81,9 @@ fn settle(
     let terms = &snapshot.listeners.get(listener).ok_or_else(Fault::no_route)?.terms;
     terms.check(head)?;
     head::settle(head, traits, &snapshot.paths)?;
+    if traits.certificate && snapshot.forwarding.trusts(client.peer.ip()) {
+        client.told_certificate = CertificateHeader::last(head.headers());
+    }
     // What goes in here the client's `Connection` can't take out again.
     connection.certificate.settle(head.headers_mut(), traits.certificate);
     snapshot.forwarding.settle(head, traits, client, &connection.ends)?;

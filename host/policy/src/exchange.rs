@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use regex::bytes::Regex;
 
 use crate::edit::Journal;
@@ -100,6 +100,8 @@ pub struct Client {
     pub peer: SocketAddr,
     /// Whether the peer is one of the trusted proxies, whose word on the client counts.
     pub is_proxied: bool,
+    /// The last `X-Forwarded-Client-Cert` of such a proxy. (Upstreams get their own.)
+    pub told_certificate: Option<Box<HeaderValue>>,
     pub tls: Option<Arc<TlsFacts>>,
 }
 
@@ -184,7 +186,7 @@ impl fmt::Display for RequestId {
 impl Default for Client {
     fn default() -> Self {
         let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        Client { address: nobody, peer: nobody, is_proxied: false, tls: None }
+        Client { address: nobody, peer: nobody, is_proxied: false, told_certificate: None, tls: None }
     }
 }
 

@@ -100,6 +100,71 @@ async fn a_trusted_proxy_tells_the_certificate_and_nobody_else_does() {
     }
 }
 
+/// An element as Envoy writes it, with the certificate.
+fn element(pair: &Pair) -> String {
+    let pem = std::fs::read_to_string(&pair.cert).unwrap();
+    let first = &pem[..pem.find("-----END CERTIFICATE-----").unwrap() + 26];
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    let cert: String = first.bytes().map(encode).collect();
+    format!("By=spiffe://example.com/proxy;Hash={};Cert=\"{cert}\";Subject=\"CN=root\";URI=", "0".repeat(64))
+}
+
+#[tokio::test]
+async fn envoy_tells_the_certificate_and_nobody_else_does() {
+    let (origin, certs) = (Origin::start(), Certs::new());
+    let with = |allow: &str| {
+        let with = format!(
+            "forwarded = \"x-forwarded-client-cert\", consumer = \"cn\", header = \"x-client\", {allow}"
+        );
+        format!("{{ use = \"mtls\", with = {{ {with} }} }}")
+    };
+    let all = route("/**", &with("allow = [{ subject = \"CN=ada\", issuer = \"CN=*\" }]"));
+    let told = route("/told", &with("allow = [{ subject = \"CN=ada,O=*\" }]"));
+    let text = |trusted: &str| {
+        let gateway = format!("[gateway]\ntrusted_proxies = [{trusted}]\n[log]\naccess = true\n");
+        format!("{gateway}{}", config(&origin, &[all.clone(), told.clone()].concat()))
+    };
+    let ask = async |gateway: &Gateway, path: &str, values: &[&str]| {
+        let asked = Client::http1().get(gateway.url(path)).header("x-client", "root");
+        values.iter().fold(asked, |asked, value| asked.header("x-forwarded-client-cert", value)).send().await
+    };
+    let (ada, eve) = (element(&client(&certs, "ada")), element(&client(&certs, "eve")));
+    let trusting = Gateway::start(text("\"127.0.0.0/8\"")).await;
+    let hash = "ab".repeat(32);
+    let subject = format!("Hash={hash};Subject=\"CN=ada,O=Example\"");
+    for (path, values) in [
+        ("/", &[&*ada][..]),
+        ("/", &[&*format!("{eve},{ada}")]),
+        ("/", &[&*eve, &*ada]),
+        ("/told", &[&*subject]),
+    ] {
+        let passed = ask(&trusting, path, values).await;
+        assert_eq!((passed.status.as_u16(), &passed.json()["headers"]["x-client"]), (200, &"ada".into()));
+        assert_eq!(passed.json()["headers"]["x-forwarded-client-cert"], Value::Null, "it goes no further");
+    }
+    let before = origin.requests();
+    for (values, why) in [
+        (&[&*format!("{ada},{eve}")][..], "is not in `allow`"),
+        (&[&*ada, &*eve], "is not in `allow`"),
+        (&[&*subject], "is not in `allow`"),
+        (&[&*ada.replace("%0A", "%0")], "holds no certificate in `Cert`"),
+        (&["Subject=\"CN=ada"], "has a quote without its other half"),
+        (&["By=x"], "says nothing of a certificate"),
+        (&[], "its proxy tells of no certificate"),
+    ] {
+        trusting.forget_log();
+        assert_problem(&ask(&trusting, "/", values).await, 403);
+        trusting.wait_for_log_containing(why).await;
+    }
+    let strict = Gateway::start(text("\"192.0.2.1\"")).await;
+    assert_problem(&ask(&strict, "/", &[&*ada]).await, 403);
+    strict.wait_for_log_containing("it does not speak TLS").await;
+    assert_eq!(origin.requests(), before);
+}
+
 #[tokio::test]
 async fn it_can_be_optional() {
     let (origin, certs) = (Origin::start(), Certs::new());

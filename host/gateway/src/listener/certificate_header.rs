@@ -29,6 +29,11 @@ impl CertificateHeader {
         }
     }
 
+    /// What was said last, and so by the peer.
+    pub fn last(headers: &HeaderMap) -> Option<Box<HeaderValue>> {
+        headers.get_all(Self::NAME).iter().next_back().cloned().map(Box::new)
+    }
+
     /// Brings the header of a request that came by this connection into order. (`is_there`: it has been
     /// looked for.)
     pub fn settle(&self, headers: &mut HeaderMap, is_there: bool) {
@@ -43,14 +48,13 @@ impl CertificateHeader {
 
 /// `Hash=...;Subject="...";URI=...;DNS=...`
 fn element(certificate: &ClientCertificate) -> String {
-    let mut element = format!("Hash={};Subject=\"", certificate.fingerprint);
-    escape(&certificate.subject, &mut element);
-    element.push('"');
+    // In a subject (RFC 4514) quotes and backslashes are escaped already.
+    let mut element = format!("Hash={};Subject=\"{}\"", certificate.fingerprint, certificate.subject);
     let uris = certificate.uris.iter().map(|uri| ("URI", uri));
     for (key, value) in uris.chain(certificate.dns_names.iter().map(|name| ("DNS", name))) {
         // Writing to a string does not fail.
         let _ = write!(element, ";{key}=");
-        if value.contains([',', ';', '=', '"']) {
+        if value.contains([',', ';', '=', '"', '\\']) {
             element.push('"');
             escape(value, &mut element);
             element.push('"');
@@ -63,7 +67,7 @@ fn element(certificate: &ClientCertificate) -> String {
 
 fn escape(value: &str, text: &mut String) {
     for character in value.chars() {
-        if character == '"' {
+        if matches!(character, '"' | '\\') {
             text.push('\\');
         }
         text.push(character);
@@ -79,13 +83,13 @@ mod tests {
         let certificate = ClientCertificate {
             fingerprint: "468ed3".into(),
             subject: "CN=\\\"Ada\\\",OU=a\\,b".into(),
-            uris: vec!["spiffe://example.com/ns/a".into(), "urn:a=b;c".into()],
+            uris: vec!["spiffe://example.com/ns/a".into(), "urn:a=b;c".into(), "urn:\"a\\".into()],
             dns_names: vec!["a.example.com".into()],
             ..ClientCertificate::default()
         };
         let header = CertificateHeader::new(ForwardCertificate::Set, Some(&certificate));
-        let expected = "Hash=468ed3;Subject=\"CN=\\\\\"Ada\\\\\",OU=a\\,b\";URI=spiffe://example.com/ns/a;\
-                        URI=\"urn:a=b;c\";DNS=a.example.com";
+        let expected = "Hash=468ed3;Subject=\"CN=\\\"Ada\\\",OU=a\\,b\";URI=spiffe://example.com/ns/a;\
+                        URI=\"urn:a=b;c\";URI=\"urn:\\\"a\\\\\";DNS=a.example.com";
         assert_eq!(header, CertificateHeader::Set(HeaderValue::from_static(expected)));
     }
 

@@ -72,7 +72,7 @@ async fn in_clear_text(mut new: New, begun: Instant) {
     };
     let New { worker, stream, address, tls, permit, door, terms, alive } = new;
     let ends = Ends::new(address, port(&stream), tls.is_some());
-    let client = Client { address, peer: address, is_proxied: false, tls };
+    let client = Client { address, peer: address, tls, ..Client::default() };
     let certificate = CertificateHeader::new(ForwardCertificate::Off, None);
     let clock = Arc::new(Clock::default());
     let io = Io::new(stream, ahead, clock.clone(), protocol, permit);
@@ -109,7 +109,7 @@ async fn by_tls(new: New, begun: Instant) {
     increment(if facts.version == TlsFacts::V1_2 { &counters.tls12 } else { &counters.tls13 });
     let certificate = CertificateHeader::new(*forward, facts.certificate.as_ref());
     let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
-    let client = Client { address, peer: address, is_proxied: false, tls: Some(Arc::new(facts)) };
+    let client = Client { address, peer: address, tls: Some(Arc::new(facts)), ..Client::default() };
     let clock = Arc::new(Clock::default());
     let ends = Ends::new(address, port(stream.get_ref().0), true);
     let io = Io::new(stream, Ahead::default(), clock.clone(), protocol, permit);

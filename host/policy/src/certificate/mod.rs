@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// What a client's certificate says of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct ClientCertificate {
     /// As text (RFC 4514).
     pub subject: String,

@@ -20,14 +20,21 @@
 //!
 //! Where a proxy in front speaks TLS with clients, `forwarded` says in which header it tells their certificates: it
 //! counts from peers in `[gateway] trusted_proxies`, which have to take away what clients send under that name. From all
-//! others `Client-Cert` is dropped, and the certificate of the connection is the one that counts. A trusted
+//! others these headers are dropped, and the certificate of the connection is the one that counts. A trusted
 //! proxy that tells none speaks for a client without one, whatever certificate it has itself. `client.subject` and
 //! `client.fingerprint` in expressions are those of the connection.
+//!
+//! Of `X-Forwarded-Client-Cert` the last element counts, which is the nearest proxy's. Let it send `Cert`
+//! (`set_current_client_cert_details: { cert: true }` of Envoy): all that is asked is read from that then. Without it
+//! `Hash`, `Subject`, `URI` and `DNS` count as they are written, an issuer and addresses are unknown and fit nothing, and
+//! how a subject is spelled is the proxy's matter: Envoy's is as here but for rare attributes. An element that is
+//! malformed or says nothing of a certificate is refused. What upstreams get of this header is the listener's
+//! matter (`forward` of its `client_auth`), whatever a proxy has sent.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
+mod forwarded;
+mod xfcc;
+
 use http::StatusCode;
-use http::header::HeaderName;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -37,8 +44,7 @@ use super::{Built, Materials};
 use crate::{
     Answer, ClientCertificate, Consumer, Exchange, HeaderEdit, Phase, Phases, Policy, Seat, Side, Verdict,
 };
-
-const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+use forwarded::Forwarded;
 
 /// `mtls`: whose certificates.
 #[derive(Debug, Deserialize)]
@@ -56,8 +62,8 @@ struct Settings {
     #[serde(default)]
     header: Option<Name>,
     /// `forwarded`: the header in which trusted proxies tell the certificate that they have seen and verified:
-    /// `"client-cert"` (RFC 9440; `Client-Cert-Chain` beside it is not looked at). Default: none, only that of the
-    /// connection counts.
+    /// `"client-cert"` (RFC 9440; `Client-Cert-Chain` beside it is not looked at) or `"x-forwarded-client-cert"`
+    /// (Envoy). Default: none, only that of the connection counts.
     #[serde(default)]
     forwarded: Option<Forwarded>,
     /// `optional`: whether a request without a certificate passes, and then has no consumer. Default `false`.
@@ -83,13 +89,6 @@ struct Allowed {
     fingerprint: Option<String>,
     /// `consumer`: what the consumer is called then.
     consumer: Option<String>,
-}
-
-/// How a proxy tells a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Forwarded {
-    ClientCert,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -166,10 +165,9 @@ impl Mtls {
     fn admit(&self, exchange: &mut Exchange) -> Result<(), Denial> {
         let tls = exchange.client.tls.clone();
         let shown = || tls.as_ref().and_then(|tls| tls.certificate.as_ref());
-        let told = match self.0.forwarded {
-            Some(Forwarded::ClientCert) if exchange.client.is_proxied => Some(told(exchange)?),
-            _ => None,
-        };
+        let told = self.0.forwarded.filter(|_| exchange.client.is_proxied);
+        let told = told.map(|header| header.told(exchange)).transpose();
+        let told = told.map_err(|why| Denial::forbidden("The certificate can't be read.", why))?;
         let Some(certificate) = told.as_ref().map_or_else(shown, Option::as_ref) else {
             if self.0.optional {
                 return Ok(());
@@ -183,7 +181,9 @@ impl Mtls {
             return Err(Denial::new(StatusCode::FORBIDDEN, "certificate_required", detail, why));
         };
         let refuse = |why: &str| {
-            let why = format!("the certificate of `{}` {why}", certificate.subject);
+            let whose =
+                [&certificate.subject, &certificate.fingerprint].into_iter().find(|it| !it.is_empty());
+            let why = format!("the certificate of `{}` {why}", whose.map_or("somebody", String::as_str));
             Denial::forbidden("Your certificate does not allow this.", why)
         };
         let allowed = match &self.0.allow {
@@ -211,12 +211,12 @@ impl Mtls {
             return Some(name.clone());
         }
         match self.0.consumer {
-            Naming::Subject => Some(certificate.subject.clone()),
+            Naming::Subject => Some(certificate.subject.clone()).filter(|it| !it.is_empty()),
             Naming::Cn => common_name(&certificate.subject).map(str::to_owned),
             Naming::Dns => fitting(&certificate.dns_names, |allowed| &allowed.dns),
             Naming::Uri => fitting(&certificate.uris, |allowed| &allowed.uri),
             Naming::Email => fitting(&certificate.emails, |allowed| &allowed.email),
-            Naming::Fingerprint => Some(certificate.fingerprint.clone()),
+            Naming::Fingerprint => Some(certificate.fingerprint.clone()).filter(|it| !it.is_empty()),
         }
     }
 }
@@ -235,7 +235,8 @@ impl Allowed {
         let in_small =
             |names: &[String]| -> Vec<_> { names.iter().map(|it| it.to_ascii_lowercase()).collect() };
         is(&self.subject, &certificate.subject)
-            && is(&self.issuer, &certificate.issuer)
+            && (is(&self.issuer, &certificate.issuer)
+                && (self.issuer.is_none() || !certificate.issuer.is_empty()))
             && (one(&self.dns, &certificate.dns_names) || one(&self.dns, &in_small(&certificate.dns_names)))
             && one(&self.uri, &certificate.uris)
             && one(&self.email, &certificate.emails)
@@ -263,22 +264,6 @@ impl TryFrom<String> for Glob {
             Some((start, end)) => Ok(Glob { start: start.to_owned(), end: Some(end.to_owned()) }),
         }
     }
-}
-
-/// What a trusted proxy says in `Client-Cert` (RFC 9440, section 2.2): none if there is no such header.
-fn told(exchange: &Exchange) -> Result<Option<ClientCertificate>, Denial> {
-    let mut values = exchange.request.headers().get_all(CLIENT_CERT).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let unfit = |why: &str| {
-        Denial::forbidden("The certificate can't be read.", format!("its proxy's `Client-Cert` {why}"))
-    };
-    if values.next().is_some() {
-        return Err(unfit("is there more than once"));
-    }
-    // A byte sequence (RFC 8941, section 3.3.5).
-    let text = value.to_str().ok().map(str::trim).and_then(|text| text.strip_prefix(':')?.strip_suffix(':'));
-    let der = text.and_then(|text| BASE64.decode(text).ok()).ok_or_else(|| unfit("is no `:Base64:`"))?;
-    ClientCertificate::read(&der).map(Some).ok_or_else(|| unfit("holds no certificate"))
 }
 
 /// The most specific `CN` of a subject; none with what has to be escaped.

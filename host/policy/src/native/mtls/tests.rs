@@ -1,3 +1,4 @@
+use super::forwarded::CLIENT_CERT;
 use super::*;
 use crate::TlsFacts;
 use crate::native::plain;
@@ -101,6 +102,38 @@ fn only_a_trusted_proxy_is_believed_and_only_what_can_be_read() {
         let refused = asked(true, values, settings()).unwrap_err();
         assert!(refused.contains(why), "{values:?}: {refused}");
     }
+}
+
+/// What Envoy tells without `Cert`.
+#[test]
+fn what_is_told_of_a_certificate_is_enough_to_fit() {
+    let consumer = |element: &str, settings: Value| {
+        let policy = plain(build, &settings).unwrap();
+        let mut exchange = Box::<Exchange>::default();
+        exchange.client.is_proxied = true;
+        exchange.client.told_certificate = Some(Box::new(element.parse().unwrap()));
+        exchange.enter(Phase::Request, 0);
+        let _ = policy.call(Phase::Request, &mut exchange, &mut None);
+        exchange.consumer.map(|consumer| consumer.id().to_owned())
+    };
+    let with = |allow: Value, naming: &str| json!({ "forwarded": "x-forwarded-client-cert", "allow": [allow], "consumer": naming });
+    let hash = "ab".repeat(32);
+    let ada = format!("By=p;Hash={hash};Subject=\"CN=ada,O=Example\";URI=spiffe://a/ada;DNS=a.example");
+    assert_eq!(consumer(&ada, with(json!({ "fingerprint": hash }), "cn")).as_deref(), Some("ada"));
+    assert_eq!(
+        consumer(&ada, with(json!({ "subject": "*,O=Example" }), "dns")).as_deref(),
+        Some("a.example")
+    );
+    assert_eq!(
+        consumer(&ada, with(json!({ "uri": "spiffe://a/*" }), "uri")).as_deref(),
+        Some("spiffe://a/ada")
+    );
+    // What is not told fits nothing, and names nobody.
+    assert_eq!(consumer(&ada, with(json!({ "dns": "a.example", "issuer": "*" }), "cn")), None);
+    assert_eq!(consumer(&ada, with(json!({ "dns": "a.example" }), "email")), None);
+    assert_eq!(consumer("DNS=a.example", with(json!({ "dns": "a.example" }), "fingerprint")), None);
+    assert_eq!(consumer("DNS=a.example", with(json!({ "dns": "a.example" }), "subject")), None);
+    assert_eq!(consumer("DNS=a.example", with(json!({ "fingerprint": hash }), "dns")), None);
 }
 
 #[test]
