@@ -10,8 +10,8 @@ use crate::section::{Section, section};
 use crate::value::readable_file;
 
 section! {
-    /// `[admin]`: where operators, `limen status`, `limen reload`, `limen cache` and `limen key` ask: `/status`, `/metrics`, `/ready`,
-    /// `/live`, `/config`, `/routes`, `/upstreams`, `/plugins`, `/caches`, `/keys`, `/quotas`, `/reload`; `/` tells what each is. HTTP/1.1
+    /// `[admin]`: where operators, `limen status`, `limen reload`, `limen cache`, `limen key` and `limen quota` ask: `/status`,
+    /// `/metrics`, `/ready`, `/live`, `/config`, `/routes`, `/upstreams`, `/plugins`, `/caches`, `/keys`, `/quotas`, `/reload`; `/` tells what each is. HTTP/1.1
     /// in clear text, on a thread of its own. A socket that systemd opened is taken by the name `admin`, or
     /// by its address. Without the section there is none, and nothing is measured. Only in the main file.
     pub struct Admin(section, addresses: &Unique) {

@@ -73,6 +73,43 @@ async fn what_was_counted_last_is_saved_at_the_end() {
 }
 
 #[tokio::test]
+async fn the_command_shows_what_is_used_and_lets_a_key_begin_anew() {
+    let origin = Origin::start();
+    let quota = r#"{ use = "quota", with = { per = "month", limit = 2, by = ["route", "address"] } }"#;
+    let rest = format!("[admin]\naddress = \"127.0.0.1:0\"\n{}", route("/**", quota));
+    let gateway = Gateway::start(config(&origin, &rest)).await;
+    let admin = gateway.admin_url("").trim_start_matches("http://").to_owned();
+    let run = async |arguments: &[&str]| {
+        let arguments = [&["quota"], arguments, &["--admin", &admin]].concat();
+        gateway.successor().finish(&arguments).await
+    };
+    assert_eq!([status(&gateway, "").await, status(&gateway, "").await], [200, 200]);
+    assert_eq!(status(&gateway, "").await, 429);
+    let shown = run(&["show"]).await;
+    assert!(shown.status.success() && shown.stdout.starts_with("/**/quota from 20"), "{shown:?}");
+    let line = shown.stdout.lines().nth(1).unwrap().trim();
+    let (key, used) = line.split_once("  ").unwrap();
+    assert!(key.ends_with("+127.0.0.1") && used == "2", "{shown:?}");
+    let json = run(&["show", "--quota", "/**/quota", "--key", key, "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&json[0]["name"], &json[0]["used"][key]), (&"/**/quota".into(), &2.into()), "{json}");
+
+    let reset = run(&["reset", "--quota", "/**/quota", "--key", key]).await;
+    assert!(reset.status.success() && reset.stdout.ends_with("/**/quota: it had used 2\n"), "{reset:?}");
+    assert_eq!(status(&gateway, "").await, 200, "it begins anew");
+    let reset = run(&["reset", "--quota", "/**/quota", "--key", key, "--json"]).await;
+    let reset: serde_json::Value = serde_json::from_str(&reset.stdout).unwrap();
+    assert_eq!(reset["used"], 1, "{reset}");
+
+    for arguments in [&["show", "--quota", "none"][..], &["reset", "--quota", "none", "--key", key]] {
+        let none = run(arguments).await;
+        assert!(!none.status.success() && none.stderr.contains("there is no "), "{none:?}");
+    }
+    let half = run(&["reset", "--quota", "/**/quota"]).await;
+    assert!(!half.status.success() && half.stderr.contains("--key"), "{half:?}");
+}
+
+#[tokio::test]
 async fn a_reload_that_moves_it_is_told_and_each_place_keeps_its_own() {
     let Some(redis) = RealRedis::start() else { return };
     let origin = Origin::start();

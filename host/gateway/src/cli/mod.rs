@@ -6,6 +6,7 @@ mod explain;
 mod key;
 mod openapi;
 mod policy;
+mod quota;
 mod reload;
 mod run;
 mod status;
@@ -36,6 +37,8 @@ enum Command {
     #[command(subcommand)]
     Key(key::Key),
     #[command(subcommand)]
+    Quota(quota::Quota),
+    #[command(subcommand)]
     Policy(policy::Policy),
     #[command(subcommand, name = "openapi")]
     OpenApi(openapi::OpenApi),
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Reload(reload) => reload.main(),
         Command::Cache(cache) => cache.main(),
         Command::Key(key) => key.main(),
+        Command::Quota(quota) => quota.main(),
         Command::Policy(policy) => policy.main(),
         Command::OpenApi(openapi) => openapi.main().map(|()| ExitCode::SUCCESS),
     };

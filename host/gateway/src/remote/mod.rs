@@ -1,7 +1,8 @@
-//! `limen status`, `limen reload`, `limen cache` and `limen key`: asking the gateway that runs, by its admin listener.
+//! `limen status`, `limen reload`, `limen cache`, `limen key` and `limen quota`: asking the gateway that runs, by its admin listener.
 
 mod ask;
 pub mod keys;
+pub mod quotas;
 mod show;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

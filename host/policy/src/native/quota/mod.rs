@@ -11,8 +11,8 @@
 //! the file it comes a quarter of a second later, and when the gateway is told to end: what a crash or a `kill -9` finds
 //! uncounted there, up to 250 ms of it, may be used again. Where a reload puts a `url` into `[store]`, or takes it out, what
 //! was used is not taken along: it begins anew in the store, or with what the file last had; the log warns of it.
-//! `GET /quotas` of the admin listener tells what is used, and with
-//! `?quota=NAME&key=KEY` of one key; `DELETE` with the same: nothing of it is used any more.
+//! `limen quota show` and `GET /quotas` of the admin listener tell what is used, with `?quota=NAME&key=KEY` of one
+//! key; `limen quota reset` and `DELETE` with the same: nothing of it is used any more.
 
 pub(super) mod counts;
 #[cfg(test)]
