@@ -65,6 +65,7 @@ pub fn route(path: &str, policies: &str) -> String {
 pub fn assert_problem(answer: &Answer, status: u16) {
     assert_eq!(answer.status, status, "{}", answer.text());
     assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{}", answer.text());
+    assert!(answer.text().ends_with("}\n"), "a line of its own in a terminal");
     let problem = answer.json();
     let mut keys: Vec<_> = problem.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();

@@ -40,5 +40,6 @@ pub(crate) fn problem_with(
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(REQUEST_ID, id);
     }
-    (head, Bytes::from(body.to_string()))
+    // A line of its own, where it is read in a terminal.
+    (head, Bytes::from(format!("{body}\n")))
 }

@@ -221,7 +221,7 @@ fn refuse(exchange: &mut Exchange, refused: Refused) -> Answer<'static> {
     if refused.status == StatusCode::METHOD_NOT_ALLOWED {
         reply.head.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
     }
-    reply.body = body.to_string().into();
+    reply.body = format!("{body}\n").into();
     reply.denied = Some(Box::new(Denied { code: "graphql", why: refused.message.into_owned() }));
     exchange.reply = Some(reply);
     Answer::Ready(Ok(Verdict::Reply))
