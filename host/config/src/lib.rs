@@ -83,8 +83,8 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 pub use action::{
-    Action, FixedBody, Forward, Mirror, Origin, Piece, Redirect, RedirectQuery, Respond, Rewrite, Split,
-    SplitBy, Template, Weighted, closing_brace,
+    Action, FixedBody, Forward, Mirror, Origin, OriginHost, Piece, Redirect, RedirectQuery, Respond, Rewrite,
+    Split, SplitBy, Template, Weighted, closing_brace,
 };
 pub use admin::Admin;
 pub use code_cache::CodeCache;

@@ -44,3 +44,24 @@ async fn what_a_client_writes_leads_nobody_elsewhere() {
         crate::common::assert_problem(&ask(nowhere).await, 400);
     }
 }
+
+#[tokio::test]
+async fn an_expression_fills_in_a_part_of_the_host_and_no_more() {
+    let origin = Origin::start();
+    let with = r#"{ use = "redirect", with = { to = "https://{request.headers['x-region']}.example.com:8443{path}", status = 307 } }"#;
+    let gateway = gateway(&origin, with).await;
+    let ask = async |region: &str| {
+        Client::http1().get(gateway.url("/a?b=c")).header("x-region", region).send().await
+    };
+    let sent = ask("eu-1").await;
+    assert_eq!(
+        (sent.status.as_u16(), sent.header("location")),
+        (307, Some("https://eu-1.example.com:8443/a?b=c"))
+    );
+    for sly in
+        ["evil.com/", "evil.com?", "evil.com#", "evil.com\\", "evil.com:80", "u@evil.com", "a b", "a.", ""]
+    {
+        crate::common::assert_problem(&ask(sly).await, 400);
+    }
+    gateway.wait_for_log_containing("is no part of one").await;
+}

@@ -59,3 +59,29 @@ async fn expressions_fill_in_paths_and_queries_and_nothing_breaks_out() {
     gateway.wait_for_log_containing("x-tenant").await;
     assert_eq!(origin.requests(), before);
 }
+
+#[tokio::test]
+async fn expressions_fill_in_the_host_and_the_method_and_nothing_breaks_out() {
+    let origin = Origin::start();
+    let with = r#"{ use = "rewrite", with = { path = "/new", host = "{request.headers['x-tenant']}.internal:8080", method = "{request.headers['x-method']}" } }"#;
+    let gateway = gateway(&origin, with).await;
+    let ask = async |client: Client, tenant: &str, method: &str| {
+        let asked = client.get(gateway.url("/old")).header("x-tenant", tenant);
+        asked.header("x-method", method).send().await
+    };
+    for client in [Client::http1(), Client::http2()] {
+        let asked = ask(client, "acme", "PATCH").await.json();
+        assert_eq!(asked["headers"]["host"], "acme.internal:8080", "{asked}");
+        assert_eq!((&asked["method"], &asked["path"]), (&"PATCH".into(), &"/new".into()), "{asked}");
+    }
+    let before = origin.requests();
+    for tenant in ["evil.com:80", "u@evil", "evil.com/x", "evil.com?", "evil.com#", "a b", "a.", ".", ""] {
+        assert_problem(&ask(Client::http1(), tenant, "GET").await, 400);
+    }
+    gateway.wait_for_log_containing("is no part of one").await;
+    for method in ["CONNECT", "GET /x HTTP/1.1", "a,b", ""] {
+        assert_problem(&ask(Client::http1(), "acme", method).await, 400);
+    }
+    gateway.wait_for_log_containing("`method` comes to is none").await;
+    assert_eq!(origin.requests(), before);
+}

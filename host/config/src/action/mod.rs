@@ -16,7 +16,7 @@ pub use redirect::{Redirect, RedirectQuery};
 pub use respond::{FixedBody, Respond};
 pub use rewrite::Rewrite;
 pub use split::{Split, SplitBy, Weighted};
-pub use template::{Origin, Piece, Template, closing_brace};
+pub use template::{Origin, OriginHost, Piece, Template, closing_brace};
 
 /// One of `upstream`, `redirect` and `respond`: what a route does with a request that its policies let
 /// pass. Exactly one of them stands in it.

@@ -19,10 +19,19 @@ pub struct Template {
 pub struct Origin {
     /// "https://"
     pub scheme: &'static str,
-    /// Left out: the host that the client asked for.
-    pub host: Option<String>,
+    pub host: OriginHost,
     /// ":8443", or nothing.
     pub port: String,
+}
+
+/// Whose the host of a URL is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OriginHost {
+    Literal(String),
+    /// `{host}`: the one that the client asked for.
+    Asked,
+    /// With expressions in it, as it was written. Only of what is read by [`Template::of_location`].
+    Computed(String),
 }
 
 /// One piece of a template.
@@ -86,8 +95,7 @@ fn path(text: &str, route: Option<&RoutePath>) -> Result<Template, Wrong> {
 fn location(text: &str, route: Option<&RoutePath>) -> Result<Template, Wrong> {
     let (origin, path) = match text.split_once("://") {
         Some((scheme, rest)) if !scheme.contains(['/', '{']) => {
-            let end = rest.find(['/', '?']).into_iter().chain(rest.find("{path}")).min();
-            let (authority, path) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, ""));
+            let (authority, path) = rest.split_at_checked(authority_end(rest)).unwrap_or((rest, ""));
             (Some(origin(scheme, authority)?), path)
         }
         _ if begins_path(text) => (None, text),
@@ -154,14 +162,18 @@ fn checked(text: &str, parse: impl Fn(&str) -> Result<Template, Wrong>) -> Resul
 
 /// Only policies compute: of the file itself every name has to be one of the route's.
 fn uncomputed(template: Template) -> Result<Template, Wrong> {
-    let computed = template.pieces.iter().find_map(|piece| match piece {
-        Piece::Computed(text) => Some(text),
+    let of_host = template.origin.iter().find_map(|origin| match &origin.host {
+        OriginHost::Computed(text) => Some(text.clone()),
         _ => None,
     });
-    match computed {
+    let computed = template.pieces.iter().find_map(|piece| match piece {
+        Piece::Computed(text) => Some(format!("{{{text}}}")),
+        _ => None,
+    });
+    match of_host.or(computed) {
         None => Ok(template),
         Some(text) => wrong(
-            format!("an expression `{{{text}}}` in a route's own settings"),
+            format!("an expression `{text}` in a route's own settings"),
             "names are like `{id}`; the policies `rewrite` and `redirect` take expressions",
         ),
     }
@@ -209,6 +221,20 @@ fn begins_path(text: &str) -> bool {
     text.starts_with('/') || text.starts_with("{path}")
 }
 
+/// Where the path begins behind a host, or what may have expressions in it.
+fn authority_end(text: &str) -> usize {
+    let mut rest = text;
+    while let Some((literal, Some(name), after)) = next_name(rest) {
+        let begin = text.len() - rest.len();
+        match literal.find(['/', '?']) {
+            Some(end) => return begin + end,
+            None if name == "path" => return begin + literal.len(),
+            None => rest = after,
+        }
+    }
+    text.len() - rest.len() + rest.find(['/', '?']).unwrap_or(rest.len())
+}
+
 fn origin(scheme: &str, authority: &str) -> Result<Origin, Wrong> {
     let scheme = match scheme {
         "http" => "http://",
@@ -216,7 +242,7 @@ fn origin(scheme: &str, authority: &str) -> Result<Origin, Wrong> {
         other => return wrong(format!("an unknown scheme `{other}`"), "`http` or `https`"),
     };
     let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        Some((host, port)) if !port.contains([']', '}']) => (host, Some(port)),
         _ => (authority, None),
     };
     let port = match port.map(str::parse::<u16>) {
@@ -225,14 +251,24 @@ fn origin(scheme: &str, authority: &str) -> Result<Origin, Wrong> {
         Some(_) => return wrong("not a port", "a number from 1 to 65535"),
     };
     if host == "{host}" {
-        return Ok(Origin { scheme, host: None, port });
+        return Ok(Origin { scheme, host: OriginHost::Asked, port });
     }
-    // What a client writes into a path must not decide where others are sent.
-    if host.contains(['{', '}']) {
-        return wrong("a parameter in a host", "a literal host, or `{host}` for the one that was asked for");
+    let mut rest = host;
+    while let Some((_, name, after)) = next_name(rest) {
+        // What a client writes into a path must not decide where others are sent.
+        if name.is_none_or(is_name) {
+            return wrong(
+                "a parameter in a host",
+                "a literal host, or `{host}` for the one that was asked for",
+            );
+        }
+        rest = after;
+    }
+    if rest != host {
+        return Ok(Origin { scheme, host: OriginHost::Computed(host.to_owned()), port });
     }
     match crate::Host::name(host) {
-        Some(host) => Ok(Origin { scheme, host: Some(host), port }),
+        Some(host) => Ok(Origin { scheme, host: OriginHost::Literal(host), port }),
         None => wrong("not a host", "a literal host, or `{host}` for the one that was asked for"),
     }
 }

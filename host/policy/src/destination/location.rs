@@ -1,14 +1,16 @@
 //! Where a client is sent.
 
 use http::header::HeaderValue;
-use limen_config::{Origin, RoutePath, Template};
+use limen_config::{Origin, OriginHost, RoutePath, Template};
 
-use super::{Astray, PathTemplate};
+use super::{Astray, HostTemplate, PathTemplate};
 use crate::{Exchange, MAX_VALUE};
 
 /// A path or a URL that is filled in from a request.
 pub struct Location {
     origin: Option<Origin>,
+    /// Of an origin whose host is computed.
+    host: Option<HostTemplate>,
     path: PathTemplate,
     /// Whether the request's own query goes along.
     keeps_query: bool,
@@ -17,13 +19,18 @@ pub struct Location {
 impl Location {
     /// `matched` is what the paths match that it is filled in from.
     pub fn new(to: &Template, matched: &RoutePath, keeps_query: bool) -> Self {
-        Location { origin: to.origin.clone(), path: PathTemplate::new(&to.pieces, matched), keeps_query }
+        let path = PathTemplate::new(&to.pieces, matched);
+        Location { origin: to.origin.clone(), host: None, path, keeps_query }
     }
 
-    /// One that may have expressions in it, but none for its host.
+    /// One that may have expressions in it.
     pub fn computed(to: &Template, matched: &RoutePath, keeps_query: bool) -> Result<Self, String> {
         let path = PathTemplate::computed(&to.pieces, matched)?;
-        Ok(Location { origin: to.origin.clone(), path, keeps_query })
+        let host = match &to.origin {
+            Some(Origin { host: OriginHost::Computed(text), .. }) => Some(HostTemplate::new(text)?),
+            _ => None,
+        };
+        Ok(Location { origin: to.origin.clone(), host, path, keeps_query })
     }
 
     /// The value of `Location`.
@@ -31,9 +38,11 @@ impl Location {
         let mut location = String::with_capacity(64 + path.len());
         if let Some(Origin { scheme, host, port }) = &self.origin {
             location.push_str(scheme);
-            match host {
-                Some(host) => location.push_str(host),
-                None => location.push_str(asked_host(exchange)?),
+            match (host, &self.host) {
+                (OriginHost::Literal(host), _) => location.push_str(host),
+                (OriginHost::Computed(_), Some(host)) => location.push_str(&host.of(exchange)?),
+                (OriginHost::Asked, _) => location.push_str(asked_host(exchange)?),
+                (OriginHost::Computed(_), None) => return Err(Astray::Host), // the configuration has refused it
             }
             location.push_str(port);
         }

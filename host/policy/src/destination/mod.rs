@@ -1,8 +1,10 @@
 //! Where a request leads: paths and URLs that are filled in from its own.
 
+mod host;
 mod location;
 mod template;
 
+pub use host::HostTemplate;
 pub use location::{Location, without_port};
 pub use template::PathTemplate;
 

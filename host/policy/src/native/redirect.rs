@@ -5,11 +5,12 @@
 //! ```
 //!
 //! What `match` or `regex` does not match goes on. The names in `to` are as in `redirect` of a route, which
-//! is what a route needs that never does anything else. Here `to` may also have expressions (CEL, as in `authorize`)
-//! in its path and its query, though none for its host: `"/{claims.tenant}/{rest}"`,
-//! `"https://id.example.com/login?next={request.path}"`. What one comes to is percent-encoded, slashes too, so that it
-//! stays one segment or one parameter. Where one can't be computed, or is empty or a dot segment in a path, the
-//! client gets 400.
+//! is what a route needs that never does anything else. Here `to` may also have expressions (CEL, as in `authorize`):
+//! `"/{claims.tenant}/{rest}"`, `"https://id.example.com/login?next={request.path}"`. What one comes to is
+//! percent-encoded, slashes too, so that it stays one segment or one parameter. In a host
+//! (`"https://{claims.region}.example.com/{rest}"`) it may be letters, digits, `-`, `_` and dots and nothing else, so that
+//! it is never a port, a user or the end of the host: write the part behind it that is yours. Where one can't be
+//! computed, or is empty, a dot segment in a path or no part of a host, the client gets 400 and the log the reason.
 
 use http::StatusCode;
 use http::header;
@@ -155,13 +156,54 @@ mod tests {
     }
 
     #[test]
+    fn what_an_expression_comes_to_stays_a_part_of_the_host() {
+        let to = |to: &str| json!({ "match": "/go/**", "to": to, "query": "drop" });
+        let region = to("https://{request.arguments.r}.example.com:8443/{rest}?a={request.method}");
+        let sent = |asked: &str| location(region.clone(), &format!("/go/x?r={asked}"));
+        assert_eq!(sent("eu-1").as_deref(), Some("https://eu-1.example.com:8443/x?a=GET"));
+        assert_eq!(sent("evil.com").as_deref(), Some("https://evil.com.example.com:8443/x?a=GET"));
+        for sly in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "evil.com%2F",
+            "evil.com%3F",
+            "evil.com%23",
+            "evil.com:80",
+            "evil.com%5C",
+            "u%40evil.com",
+            "evil.com%0D%0Aset-cookie:a=b",
+            "evil.com%20",
+            "evil.com%00",
+            "%C3%A4",
+            "%5B::1%5D",
+            "a%252Fb",
+            &"a".repeat(64),
+            &"a.".repeat(130),
+        ] {
+            assert_eq!(sent(sly), None, "{sly}");
+        }
+        assert_eq!(location(region.clone(), "/go/x"), None, "there is none");
+        let chosen = to("https://{request.method == \"GET\" ? \"a:b/c\" : \"b\"}{path}");
+        assert_eq!(location(chosen, "/go/x"), None, "it is no part of a host, wherever it is from");
+        let chosen = to("https://{request.method == \"GET\" ? \"read\" : \"write\"}.example.com{path}");
+        assert_eq!(location(chosen, "/go/x").as_deref(), Some("https://read.example.com/go/x"));
+    }
+
+    #[test]
     fn mistakes_are_found_at_load() {
         let mistake = |settings| plain(build, &settings).err().map(|error| error.pointer).unwrap();
         assert_eq!(mistake(json!({ "to": "/{id}" })), "/to");
         assert_eq!(mistake(json!({ "to": "//{id}", "match": "/{id}", "regex": "/" })), "/regex");
         assert_eq!(mistake(json!({ "to": "https://{id}/", "match": "/{id}" })), "/to");
-        assert_eq!(mistake(json!({ "to": "https://{request.host}/" })), "/to");
-        assert_eq!(mistake(json!({ "to": "https://{claims.region}.example.com/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://{rest}/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://{claims.region}.example.com:0/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://{claims.region}.example.com:x/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://a:{claims.region}/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://u@{claims.region}/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://{claims.region/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://{claims.regions.}/" })), "/to");
         assert_eq!(mistake(json!({ "to": "/{consumer.name}" })), "/to");
         assert_eq!(mistake(json!({ "to": "/", "status": 200 })), "/status");
         assert_eq!(mistake(json!({ "to": "/", "match": "old" })), "/match");

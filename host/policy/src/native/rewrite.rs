@@ -11,6 +11,9 @@
 //! `"/tenants/{claims.tenant}{path}"`. What one comes to is percent-encoded, slashes too, so that it stays one segment or
 //! one parameter. Where one of the path can't be computed, or is empty or a dot segment, the client gets 400; where
 //! one of a query's values can't, there is no such parameter: what a client says itself never stands in its place.
+//! `host` and `method` may have expressions as well (`"{claims.tenant}.internal:8080"`), of the request as it was before.
+//! In a host one comes to letters, digits, `-`, `_` and dots and nothing else, never to a port or to more than a part of a
+//! name. Where no host or no method comes of it, the client gets 400 and the log the reason.
 //!
 //! What `match` or `regex` does not match stays as it is. Policies behind it, the log and the upstream see
 //! the new request, and a `rewrite` of the route leaves its path alone; the route itself was found before.
@@ -27,7 +30,9 @@ use super::expression::Template as Computed;
 use super::paths::matched;
 use super::settings::{SettingsError, read};
 use super::{Built, Materials};
-use crate::{Answer, Astray, EditError, Exchange, PathTemplate, Phase, Phases, Policy, Seat, Verdict};
+use crate::{
+    Answer, Astray, EditError, Exchange, HostTemplate, PathTemplate, Phase, Phases, Policy, Seat, Verdict,
+};
 
 /// `rewrite`: which requests, and what becomes of them.
 #[derive(Debug, Default, Deserialize)]
@@ -48,10 +53,10 @@ struct Settings {
     prefix: Option<String>,
     /// `query`: what becomes of the query. Default: the same.
     query: Query,
-    /// `method`: the new method. Default: the same.
-    method: Option<String>,
+    /// `method`: the new method; may have expressions. Default: the same.
+    method: Option<Computed>,
     /// `host`: the host, with or without a port, that the upstream is asked for, unless the route's or the
-    /// upstream's own `host` says otherwise. Default: the same.
+    /// upstream's own `host` says otherwise; may have expressions. Default: the same.
     host: Option<String>,
 }
 
@@ -80,6 +85,7 @@ pub(super) fn build(settings: &Value, _: &Materials<'_>) -> Built {
     let template = template.transpose().map_err(|why| SettingsError::new(key, why))?;
     let path = template.map(|template| PathTemplate::computed(&template.pieces, &matched));
     let path = path.transpose().map_err(|why| SettingsError::new(key, why))?;
+    let host = host.as_deref().map(Host::new).transpose()?;
     let rewrite = Rewrite { matched, path, query, method, host };
     rewrite.check()?;
     Ok(Box::new(rewrite))
@@ -89,8 +95,14 @@ struct Rewrite {
     matched: RoutePath,
     path: Option<PathTemplate>,
     query: Query,
-    method: Option<String>,
-    host: Option<String>,
+    method: Option<Computed>,
+    host: Option<Host>,
+}
+
+enum Host {
+    /// It was tried when the configuration was loaded.
+    Fixed(String),
+    Computed(HostTemplate),
 }
 
 impl Policy for Rewrite {
@@ -111,6 +123,10 @@ impl Policy for Rewrite {
 
 impl Rewrite {
     fn edit(&self, exchange: &mut Exchange) -> Result<(), Astray> {
+        // Before the path is another one.
+        let method = self.method.as_ref().map(|method| method.told(exchange)).transpose();
+        let method = method.map_err(Astray::Valueless)?;
+        let host = self.host.as_ref().map(|host| host.of(exchange)).transpose()?;
         if let Some(template) = &self.path {
             let path = template.path(exchange, exchange.request.uri().path())?;
             exchange.set_path(&path).map_err(|_| Astray::Unreadable)?;
@@ -120,12 +136,12 @@ impl Rewrite {
             let query = Some(&*query).filter(|query| !query.is_empty());
             exchange.set_query(query).map_err(|_| Astray::Unreadable)?;
         }
-        // Both were tried when the configuration was loaded.
-        if let Some(method) = &self.method {
-            let _ = exchange.set_method(method);
+        if let Some(method) = method {
+            let unfit = |_| Astray::Valueless("what `method` comes to is none that may be set".to_owned());
+            exchange.set_method(&method).map_err(unfit)?;
         }
-        if let Some(host) = &self.host {
-            let _ = exchange.set_authority(host);
+        if let Some(host) = host {
+            exchange.set_authority(&host).map_err(|_| Astray::Host)?;
         }
         Ok(())
     }
@@ -137,10 +153,10 @@ impl Rewrite {
             let message = format!("not {what}: `{text}`");
             move |_: EditError| SettingsError::new(key, message)
         };
-        if let Some(method) = &self.method {
+        if let Some(method) = self.method.as_ref().and_then(Computed::fixed) {
             exchange.set_method(method).map_err(wrong("/method", "a method that may be set", method))?;
         }
-        if let Some(host) = &self.host {
+        if let Some(Host::Fixed(host)) = &self.host {
             exchange.set_authority(host).map_err(wrong("/host", "a host", host))?;
         }
         if self.path.is_none() && self.query.is_empty() && self.method.is_none() && self.host.is_none() {
@@ -148,6 +164,22 @@ impl Rewrite {
             return Err(SettingsError::new("", message));
         }
         Ok(())
+    }
+}
+
+impl Host {
+    fn new(text: &str) -> Result<Self, SettingsError> {
+        if !text.contains(['{', '}']) {
+            return Ok(Host::Fixed(text.to_owned()));
+        }
+        HostTemplate::new(text).map(Host::Computed).map_err(|why| SettingsError::new("/host", why))
+    }
+
+    fn of(&self, exchange: &Exchange) -> Result<Cow<'_, str>, Astray> {
+        match self {
+            Host::Fixed(host) => Ok(Cow::Borrowed(host)),
+            Host::Computed(host) => host.of(exchange).map(Cow::Owned),
+        }
     }
 }
 
@@ -167,13 +199,7 @@ impl Query {
         let stays = query.split('&').filter(|pair| !pair.is_empty() && !goes(pair));
         let mut new = stays.collect::<Vec<_>>().join("&");
         for (name, value) in self.set.iter().chain(&self.add) {
-            let value = match value.fixed() {
-                Some(fixed) => Cow::Borrowed(fixed),
-                None => match value.text(exchange) {
-                    Ok(value) => Cow::Owned(value),
-                    Err(_) => continue,
-                },
-            };
+            let Ok(value) = value.told(exchange) else { continue };
             if !new.is_empty() {
                 new.push('&');
             }
@@ -245,6 +271,45 @@ mod tests {
         );
     }
 
+    /// The method and the host that are asked for then.
+    fn asked(settings: Value, target: &str) -> Result<(String, String), String> {
+        let policy = plain(build, &settings).unwrap();
+        let mut exchange = Box::<Exchange>::default();
+        *exchange.request.uri_mut() = target.parse().unwrap();
+        exchange.request.headers_mut().insert("host", "a.example".parse().unwrap());
+        exchange.enter(Phase::Request, 0);
+        let _ = policy.call(Phase::Request, &mut exchange, &mut None);
+        match &exchange.reply {
+            None => Ok((exchange.request.method().to_string(), exchange.authority().to_owned())),
+            Some(reply) => {
+                assert_eq!(reply.head.status(), 400);
+                Err(reply.denied.as_ref().unwrap().why.clone())
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_and_methods_are_computed_and_stay_what_they_are() {
+        let settings = || {
+            json!({
+                "path": "/new",
+                "host": "{request.arguments.t}.internal:8080",
+                "method": "{request.path == \"/old\" ? request.arguments.m : \"GET\"}",
+            })
+        };
+        let by = |tenant: &str, method: &str| asked(settings(), &format!("/old?t={tenant}&m={method}"));
+        assert_eq!(by("ada", "PATCH").unwrap(), ("PATCH".into(), "ada.internal:8080".into()));
+        for sly in ["", "a:1", "u%40b", "a%2Fb", "a%3F", "a%23", "a%0D%0Ab", "%5B::1%5D", "a%20", ".", "a."] {
+            let why = by(sly, "GET").unwrap_err();
+            assert!(why.contains("host"), "{sly}: {why}");
+        }
+        for sly in ["CONNECT", "A%20B", "A%0D%0AB", "%C3%A4", "A/1"] {
+            let why = by("ada", sly).unwrap_err();
+            assert!(why.contains("`method`"), "{sly}: {why}");
+        }
+        assert!(asked(settings(), "/old?t=ada").is_err(), "there is none");
+    }
+
     #[test]
     fn queries_are_edited_and_the_rest_stays_as_it_was_sent() {
         let query =
@@ -268,6 +333,9 @@ mod tests {
         assert_eq!(mistake(json!({ "match": "/a", "prefix": "/b" })), "/prefix");
         assert_eq!(mistake(json!({ "path": "/b", "prefix": "/b" })), "/prefix");
         assert_eq!(mistake(json!({ "method": "CONNECT" })), "/method");
+        assert_eq!(mistake(json!({ "method": "{claims.method" })), "/method");
         assert_eq!(mistake(json!({ "host": "a@b" })), "/host");
+        assert_eq!(mistake(json!({ "host": "u@{claims.tenant}" })), "/host");
+        assert_eq!(mistake(json!({ "host": "{consumer.name}" })), "/host");
     }
 }

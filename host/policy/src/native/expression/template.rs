@@ -1,5 +1,7 @@
 //! Texts with expressions in them: `"user-{consumer.id}"`.
 
+use std::borrow::Cow;
+
 use limen_config::closing_brace;
 use serde::{Deserialize, Deserializer};
 
@@ -60,9 +62,23 @@ impl Template {
         }
     }
 
+    /// What it would be if all its expressions came to this.
+    pub fn sample(&self, value: &str) -> String {
+        let text = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Value(_) => value.to_owned(),
+        };
+        self.0.iter().map(text).collect()
+    }
+
     /// What it is for an exchange.
     pub fn text(&self, exchange: &Exchange) -> Result<String, String> {
         self.fill(exchange, |all, value| value.map(|value| all.push_str(&value)))
+    }
+
+    /// The same, or what it always is.
+    pub fn told(&self, exchange: &Exchange) -> Result<Cow<'_, str>, String> {
+        self.fixed().map_or_else(|| self.text(exchange).map(Cow::Owned), |fixed| Ok(Cow::Borrowed(fixed)))
     }
 
     /// The same, where each value, or why there is none, is put in by somebody who knows how it has to be written.
