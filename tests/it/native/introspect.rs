@@ -171,6 +171,7 @@ async fn mistakes_are_shown() {
         (r#"upstream = "origin", roots = "ca.pem""#, "it goes with `url`"),
         (r#"url = "http://id.example/x""#, "add `plain_http = true`"),
         (r#"url = "id.example""#, "not an address"),
+        (r#"url = "ftp://id.example/x""#, "hint: "),
         (r#"url = "https://user@id.example/""#, "user and password"),
         (r#"url = "https://id.example/", roots = "nowhere.pem""#, "nowhere.pem"),
         (r#"upstream = "origin", ttl = "2h""#, "0s to 1h"),

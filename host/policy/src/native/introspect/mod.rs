@@ -218,7 +218,8 @@ impl Settings {
                     return Err(wrong("an `http://` address".to_owned()).hint(Some(hint.to_owned())));
                 }
                 let address = format!("{scheme}://{authority}");
-                let own = Upstream::alone(&address, self.roots.as_deref(), folder).map_err(wrong)?;
+                let own = Upstream::alone(&address, self.roots.as_deref(), folder);
+                let own = own.map_err(|unfit| wrong(unfit.message).hint(unfit.hint))?;
                 Ok((own.name.clone(), path.as_str().to_owned(), Some(own)))
             }
         }
