@@ -101,6 +101,31 @@ impl RealRedis {
         said.trim_start_matches("+OK\r\n").trim_end_matches("+OK\r\n").to_owned()
     }
 
+    /// Begins to follow another one: it takes no writes any more, and its connections stand. Waits until it knows all that
+    /// the other one does.
+    pub fn follow(&self, leader: &RealRedis) {
+        assert_eq!(self.ask(&format!("CONFIG SET masterauth {PASSWORD}")), "");
+        assert_eq!(self.ask(&format!("REPLICAOF 127.0.0.1 {}", leader.port)), "");
+        while !self.ask("INFO replication").contains("master_link_status:up") {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Takes writes, and goes on with what it knows.
+    pub fn lead(&self) {
+        assert_eq!(self.ask("REPLICAOF NO ONE"), "");
+    }
+
+    /// How many times it was asked for what begins with this.
+    pub fn calls(&self, command: &str) -> u64 {
+        let stats = self.ask("INFO commandstats");
+        let of_it = stats.lines().filter_map(|line| {
+            let (name, stats) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            name.starts_with(command).then(|| stats.split(',').next()?.parse::<u64>().ok()).flatten()
+        });
+        of_it.sum()
+    }
+
     fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
         kill_process(Pid::from_child(child), signal).unwrap();

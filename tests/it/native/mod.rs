@@ -27,6 +27,7 @@ mod respond;
 mod rewrite;
 mod security_headers;
 mod shared_concurrency;
+mod shared_failover;
 mod shared_keys;
 mod shared_limits;
 mod size;

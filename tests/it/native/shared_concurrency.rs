@@ -136,6 +136,29 @@ async fn what_is_left_while_a_store_comes_back_is_not_taken_again() {
     assert_eq!(status(&gateway).await, 200);
 }
 
+/// One that was asked for and is left before the answer is there, at a store that does not know the scripts yet.
+#[tokio::test]
+async fn a_place_that_nobody_waits_for_any_more_is_not_taken() {
+    let Some(mut redis) = RealRedis::start() else { return };
+    let (origin, silent) = (Origin::start(), Scripted::start(|_, _| Act::Silence).await);
+    let line = SlowLine::to(redis.address()).await;
+    let store = format!("url = \"{line}\"\ntimeout = \"5s\"");
+    let gateway = gateway_with(&origin, &silent, &store, "").await;
+    redis.kill();
+    gateway.wait_for_log_containing("the store does not answer").await;
+    line.delay(Duration::from_millis(300));
+    redis.restart();
+    gateway.wait_for_log_containing("the store answers again").await;
+    let asking = [(); 2].map(|()| {
+        let url = gateway.url("/silent");
+        tokio::spawn(async move { drop(Client::http1().get(url).try_send().await) })
+    });
+    eventually("both are asked for", async || (redis.calls("eval") == 2).then_some(())).await;
+    asking.iter().for_each(JoinHandle::abort);
+    eventually("both are left", async || (redis.calls("zrem") == 2).then_some(())).await;
+    assert_eq!(status(&gateway).await, 200);
+}
+
 #[tokio::test]
 async fn while_it_is_gone_requests_are_refused_if_that_is_asked_for() {
     let Some(mut redis) = RealRedis::start() else { return };

@@ -8,17 +8,17 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
-use redis::{Script, Value, cmd};
+use redis::{Value, cmd};
 
 use super::{Redis, Upkeep, Use, What};
 use crate::rate::shards::Shards;
 
-static ENTER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("enter.lua")));
-/// Sent as it is, each time: by its hash, a server that has just started is asked twice more, and what is left in
-/// between would be taken again.
+/// Both are sent as they are, each time: by its hash, a server that has just started is asked twice more, and what is left
+/// in between would be taken after that, and by nobody.
+const ENTER: &str = include_str!("enter.lua");
 const RENEW: &str = include_str!("renew.lua");
 
 /// Places that are renewed in one call.
@@ -87,9 +87,10 @@ impl SharedPlaces {
     /// Takes a place under a key, if fewer than that are taken.
     pub async fn enter(self: &Arc<Self>, key: u128, limit: u32) -> Entered {
         let mut place = self.place(key);
-        let mut call = ENTER.prepare_invoke();
-        call.key(self.key(key)).arg(limit).arg(self.ends_after()).arg(self.name(place.number));
-        match self.redis.ask(Use::Concurrency, What::Script(call)).await {
+        let mut enter = cmd("EVAL");
+        enter.arg(ENTER).arg(1).arg(self.key(key));
+        enter.arg(limit).arg(self.ends_after()).arg(self.name(place.number));
+        match self.redis.ask(Use::Concurrency, What::Command(enter)).await {
             Ok(Value::Int(1)) => {
                 place.renew_at(Instant::now() + self.renewed_after());
                 Entered::Taken(place)

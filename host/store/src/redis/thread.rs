@@ -94,9 +94,28 @@ async fn connect(client: &Client, limit: Duration) -> Result<MultiplexedConnecti
     let connected = timeout(CONNECT, connecting).await.map_err(|_| late("to connect", CONNECT))?;
     let mut connection = connected.map_err(|error| reason(&error))?;
     let ping = timeout(limit, cmd("PING").query_async::<Value>(&mut connection)).await;
-    match ping.map_err(|_| late("an answer", limit))? {
-        Ok(_) => Ok(connection),
-        Err(error) => Err(reason(&error)),
+    ping.map_err(|_| late("an answer", limit))?.map_err(|error| reason(&error))?;
+    let hello = timeout(limit, cmd("HELLO").query_async::<Value>(&mut connection)).await;
+    match hello.map_err(|_| late("an answer", limit))? {
+        Ok(about) if is_replica(&about) => Err("it is a replica, and takes no writes".to_owned()),
+        // One before Redis 6, and a proxy in front of several, may not know the question.
+        _ => Ok(connection),
+    }
+}
+
+/// Whether a server that tells of itself says that it follows another one. It would answer all that is only read, and so
+/// look like one that is back.
+fn is_replica(about: &Value) -> bool {
+    let is = |value: &Value, text: &str| match value {
+        Value::BulkString(bytes) => bytes == text.as_bytes(),
+        Value::SimpleString(it) => it == text,
+        _ => false,
+    };
+    let follows = |(name, role): (&Value, &Value)| is(name, "role") && !is(role, "master");
+    match about {
+        Value::Array(pairs) => pairs.iter().zip(pairs.iter().skip(1)).any(follows),
+        Value::Map(pairs) => pairs.iter().any(|(name, role)| follows((name, role))),
+        _ => false,
     }
 }
 
