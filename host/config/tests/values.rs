@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
 use limen_config::{
-    Action, Condition, Config, FixedBody, Host, IsolateMode, Level, LogFormat, Natives, OnError, PathPattern,
-    Piece, RedirectQuery, Retries, RoutePath, Segment, SplitBy, StandIn, Target, Test, Trouble,
+    Action, Condition, Config, FixedBody, Host, IsolateMode, Level, LogFormat, Natives, OnError, OriginHost,
+    PathPattern, Piece, RedirectQuery, Retries, RoutePath, Segment, SplitBy, StandIn, Target, Test, Trouble,
 };
 use serde_json::json;
 
@@ -176,7 +176,10 @@ fn what_routes_do() {
     assert_eq!(to.to.origin, None);
     let Action::Redirect(to) = &https.action else { panic!("{:?}", https.action) };
     let origin = to.to.origin.as_ref().unwrap();
-    assert_eq!((origin.scheme, &origin.host, origin.port.as_str()), ("https://", &None, ":8443"));
+    assert_eq!(
+        (origin.scheme, &origin.host, origin.port.as_str()),
+        ("https://", &OriginHost::Asked, ":8443")
+    );
     assert_eq!((&to.to.pieces, to.status), (&vec![Piece::Path], StatusCode::MOVED_PERMANENTLY));
     assert_eq!(to.query, RedirectQuery::Drop);
 

@@ -25,18 +25,32 @@ pub fn send(world: Rc<World>, route: Option<usize>, mut case: Box<Case>, of: Opt
         }
         watch = Some(behind);
     }
-    tokio::task::spawn_local(go_on(world, route, case, watch));
+    let behind = Behind { world, number: route, case, watch, sent: 0, end: End::default() };
+    tokio::task::spawn_local(go_on(behind));
 }
 
-async fn go_on(world: Rc<World>, number: Option<usize>, mut case: Box<Case>, watch: Option<Watch>) {
-    let Some(route) = number.and_then(|number| world.snapshot.routes.get(number)) else { return };
+/// What is under way behind an answer. Dropping it, however it ends, is what logs and counts it.
+struct Behind {
+    world: Rc<World>,
+    number: Option<usize>,
+    case: Box<Case>,
+    watch: Option<Watch>,
+    /// Bytes of the answer.
+    sent: u64,
+    end: End,
+}
+
+async fn go_on(mut behind: Behind) {
+    let world = behind.world.clone();
+    let Some(route) = behind.number.and_then(|number| world.snapshot.routes.get(number)) else { return };
+    let Behind { case, watch, sent, end, .. } = &mut behind;
     let mut body = RequestBody::Empty;
-    let mut answer = match route.pipeline.on_request(&mut case, &mut body).await {
+    let mut answer = match route.pipeline.on_request(case, &mut body).await {
         Decision::Answered => local(&mut case.exchange),
         Decision::Forward => {
             let notes = Notes { watch: watch.as_ref(), track: None };
             let way = Way { time: route.timeout.request.map(Time::begin), asked: None };
-            let acted = act(route, &world, &mut case, &mut None, notes, body, way).await;
+            let acted = act(route, &world, case, &mut None, notes, body, way).await;
             if case.is_away() {
                 case.take_up().await;
             }
@@ -48,30 +62,39 @@ async fn go_on(world: Rc<World>, number: Option<usize>, mut case: Box<Case>, wat
             })
         }
     };
-    route.pipeline.on_response(&mut case, &mut answer).await;
-    if let (Some(watch), Some(observers)) = (&watch, &world.observers) {
+    route.pipeline.on_response(case, &mut answer).await;
+    if let (Some(watch), Some(observers)) = (watch.as_ref(), &world.observers) {
         watch.answered(observers, &case.exchange.response);
     }
     case.lay_down();
-    let (mut sent, mut end) = (0, End::Complete);
+    *end = End::Complete;
     while let Some(frame) = poll_fn(|context| answer.poll_frame(context)).await {
         match frame {
-            Ok(frame) => sent += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Ok(frame) => *sent += frame.data_ref().map_or(0, |data| data.len() as u64),
             Err(error) => {
-                end = End::of(&error);
+                *end = End::of(&error);
                 refusal::broke_off(&error, &mut case.exchange);
                 break;
             }
         }
     }
     case.close().await;
-    route.pipeline.on_log(&mut case).await;
-    let mut told = Told::Not;
-    if let (Some(watch), Some(observers)) = (watch, &world.observers) {
-        let last = Last { exchange: &case.exchange, route: number, sent, end };
-        told = watch.end(&world.snapshot, observers, &last);
-    }
-    if told == Told::Not {
-        refusal::tell(&case.exchange);
+    route.pipeline.on_log(case).await;
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        let Behind { world, number, case, watch, sent, end } = self;
+        if let Some(route) = number.and_then(|number| world.snapshot.routes.get(number)) {
+            route.pipeline.let_go(case);
+        }
+        let mut told = Told::Not;
+        if let (Some(watch), Some(observers)) = (watch.take(), &world.observers) {
+            let last = Last { exchange: &case.exchange, route: *number, sent: *sent, end: *end };
+            told = watch.end(&world.snapshot, observers, &last);
+        }
+        if told == Told::Not {
+            refusal::tell(&case.exchange);
+        }
     }
 }

@@ -300,6 +300,29 @@ async fn ask_all(gateway: &Gateway, paths: &[&str]) -> Vec<String> {
     all
 }
 
+/// The second one keeps its own in memory, and has the folder when the first one has ended.
+#[tokio::test]
+async fn one_of_two_gateways_has_a_folder_at_a_time() {
+    let (told, above) = (origin().await, tempfile::tempdir().unwrap());
+    let first = Box::pin(gateway_of(&told, &above)).await;
+    ask(&first, 1000).await;
+    written(&first, &above, 1).await;
+    let second = gateway(&told, &above, "size = \"64MiB\"").await;
+    second.wait_for_log_containing("is another process's: waiting until that has ended").await;
+    for length in [1000, 1001, 1001] {
+        ask(&second, length).await;
+    }
+    assert_eq!(told.requests(), 3, "each for itself, and what is asked again is in memory");
+    ask(&first, 1002).await;
+    written(&first, &above, 2).await;
+    drop(first);
+    eventually("the index", async || cache(&second).await["disk"]["bytes"].as_u64().filter(|it| *it > 0))
+        .await;
+    assert!(is_from_disk(&ask(&second, 1002).await));
+    // What waited for the folder is in it: 1000 in place of the first one's.
+    written(&second, &above, 3).await;
+}
+
 /// Whatever it was doing: what is there afterwards is whole, and nothing half is left.
 #[tokio::test]
 async fn a_kill_while_it_writes_harms_nothing() {

@@ -268,6 +268,28 @@ async fn a_stale_one_is_used_while_a_newer_one_is_asked_for() {
     assert!(asked.clone().any(|line| line.ends_with(" 2")), "{:?}", asked.collect::<Vec<_>>());
 }
 
+/// Nobody waits for it, and yet the log has it.
+#[tokio::test]
+async fn what_is_asked_for_behind_an_answer_has_its_line_also_when_the_gateway_ends() {
+    let told = Told::start(|number, _| match number {
+        0 => ok("cache-control: max-age=10, stale-while-revalidate=1000\r\nage: 20", "old"),
+        _ => Reply::Keep(Vec::new()),
+    });
+    let told = told.await;
+    let mut gateway = gateway(&told, "").await;
+    assert_eq!(get(&gateway, "/a", &[]).await.text(), "old");
+    assert_eq!(get(&gateway, "/a", &[]).await.text(), "old");
+    eventually("the upstream to be asked", async || (told.requests() == 2).then_some(())).await;
+    gateway.sigterm();
+    assert!(gateway.wait_exit().await.success());
+    let log = gateway.log();
+    let lines: Vec<_> = log.iter().filter(|line| line.contains("background=true")).collect();
+    assert!(
+        matches!(lines[..], [line] if line.contains("path=\"/a\"") && line.contains("complete=false")),
+        "{log:?}"
+    );
+}
+
 #[tokio::test]
 async fn what_it_counts_is_what_the_names_say() {
     let told = Told::start(|number, head| match (number, head.split(' ').nth(1).unwrap()) {

@@ -48,7 +48,15 @@ pub struct Disk {
 pub type IsSuch = Box<dyn FnMut(Key, &About<'_>) -> bool + Send>;
 
 enum Job {
-    Write { key: Key, url: Box<str>, entry: Arc<Entry>, epochs: Arc<Epochs>, epoch: Epoch },
+    Write {
+        key: Key,
+        url: Box<str>,
+        entry: Arc<Entry>,
+        epochs: Arc<Epochs>,
+        epoch: Epoch,
+    },
+    /// What was to be written of it before this.
+    Forget(Key),
     Sweep,
     End,
 }
@@ -90,7 +98,9 @@ impl Disk {
         if self.queued.fetch_add(length, Ordering::Relaxed) + length > QUEUE {
             self.queued.fetch_sub(length, Ordering::Relaxed);
             self.counts.skipped();
-            return self.forget(key);
+            self.forget(key);
+            // An older one of it may still wait.
+            return self.send(Job::Forget(key));
         }
         entry.frozen.set();
         let (url, entry, epochs) = (url.into(), entry.clone(), epochs.clone());
@@ -211,6 +221,10 @@ impl Writer {
                         }
                     }
                 }
+                Job::Forget(key) => {
+                    folder.forget(key);
+                    folder.sweep();
+                }
                 Job::Sweep => folder.sweep(),
                 Job::End => return,
             }
@@ -289,6 +303,23 @@ mod tests {
         epochs.end("u");
         write(old, 10);
         eventually(|| disk.count(7) == 0);
+    }
+
+    #[test]
+    fn what_waits_is_not_there_once_a_newer_one_could_not_be_written() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("a");
+        // As long as another one has the folder, all waits.
+        let other = Folder::open(&path, 64 << 20, 2).unwrap();
+        let disk = Disk::start(&path, 64 << 20, 2, Arc::default()).unwrap();
+        let epochs = Arc::<Epochs>::default();
+        let write = |key, body| disk.write(key, "u", &entry(body), &epochs, epochs.of("u"));
+        write(7, 10);
+        write(7, QUEUE);
+        write(8, 10);
+        drop(other);
+        eventually(|| disk.count(8) == 1);
+        assert_eq!(disk.count(7), 0, "it is older than what memory has");
     }
 
     #[test]
