@@ -42,7 +42,9 @@ section! {
         pub plain_http: bool =
             plain_http(section, name.as_ref(), [username.clone().flatten().is_some(), docker_config.clone().flatten().is_some()]),
 
-        /// `timeout`: how long it may take to get one component, second tries and all. 1s to 1h; default 2m.
+        /// `timeout`: how long it may take to get one component, second tries and all. So long a reload that
+        /// wants something new of it holds up other changes, if it does not answer; it is not waited for again
+        /// for other plugins. 1s to 1h; default 2m.
         pub timeout: Duration = section.or("timeout", duration(TIMEOUT), DEFAULT_TIMEOUT),
 
         /// Where it stands in the file.

@@ -87,6 +87,9 @@ async fn mistakes_are_told_with_what_helps() {
     let other = Artifact::of_layers(&[("application/vnd.oci.image.layer.v1.tar+gzip", &component(1))]);
     let other = check("", &|layout| other.put_into(layout, "live")).await;
     assert!(other.contains("no layer of the type application/wasm"), "{other}");
+    let two = Artifact::of_files(&[("a.wasm", b"1"), ("b.wasm", b"2")]);
+    let two = check("", &|layout| two.put_into(layout, "live")).await;
+    assert!(two.contains("more than one component"), "{two}");
     let nonsense = check("", &|layout| {
         fs::create_dir_all(layout).unwrap();
         fs::write(layout.join("index.json"), "[").unwrap();
@@ -100,6 +103,25 @@ async fn mistakes_are_told_with_what_helps() {
     })
     .await;
     assert!(escape.contains("not a SHA-256 digest"), "{escape}");
+}
+
+/// Components come from many tools, which call their layers by many names.
+#[tokio::test]
+async fn what_other_tools_make_of_a_component_is_taken() {
+    let origin = Origin::start();
+    let bytes = component(1);
+    let made = [
+        Artifact::of_layers(&[("application/wasm", &bytes)]),
+        Artifact::of_layers(&[("application/vnd.wasm.content.layer.v1+wasm", &bytes)]),
+        Artifact::of_layers(&[("application/vnd.module.wasm.content.layer.v1+wasm", &bytes)]),
+        Artifact::of_files(&[("README.md", b"about it"), ("region.wasm", &bytes)]),
+    ];
+    for artifact in made {
+        let setup = set_up(&origin, "", "", "");
+        artifact.put_into(&setup.path("dist/version"), "live");
+        let gateway = setup.start().await;
+        serves(&gateway, "1").await;
+    }
 }
 
 #[tokio::test]

@@ -284,3 +284,40 @@ async fn many_come_at_the_same_time_and_signatures_with_them() {
     assert!((16..=36).contains(&registry.asked().len()), "{}", registry.asked().len());
     assert!((2..=4).contains(&registry.most_busy()), "{}", registry.most_busy());
 }
+
+#[tokio::test]
+async fn one_that_is_silent_is_waited_for_once_and_other_changes_apply() {
+    let (origin, silent) = (Origin::start(), Arc::<AtomicUsize>::default());
+    let artifacts: Vec<_> = [1, 2].map(|version| Artifact::of(&component(version), None)).into();
+    let (held, is_silent) = (artifacts.clone(), silent.clone());
+    let registry = Registry::start(move |ask| match is_silent.load(Ordering::Relaxed) {
+        0 => Reply::of(held.iter().find_map(|it| it.at(&ask.path))),
+        _ => Reply::Drip,
+    })
+    .await;
+    let text = |artifact: &Artifact, path: &str| {
+        let plugins: String = (0..12)
+            .map(|number| {
+                let from = format!("oci://{registry}/p{number}@{}", artifact.digest());
+                plugin(&format!("p{number}"), from, PATIENT)
+            })
+            .collect();
+        let of_registry = format!("[registry.{:?}]\nplain_http = true\ntimeout = '2s'", registry.to_string());
+        let rest = format!("{of_registry}\n{plugins}{}{}", route("/**", r#""p3""#), route(path, ""));
+        format!("[gateway]\nworkers = 1\n{CACHE}\n{}", config(&origin, &rest))
+    };
+    let gateway = Gateway::start(text(&artifacts[0], "/before")).await;
+    serves(&gateway, "1").await;
+    silent.store(1, Ordering::Relaxed);
+    let asked = registry.asked().len();
+    gateway.forget_log();
+    gateway.write_config(text(&artifacts[1], "/after"));
+    gateway.wait_for_log_containing("getting oci://").await;
+    gateway.wait_for_log_containing("it has just left another plugin waiting for too long").await;
+    gateway.wait_for_log_containing("the configuration is live").await;
+    // Four at a time are got; nobody else asked.
+    assert!((1..=4).contains(&(registry.asked().len() - asked)), "{:?}", registry.asked());
+    serves(&gateway, "1").await;
+    let answer = Client::http1().get(gateway.url("/after")).send().await;
+    assert_eq!(answer.header("x-version"), None, "the route is there");
+}

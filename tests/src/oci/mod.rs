@@ -40,6 +40,25 @@ impl Artifact {
         Artifact { manifest: manifest.to_string().into_bytes(), blobs }
     }
 
+    /// As `oras push REFERENCE FILE...` makes one when it is told no types.
+    pub fn of_files(files: &[(&str, &[u8])]) -> Artifact {
+        let config = b"{}";
+        let described = files.iter().map(|(name, bytes)| {
+            let mut layer = descriptor("application/vnd.oci.image.layer.v1.tar", bytes);
+            layer["annotations"] = json!({ "org.opencontainers.image.title": name });
+            layer
+        });
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": "application/vnd.unknown.artifact.v1",
+            "config": descriptor("application/vnd.oci.empty.v1+json", config),
+            "layers": described.collect::<Vec<_>>(),
+        });
+        let blobs = files.iter().map(|(_, bytes)| bytes.to_vec()).chain([config.to_vec()]).collect();
+        Artifact { manifest: manifest.to_string().into_bytes(), blobs }
+    }
+
     /// Such as `sha256:e3b0...`, of the manifest.
     pub fn digest(&self) -> String {
         digest(&self.manifest)

@@ -5,6 +5,7 @@ mod kept;
 mod oci;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -15,6 +16,7 @@ use minisign_verify::Signature;
 use sha2::{Digest, Sha256};
 
 use kept::Kept;
+use oci::registry::Silent;
 pub use oci::{COMPONENT, Failure, SIGNATURE};
 
 /// A component that is larger is none: those of interpreted languages have some 20 MiB.
@@ -72,15 +74,16 @@ impl Components {
             })
             .collect();
         let (count, contents) = (wanted.len(), Mutex::new(BTreeMap::new()));
-        let wanted = Mutex::new(wanted.into_iter());
+        let (wanted, silent) = (Mutex::new(wanted.into_iter()), Silent::default());
         thread::scope(|scope| {
             for _ in 0..count.min(PARALLEL) {
                 scope.spawn(|| {
                     // Taken before it is matched on: the others take the next one meanwhile.
                     while let Some((plugin, reference)) = { lock(&wanted).next() } {
                         let terms = registries.of(reference);
-                        let outcome =
-                            block_on(oci::registry::read(reference, &terms, registries.vault, &self.kept));
+                        let content =
+                            oci::registry::read(reference, &terms, registries.vault, &self.kept, &silent);
+                        let outcome = block_on(content);
                         lock(&contents).insert(plugin.name.clone(), outcome);
                     }
                 });
@@ -104,7 +107,8 @@ impl Components {
             let digest = oci::registry::resolve(reference, &terms, registries.vault).await?;
             let which = Which { digest: Some(digest), ..reference.which.clone() };
             let exact = Reference { which, ..reference.clone() };
-            let content = oci::registry::read(&exact, &terms, registries.vault, &self.kept).await?;
+            let silent = Silent::default();
+            let content = oci::registry::read(&exact, &terms, registries.vault, &self.kept, &silent).await?;
             Ok((Component::Registry(exact), content.component))
         })
     }
@@ -171,7 +175,14 @@ fn here(component: &Component, with_signature: bool) -> Result<Content, Failure>
 }
 
 fn of_file(path: &Path, with_signature: bool) -> Result<Content, Failure> {
-    let component = file::read(path, LARGEST).map_err(|error| Failure::new(error.to_string()))?;
+    let component = file::read(path, LARGEST).map_err(|error| {
+        let failure = Failure::new(error.to_string());
+        match error.kind() {
+            ErrorKind::NotFound => failure
+                .hint("is it built? `limen policy build` builds a policy, and says where its component is"),
+            _ => failure,
+        }
+    })?;
     let signature = match with_signature {
         true => {
             let file = signature_of(path);

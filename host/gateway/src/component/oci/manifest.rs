@@ -17,6 +17,10 @@ const COMPONENTS: &[&str] = &[
 ];
 /// A layer beside it that is its signature, as minisign writes it.
 pub const SIGNATURE: &str = "application/vnd.minisign.signature";
+/// What `oras push` calls the layer of a file that it was told no type of: the file as it is, whatever this says. Its
+/// name says what it is then.
+const FILE: &str = "application/vnd.oci.image.layer.v1.tar";
+const TITLE: &str = "org.opencontainers.image.title";
 /// What a manifest of an index is called by.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
@@ -73,13 +77,28 @@ impl Document {
     }
 }
 
+impl Descriptor {
+    /// Whether it is a file without a type, whose name ends like this.
+    fn is_file(&self, ending: &str) -> bool {
+        let title = || self.annotations.as_ref()?.get(TITLE);
+        self.media_type == FILE && title().is_some_and(|title| title.ends_with(ending))
+    }
+}
+
 impl<'a> Parts<'a> {
     pub fn of(layers: &'a [Descriptor]) -> Result<Self, Failure> {
-        let of = |types: &[&str]| {
-            let mut found = layers.iter().filter(|layer| types.contains(&&*layer.media_type));
-            (found.next(), found.next())
+        // Those of one of the types; if there are none, files without a type whose name ends like this.
+        let of = |types: &[&str], ending: &str| {
+            let mut typed = layers.iter().filter(|layer| types.contains(&&*layer.media_type)).peekable();
+            match typed.peek() {
+                Some(_) => (typed.next(), typed.next()),
+                None => {
+                    let mut named = layers.iter().filter(|layer| layer.is_file(ending));
+                    (named.next(), named.next())
+                }
+            }
         };
-        let component = match of(COMPONENTS) {
+        let component = match of(COMPONENTS, ".wasm") {
             (Some(component), None) => component,
             (Some(_), Some(_)) => return Err(Failure::new("it has more than one component")),
             (None, _) => {
@@ -90,7 +109,7 @@ impl<'a> Parts<'a> {
                 );
             }
         };
-        match of(&[SIGNATURE]) {
+        match of(&[SIGNATURE], ".wasm.minisig") {
             (signature, None) => Ok(Parts { component, signature }),
             _ => Err(Failure::new("it has more than one signature")),
         }
@@ -159,6 +178,29 @@ mod tests {
         {
             assert!(Parts::of(&layers(wrong)).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_file_without_a_type_is_known_by_its_name() {
+        let file = |name: &str| {
+            format!(r#"{{ "mediaType": "{FILE}", "annotations": {{ "{TITLE}": "{name}" }}, {ABOUT} }}"#)
+        };
+        let typed = format!(r#"{{ "mediaType": "{COMPONENT}", {ABOUT} }}"#);
+        let layers = |layers: &[String]| {
+            let text = format!(r#"{{ "layers": [{}] }}"#, layers.join(", "));
+            match Document::parse(text.as_bytes()) {
+                Ok(Document::Manifest(layers)) => layers,
+                _ => panic!("{text}"),
+            }
+        };
+        let signed = layers(&[file("README.md"), file("a.wasm.minisig"), file("a.wasm")]);
+        let Parts { component, signature } = Parts::of(&signed).unwrap();
+        assert!(std::ptr::eq(component, &signed[2]) && std::ptr::eq(signature.unwrap(), &signed[1]));
+        // A type says more than a name.
+        let both = layers(&[file("a.wasm"), typed]);
+        assert!(std::ptr::eq(Parts::of(&both).unwrap().component, &both[1]));
+        assert!(Parts::of(&layers(&[file("a.wasm"), file("b.wasm")])).is_err());
+        assert!(Parts::of(&layers(&[file("a.tar")])).is_err());
     }
 
     #[test]

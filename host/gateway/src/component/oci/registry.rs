@@ -1,6 +1,9 @@
 //! An OCI registry (distribution specification), and what was kept of it.
 
-use limen_config::{Digest, Reference, Registry};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use limen_config::{Digest, Reference, Registry, RegistryName};
 use limen_policy::vault::Vault;
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
@@ -17,19 +20,29 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application
                          application/vnd.docker.distribution.manifest.list.v2+json";
 const BLOBS: &str = "application/octet-stream, */*";
 
+/// Registries that did not answer within their timeout: whoever loads waits for each of them once, and not for each
+/// component that is wanted of it.
+#[derive(Default)]
+pub struct Silent(Mutex<BTreeSet<RegistryName>>);
+
 /// What a reference names, from what was kept or from the registry.
 pub async fn read(
     reference: &Reference,
     terms: &Registry,
     vault: &Vault,
     kept: &Kept,
+    silent: &Silent,
 ) -> Result<Content, Failure> {
     let Some(digest) = reference.which.digest else {
         return Err(Failure::new("a tag may mean something else tomorrow: a digest is needed")
             .hint(format!("`limen policy inspect oci://{reference}` says which one it has now")));
     };
-    let source = Repository { reference, terms, vault, kept, session: tokio::sync::OnceCell::new() };
-    in_time(terms, pull(&source, digest, None)).await
+    let source = Repository { reference, terms, vault, kept, silent, session: tokio::sync::OnceCell::new() };
+    let pulled = timeout(terms.timeout, pull(&source, digest, None)).await;
+    pulled.unwrap_or_else(|_| {
+        silent.note(&terms.name);
+        Err(late(terms))
+    })
 }
 
 /// The digest that a tag stands for now.
@@ -39,13 +52,23 @@ pub async fn resolve(reference: &Reference, terms: &Registry, vault: &Vault) -> 
     }
     let session = Session::new(terms, reference, Credentials::of(terms, vault)?)?;
     let path = format!("manifests/{}", reference.which.tag.as_deref().unwrap_or_default());
-    let manifest = in_time(terms, session.get(&path, MANIFESTS, LARGEST_MANIFEST)).await?;
+    let manifest = timeout(terms.timeout, session.get(&path, MANIFESTS, LARGEST_MANIFEST)).await;
+    let manifest = manifest.map_err(|_| late(terms))??;
     Ok(Digest(Sha256::digest(&manifest).into()))
 }
 
-async fn in_time<T>(terms: &Registry, doing: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let late = |_| Failure::passing(format!("{}: not within its timeout, {:?}", terms.name, terms.timeout));
-    timeout(terms.timeout, doing).await.map_err(late)?
+fn late(terms: &Registry) -> Failure {
+    Failure::passing(format!("{}: not within its timeout, {:?}", terms.name, terms.timeout))
+}
+
+impl Silent {
+    fn note(&self, registry: &RegistryName) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(registry.clone());
+    }
+
+    fn has(&self, registry: &RegistryName) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(registry)
+    }
 }
 
 /// One repository of a registry. Nothing is asked of it that was kept.
@@ -54,6 +77,7 @@ struct Repository<'a> {
     terms: &'a Registry,
     vault: &'a Vault,
     kept: &'a Kept,
+    silent: &'a Silent,
     session: tokio::sync::OnceCell<Session<'a>>,
 }
 
@@ -62,7 +86,13 @@ impl Source for Repository<'_> {
         if let Some(bytes) = self.kept.get(&wanted.digest) {
             return Ok(bytes);
         }
+        if self.silent.has(&self.terms.name) {
+            let what = format!("{}: it has just left another plugin waiting for too long", self.terms.name);
+            return Err(Failure::passing(what));
+        }
         let session = self.session.get_or_try_init(async || {
+            // What is loaded waits for it: whoever looks on should know for what.
+            tracing::info!("getting oci://{}, for {:?} at most", self.reference, self.terms.timeout);
             Session::new(self.terms, self.reference, Credentials::of(self.terms, self.vault)?)
         });
         let (path, accept) = match kind {
