@@ -62,7 +62,8 @@ macro_rules! body {
 
             /// Replace it: one crossing and one copy. Staged like an edit of the head; the gateway sets
             /// `content-length`. Errors: it is longer than `limits.body` of the gateway.
-            pub fn replace(&mut self, body: &[u8]) -> Result<()> {
+            pub fn replace(&mut self, body: impl AsRef<[u8]>) -> Result<()> {
+                let body = body.as_ref();
                 host::$edit::replace(body).map_err(|why| {
                     Error::msg(format_args!("replace the body by {} bytes: {why}", body.len()))
                 })
@@ -71,7 +72,7 @@ macro_rules! body {
             /// Replace it by this value as JSON; `content-type` is left as it is. Errors: those of
             /// [`replace`](Self::replace), or the value cannot be written as JSON.
             pub fn replace_json(&mut self, value: &impl Serialize) -> Result<()> {
-                self.replace(&serde_json::to_vec(value)?)
+                self.replace(serde_json::to_vec(value)?)
             }
         }
 

@@ -24,7 +24,7 @@ impl Stream {
         Ok(Flow::WantChunks)
     }
 
-    /// Each piece of the body as it comes: the client has the ones before already.
+    /// Each piece of the body as it comes: the client has the ones before already. The last one may be empty.
     fn on_response_chunk(&mut self, chunk: &Chunk) -> Result<ChunkFlow> {
         self.sent += chunk.bytes().len() as u64;
         ensure!(self.sent <= self.config.limit, "the response has more than {} bytes", self.config.limit);

@@ -142,6 +142,31 @@ async fn settings_are_checked_against_the_plugin_s_schema() {
 }
 
 #[tokio::test]
+async fn one_without_settings_takes_none() {
+    let origin = Origin::start();
+    let given = r#"{ use = "logs", with = { limit = 1, other = {} } }"#;
+    let checked =
+        Gateway::with(config(&origin, &[guest_plugin("logs"), route("/**", given)].join("\n"))).check().await;
+    for said in [
+        "unknown setting `limit`",
+        "unknown setting `other`",
+        "nothing here: there are no settings",
+        "2 errors",
+    ] {
+        assert!(checked.stderr.contains(said), "{said:?} is not in {}", checked.stderr);
+    }
+}
+
+#[tokio::test]
+async fn what_was_never_built_is_told_how() {
+    let origin = Origin::start();
+    let rest = plugin("mine", std::path::PathBuf::from("target/mine.wasm"), "");
+    let checked = Gateway::with(config(&origin, &[rest, route("/**", "\"mine\"")].join("\n"))).check().await;
+    assert!(checked.stderr.contains("limen.toml:"), "{}", checked.stderr);
+    assert!(checked.stderr.contains("`limen policy build` builds a policy"), "{}", checked.stderr);
+}
+
+#[tokio::test]
 async fn components_that_are_none_are_told_apart() {
     let origin = Origin::start();
     let truncated = std::fs::read(guest("raw")).unwrap();

@@ -37,6 +37,16 @@ impl<'a> Checker<'a> {
                 | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
                     errors.extend(unexpected.iter().map(|name| self.unknown(settings, pointer, name)));
                 }
+                // That is said of an object that has no properties, and of the first it was given alone.
+                ValidationErrorKind::FalseSchema => match settings.value().pointer(pointer) {
+                    Some(Value::Object(given)) if !given.is_empty() => {
+                        let unknown = given.keys().map(|name| self.unknown(settings, pointer, name));
+                        errors.extend(
+                            unknown.map(|error| error.expected("nothing here: there are no settings")),
+                        );
+                    }
+                    _ => errors.push(self.wrong(settings, pointer, &error)),
+                },
                 _ => errors.push(self.wrong(settings, pointer, &error)),
             }
         }
