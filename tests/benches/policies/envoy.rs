@@ -39,7 +39,7 @@ impl Envoy {
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("envoy.yaml"), words.fill(&text)).unwrap();
         let announced = folder.path().join("admin");
-        let options = "-c envoy.yaml --concurrency 1 --disable-hot-restart --log-level error --admin-address-path admin";
+        let options = "-c envoy.yaml --concurrency 1 --disable-hot-restart --log-level critical --admin-address-path admin";
         let options: Vec<_> = options.split(' ').collect();
         // Its path may be relative, and its folder is another one.
         let program = std::fs::canonicalize(&program).map_or(program, |path| path.display().to_string());

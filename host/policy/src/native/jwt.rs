@@ -16,6 +16,9 @@
 //! a token, or with one that is not accepted, gets 401 with a challenge (RFC 6750, section 3); one whose token
 //! lacks a scope or a claim gets 403. Where keys are fetched, a token with a `kid` that is not among them waits for
 //! new ones; one that can't be judged because there are none gets 503. Why it was not accepted is in the log.
+//!
+//! A token that was accepted is remembered by a keyed hash, up to 16 MiB of them for each key set: its signature is not
+//! computed again until it expires or the keys of the set are others.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -118,11 +121,11 @@ impl Jwt {
     fn decide(
         &self,
         exchange: &mut Exchange,
-        verified: Result<Value, TokenError>,
+        verified: Result<Arc<Value>, TokenError>,
         place: usize,
     ) -> Result<Verdict, Failure> {
         let admitted = match verified {
-            Ok(claims) => self.bearer.admit(exchange, Arc::new(claims), place),
+            Ok(claims) => self.bearer.admit(exchange, claims, place),
             Err(TokenError::Expired) => Err(self.bearer.expired()),
             Err(error @ TokenError::Unavailable) => Err(self.bearer.unavailable(reason(error))),
             Err(error) => Err(self.bearer.invalid(reason(error))),

@@ -2,8 +2,10 @@
 
 mod accepted;
 mod renewal;
+mod trusted;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
@@ -11,6 +13,7 @@ use jsonwebtoken::{decode, decode_header};
 use serde_json::Value;
 
 use self::accepted::{Accepted, accept, candidates};
+use self::trusted::Trusted;
 use super::{Key, KeyError};
 use crate::Later;
 pub use renewal::{Renewal, RenewalReading, RenewalTerms};
@@ -28,7 +31,7 @@ pub struct KeySet {
 #[derive(PartialEq)]
 enum Keys {
     /// As they are configured.
-    Given(Vec<Accepted>),
+    Given(Trusted),
     /// Brought anew from time to time.
     Renewed(Box<Renewal>),
 }
@@ -64,7 +67,8 @@ pub enum TokenError {
 
 impl KeySet {
     pub fn new(name: &str, keys: Vec<Key>, terms: &TokenTerms) -> Result<Self, KeyError> {
-        Ok(KeySet { name: name.to_owned(), keys: Keys::Given(accept(keys, terms)?) })
+        let keys = Trusted::new(accept(keys, terms)?, terms.leeway);
+        Ok(KeySet { name: name.to_owned(), keys: Keys::Given(keys) })
     }
 
     /// One whose keys somebody else brings.
@@ -91,14 +95,12 @@ impl KeySet {
         &self.name
     }
 
-    /// The claims of a token that is accepted now.
-    pub fn verify(&self, token: &str) -> Result<Value, TokenError> {
+    /// The claims of a token that is accepted now. Its signature is computed once, as long as there is room to
+    /// remember it and the keys are the same.
+    pub fn verify(&self, token: &str) -> Result<Arc<Value>, TokenError> {
         match &self.keys {
-            Keys::Given(keys) => verify(token, keys),
-            Keys::Renewed(renewal) => {
-                let current = renewal.current().ok_or(TokenError::Unavailable)?;
-                verify(token, &current.accepted)
-            }
+            Keys::Given(keys) => keys.verify(token),
+            Keys::Renewed(renewal) => renewal.current().ok_or(TokenError::Unavailable)?.trusted.verify(token),
         }
     }
 
@@ -112,7 +114,7 @@ impl KeySet {
     }
 
     /// As [`verify`](Self::verify), having waited for news if there may be some.
-    pub async fn verify_with_news(&self, token: &str) -> Result<Value, TokenError> {
+    pub async fn verify_with_news(&self, token: &str) -> Result<Arc<Value>, TokenError> {
         let verified = self.verify(token);
         match verified.as_ref().err().and_then(|error| self.news(*error)) {
             None => verified,
@@ -125,9 +127,6 @@ impl KeySet {
 }
 
 fn verify(token: &str, keys: &[Accepted]) -> Result<Value, TokenError> {
-    if token.len() > LONGEST_TOKEN {
-        return Err(TokenError::Malformed);
-    }
     let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
     if header.crit.is_some() {
         return Err(TokenError::Malformed);

@@ -9,7 +9,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::TokenTerms;
-use super::accepted::{Accepted, accept};
+use super::accepted::accept;
+use super::trusted::Trusted;
 use crate::Later;
 use crate::vault::{Key, KeyError};
 
@@ -43,7 +44,7 @@ pub struct Renewal {
 
 /// Keys as they were brought.
 pub(super) struct Current {
-    pub(super) accepted: Vec<Accepted>,
+    pub(super) trusted: Trusted,
     keys: Vec<Key>,
     brought: Instant,
     /// When there should be new ones.
@@ -137,7 +138,8 @@ impl Renewal {
         let Some(known) = before.current.load_full() else { return };
         let Ok(accepted) = accept(known.keys.clone(), &self.accepts) else { return };
         let Current { brought, due, .. } = *known;
-        self.current.store(Some(Arc::new(Current { accepted, keys: known.keys.clone(), brought, due })));
+        let trusted = Trusted::new(accepted, self.accepts.leeway);
+        self.current.store(Some(Arc::new(Current { trusted, keys: known.keys.clone(), brought, due })));
     }
 }
 
@@ -164,7 +166,8 @@ impl Renewal {
     pub fn bring(&self, keys: Vec<Key>, fresh: Duration) -> Result<usize, KeyError> {
         let accepted = accept(keys.clone(), &self.accepts)?;
         let (count, brought) = (accepted.len(), Instant::now());
-        self.current.store(Some(Arc::new(Current { accepted, keys, brought, due: brought + fresh })));
+        let trusted = Trusted::new(accepted, self.accepts.leeway);
+        self.current.store(Some(Arc::new(Current { trusted, keys, brought, due: brought + fresh })));
         self.counts.brought.fetch_add(1, Relaxed);
         Ok(count)
     }
@@ -178,7 +181,7 @@ impl Renewal {
         let current = self.current.load();
         RenewalReading {
             age: current.as_ref().map(|current| current.brought.elapsed()),
-            keys: current.as_ref().map_or(0, |current| current.accepted.len()),
+            keys: current.as_ref().map_or(0, |current| current.trusted.keys.len()),
             brought: self.counts.brought.load(Relaxed),
             failed: self.counts.failed.load(Relaxed),
         }
@@ -238,6 +241,20 @@ mod tests {
         renewal.bring(keys(), Duration::ZERO).unwrap();
         assert_eq!(set.verify("a.b.c"), Err(TokenError::Unavailable));
         assert_eq!((renewal.reading().keys, renewal.reading().brought), (1, 2));
+    }
+
+    #[test]
+    fn what_other_keys_have_verified_is_not_known_any_more() {
+        let set = set(Duration::ZERO);
+        let renewal = set.renewal().unwrap();
+        renewal.bring(keys(), Duration::from_secs(60)).unwrap();
+        let claims = serde_json::json!({ "exp": 4_102_444_800_u64 });
+        let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+        let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
+        assert!(set.verify(&token).is_ok());
+        let others = vec![Key::of_secret(b"another secret of thirty-two bytes, or more").unwrap()];
+        renewal.bring(others, Duration::from_secs(60)).unwrap();
+        assert_eq!(set.verify(&token), Err(TokenError::BadSignature));
     }
 
     #[test]
