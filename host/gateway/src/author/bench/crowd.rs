@@ -1,9 +1,9 @@
 //! The same requests while many are under way at the same time, as in a gateway that is busy.
 //!
-//! One after the other, a request finds what it touches in the caches of the processor: the one before has just touched
-//! the same. Among others it does not: between the head of a request and that of its response come those of all
-//! others, each with an isolate of its own where the policy keeps it. So that is what a policy adds in a gateway under
-//! load, and the other figure what it adds at the least.
+//! One after the other, a request finds what it touches in the caches of the processor, for the one before has just touched
+//! the same; and it is waited for alone. Among others it does not, and is not: between the head of a request and that
+//! of its response come parts of others, with isolates of their own, as few at a time as the turnstile lets in, and the
+//! worker does a part of many at each turn.
 
 use std::rc::Rc;
 

@@ -128,7 +128,7 @@ impl fmt::Display for Measured {
             f,
             "\na request through the gateway, client and upstream included (computing time, median and middle half)"
         )?;
-        writeln!(f, "one after the other, which finds the processor's caches warm:")?;
+        writeln!(f, "one after the other, as in a gateway with little to do:")?;
         ways(f, &rounds.without, &rounds.adds)?;
         let Crowd { visitors, without, adds, .. } = &rounds.crowd;
         writeln!(f, "{visitors} at a time, as in a gateway under load:")?;

@@ -12,9 +12,11 @@ use crate::cli::say;
 /// exchange, and with reused ones. What the policy adds is the difference, as computing time: what a request
 /// in a gateway on the same machine costs more. Its hooks are timed in rounds of their own.
 ///
-/// There are two such figures. One after the other, a request finds the processor's caches warm: that is what the
-/// policy costs at the least, in a gateway with little to do, and what changes when its code does. With 64 requests
-/// under way at a time others come between its hooks, as in a gateway under load: that is the one to plan with.
+/// There are two such figures. One after the other, requests are those of a gateway with little to do: each finds the
+/// processor's caches as the one before left them, and is waited for alone. It is the one to compare two versions of a
+/// policy by. With 64 under way at a time they are those of a gateway under load: others come between a request's hooks,
+/// and the worker does a part of many at each turn. Neither is always the larger one: memory that a policy needs
+/// counts for more under load, and being waited for alone for less.
 ///
 /// Tells also what loading it takes, the size of its code, the memory of its isolates, how often the policy calls
 /// the gateway, and how many bytes cross between them (texts, lists and pieces of bodies; numbers are not counted).
