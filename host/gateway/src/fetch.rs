@@ -87,7 +87,7 @@ async fn send(world: &World, call: Call) -> Result<Answer, (FetchError, String)>
     let notes = Notes { watch: watch.as_ref(), track: None };
     let Call { request, client, timeout, .. } = call;
     let outgoing = Outgoing {
-        request: prepare(world, upstream, request),
+        request: Box::new(prepare(world, upstream, request)),
         client: &client,
         attempts: Attempts::at(observers, notes, number),
         // Policies of the route have no say in what one of them asks: who signs its calls does so itself.

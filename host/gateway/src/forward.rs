@@ -51,7 +51,7 @@ pub async fn forward(
     world: &Rc<World>,
     case: &mut Case,
     notes: Notes<'_>,
-    body: RequestBody,
+    body: &mut RequestBody,
     way: Way,
 ) -> Result<Back, Fault> {
     let Way { time, asked } = way;
@@ -70,7 +70,7 @@ async fn send(
     world: &Rc<World>,
     case: &mut Case,
     notes: Notes<'_>,
-    body: RequestBody,
+    body: &mut RequestBody,
     asked: Option<Box<Asked>>,
 ) -> Result<Back, Fault> {
     let exchange = &mut case.exchange;
@@ -78,7 +78,7 @@ async fn send(
     let upstream = world
         .upstream(number)
         .ok_or_else(|| Fault::upstream_unreachable("the route's upstream is not there"))?;
-    let mut request = Request::new(body);
+    let mut request = Box::new(Request::new(std::mem::replace(body, RequestBody::Empty)));
     *request.method_mut() = exchange.request.method().clone();
     *request.uri_mut() = match &to.rewrite {
         None => head::origin_form(exchange.request.uri()),

@@ -30,16 +30,40 @@ use crate::worker::World;
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Answers a request. A failure is already a response.
-pub async fn handle(
+pub fn handle(
     connection: Rc<Connection>,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Infallible> {
+) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> {
+    let is_head = request.method() == Method::HEAD;
+    // Here and not in the future: that is to be small, for there is one for each request under way.
+    let Arrival { mut live, mut body, kind } = arrive(connection, request);
+    async move {
+        let world = live.world.clone();
+        let route = live.route.and_then(|number| world.snapshot.routes.get(number));
+        let mut answer = match route {
+            Some(route) => through(route, &world, &mut live, &mut body, kind).await,
+            None => local(&mut live.case.exchange),
+        };
+        if kind == Kind::Grpc && live.case.exchange.response_is_local {
+            answer = live.grpc(answer);
+        }
+        Ok(live.answer(answer, is_head))
+    }
+}
+
+/// A request that is known; answered already if it has no route.
+struct Arrival {
+    live: Box<Live>,
+    body: RequestBody,
+    kind: Kind,
+}
+
+fn arrive(connection: Rc<Connection>, request: Request<Incoming>) -> Arrival {
     let (world, listener) = connection.world();
     let (parts, incoming) = request.into_parts();
     let mut head = Request::from_parts(parts, ());
     let traits = Traits::of(&head);
     let body = RequestBody::new(incoming, traits.on_demand);
-    let is_head = head.method() == Method::HEAD;
 
     let mut client = connection.client.clone();
     let watch = world.observers.as_ref().map(|observers| {
@@ -52,21 +76,13 @@ pub async fn handle(
     let settled = settle(&world.snapshot, &connection, listener, &mut head, &traits, &mut client);
     let found = settled.and_then(|()| find(&world, &client, listener, &head));
     let route = found.as_ref().ok().copied().flatten();
-    let mut live = Live::begin(connection, world.clone(), client, head, route, watch);
-    let mut answer = match found {
-        Ok(number) => match number.and_then(|number| world.snapshot.routes.get(number)) {
-            Some(route) => through(route, &world, &mut live, body, traits.kind).await,
-            None => options(&mut live.case.exchange),
-        },
-        Err(fault) => {
-            refusal::respond(fault, &mut live.case.exchange);
-            local(&mut live.case.exchange)
-        }
-    };
-    if traits.kind == Kind::Grpc && live.case.exchange.response_is_local {
-        answer = live.grpc(answer);
+    let mut live = Live::begin(connection, world, client, head, route, watch);
+    match found {
+        Ok(Some(_)) => {}
+        Ok(None) => options(&mut live.case.exchange),
+        Err(fault) => refusal::respond(fault, &mut live.case.exchange),
     }
-    Ok(live.answer(answer, is_head))
+    Arrival { live, body, kind: traits.kind }
 }
 
 /// Brings the head into its one form, and finds out who asks.
@@ -98,7 +114,7 @@ async fn through(
     route: &Route,
     world: &Rc<World>,
     live: &mut Live,
-    mut body: RequestBody,
+    body: &mut RequestBody,
     kind: Kind,
 ) -> ResponseBody {
     let Live { case, watch, tunnel, route: number, .. } = live;
@@ -119,7 +135,7 @@ async fn through(
         refusal::respond(fault, &mut case.exchange);
         return local(&mut case.exchange);
     }
-    let mut answer = match route.pipeline.on_request(case, &mut body).await {
+    let mut answer = match route.pipeline.on_request(case, body).await {
         Decision::Answered => {
             if let Some(copy) = case.take_onward() {
                 onward::send(world.clone(), *number, copy, watch.as_ref());
@@ -156,7 +172,7 @@ pub async fn act(
     case: &mut Case,
     tunnel: &mut Option<Box<Tunnel>>,
     notes: Notes<'_>,
-    body: RequestBody,
+    body: &mut RequestBody,
     way: Way,
 ) -> Result<ResponseBody, Fault> {
     let (head, body, reason) = match &route.action {
@@ -203,11 +219,10 @@ pub fn local(exchange: &mut Exchange) -> ResponseBody {
 }
 
 /// What the gateway can do besides its routes: nothing that has to be told.
-fn options(exchange: &mut Exchange) -> ResponseBody {
+fn options(exchange: &mut Exchange) {
     let mut head = Response::new(());
     *head.status_mut() = StatusCode::NO_CONTENT;
     exchange.answer_locally(head, Bytes::new(), "options");
-    local(exchange)
 }
 
 /// An exchange under way, from the request's head to the end of the response's body. However it

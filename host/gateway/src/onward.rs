@@ -50,7 +50,7 @@ async fn go_on(mut behind: Behind) {
         Decision::Forward => {
             let notes = Notes { watch: watch.as_ref(), track: None };
             let way = Way { time: route.timeout.request.map(Time::begin), asked: None };
-            let acted = act(route, &world, case, &mut None, notes, body, way).await;
+            let acted = act(route, &world, case, &mut None, notes, &mut body, way).await;
             if case.is_away() {
                 case.take_up().await;
             }

@@ -50,7 +50,7 @@ pub struct MirrorCounts {
 
 /// One copy.
 pub struct MirrorCopy {
-    request: Request<RequestBody>,
+    request: Box<Request<RequestBody>>,
     upstream: usize,
     under_way: UnderWay,
 }
@@ -97,7 +97,7 @@ impl Mirror {
         if let Some(host) = &self.host {
             copy.headers_mut().insert(header::HOST, host.clone());
         }
-        Some(MirrorCopy { request: copy, upstream: self.upstream, under_way })
+        Some(MirrorCopy { request: Box::new(copy), upstream: self.upstream, under_way })
     }
 }
 

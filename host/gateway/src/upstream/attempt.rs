@@ -55,7 +55,7 @@ impl Upstream {
     /// comes about.
     pub async fn attempt(
         &self,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
         client: &Client,
         attempts: Option<Attempts<'_>>,
         tries: Option<&Tries>,
@@ -86,7 +86,7 @@ impl Upstream {
             }
             match failure.request.take() {
                 Some(untouched) if failure.kind.is_connecting() || failure.kind == FailureKind::Unsent => {
-                    request = *untouched;
+                    request = untouched;
                 }
                 untouched => {
                     failure.request = untouched;
@@ -97,7 +97,7 @@ impl Upstream {
         }
         let mut failure =
             unreachable.unwrap_or_else(|| Failure::new(FailureKind::Connect, "it has no endpoints"));
-        failure.request = Some(Box::new(request));
+        failure.request = Some(request);
         Err(Box::new(Failed::from(failure)))
     }
 
@@ -114,7 +114,7 @@ impl Upstream {
         &self,
         tries: &Tries,
         picked: Picked,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
         limit: Duration,
         attempts: Option<Attempts<'_>>,
     ) -> Result<Answer, Failure> {
@@ -136,7 +136,7 @@ impl Upstream {
     async fn ask(
         &self,
         picked: Picked,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
         limit: Duration,
         attempts: Option<Attempts<'_>>,
     ) -> Result<Answer, Failure> {
@@ -166,7 +166,7 @@ impl Upstream {
                     }
                 }
                 Err(mut failure) => {
-                    failure.request = Some(Box::new(request));
+                    failure.request = Some(request);
                     failure
                 }
             };
@@ -174,13 +174,13 @@ impl Upstream {
             match failure.request.take() {
                 // The connection had been closed, or took no more: the next one.
                 Some(again) if failure.kind == FailureKind::Unsent && unsent < UNSENT => {
-                    (request, unsent) = (*again, unsent + 1);
+                    (request, unsent) = (again, unsent + 1);
                 }
                 // Once more, on a connection that can't have been closed for being idle.
                 Some(again)
                     if failure.kind == FailureKind::Stale && age == Age::Kept && self.may_repeat() =>
                 {
-                    (request, age) = (*again, Age::New);
+                    (request, age) = (again, Age::New);
                 }
                 untouched => {
                     if failure.kind.is_endpoints() {

@@ -59,7 +59,8 @@ pub struct Upstream {
 
 /// A request on its way to an upstream.
 pub struct Outgoing<'a> {
-    pub request: Request<RequestBody>,
+    /// In a box: it goes through many hands.
+    pub request: Box<Request<RequestBody>>,
     pub client: &'a Client,
     /// Where its attempts are noted; none if nobody wants to know.
     pub attempts: Option<Attempts<'a>>,

@@ -76,14 +76,14 @@ impl Http1 {
     /// connection turn out to have been closed: see [`unanswered`](Self::unanswered).
     pub async fn send(
         &mut self,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
         keep: bool,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         if request.uri().authority().is_some() {
             into_origin_form(&mut request);
         }
         self.awaited.set(keep);
-        self.sender.try_send_request(request).await
+        self.sender.try_send_request(*request).await
     }
 
     /// The request that was kept, if the connection was closed before anything came back: none if not all

@@ -154,13 +154,13 @@ impl Http2 {
     /// Sends a request and waits for the head of its response.
     pub async fn send(
         &self,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
         scheme: Scheme,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         if request.uri().authority().is_none() {
             into_absolute_form(&mut request, scheme);
         }
-        let sent = self.sender.borrow_mut().try_send_request(request);
+        let sent = self.sender.borrow_mut().try_send_request(*request);
         sent.await
     }
 }

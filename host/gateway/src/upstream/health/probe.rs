@@ -81,8 +81,8 @@ async fn send(
     request: Request<RequestBody>,
 ) -> Result<Response<Incoming>, String> {
     let response = match link {
-        Link::Http1(http1) => http1.send(request, false).await,
-        Link::Http2(http2) => http2.send(request, address.scheme).await,
+        Link::Http1(http1) => http1.send(Box::new(request), false).await,
+        Link::Http2(http2) => http2.send(Box::new(request), address.scheme).await,
     };
     response.map_err(|error| describe(error.error()))
 }

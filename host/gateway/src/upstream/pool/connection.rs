@@ -59,7 +59,7 @@ impl Connection {
     /// Sends a request and waits for the head of its response.
     pub async fn send(
         mut self,
-        request: Request<RequestBody>,
+        request: Box<Request<RequestBody>>,
     ) -> Result<(Response<()>, Incoming, Connection), Failure> {
         let asked = match request.headers().contains_key(header::UPGRADE) {
             true => Asked::ForUpgrade,
@@ -101,7 +101,7 @@ impl Connection {
     async fn connect(
         &self,
         http2: &Http2,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
     ) -> Result<Response<Incoming>, Failure> {
         http2.told().await;
         if !http2.takes_extended_connect() && !http2.is_closed() {

@@ -14,7 +14,7 @@ use super::replay::Replay;
 pub struct Original {
     method: Method,
     /// What was not sent, or came back.
-    whole: RefCell<Option<Request<RequestBody>>>,
+    whole: RefCell<Option<Box<Request<RequestBody>>>>,
     /// What is kept to make it anew.
     kept: Option<(request::Parts, Replay)>,
     /// How often somebody at the upstream has seen it, or may have.
@@ -23,7 +23,7 @@ pub struct Original {
 
 impl Original {
     /// It goes once; it can go again only if it comes back untouched.
-    pub fn once(request: Request<RequestBody>) -> Self {
+    pub fn once(request: Box<Request<RequestBody>>) -> Self {
         Original {
             method: request.method().clone(),
             whole: RefCell::new(Some(request)),
@@ -33,7 +33,7 @@ impl Original {
     }
 
     /// As much of it is kept as the upstream may be asked for again.
-    pub fn keeping(request: Request<RequestBody>, retries: &Retries) -> Self {
+    pub fn keeping(request: Box<Request<RequestBody>>, retries: &Retries) -> Self {
         let worthwhile =
             retries.methods.contains(request.method()) || retries.on.contains(&Trouble::RefusedStream);
         if !worthwhile {
@@ -50,11 +50,11 @@ impl Original {
     }
 
     /// The request, for a try. Until that has [ended](Self::ended), who knows how far it got.
-    pub fn next(&self) -> Option<Request<RequestBody>> {
+    pub fn next(&self) -> Option<Box<Request<RequestBody>>> {
         let whole = self.whole.borrow_mut().take();
         let request = whole.or_else(|| {
             let (head, body) = self.kept.as_ref()?;
-            Some(Request::from_parts(head.clone(), body.body()?))
+            Some(Box::new(Request::from_parts(head.clone(), body.body()?)))
         })?;
         self.seen.update(|seen| seen + 1);
         Some(request)
@@ -73,7 +73,7 @@ impl Original {
                     self.seen.update(|seen| seen.saturating_sub(1));
                 }
                 if let Some(request) = failed.request.take() {
-                    *self.whole.borrow_mut() = Some(*request);
+                    *self.whole.borrow_mut() = Some(request);
                 }
                 failed.trouble
             }
