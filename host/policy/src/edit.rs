@@ -5,7 +5,7 @@
 //! both heads before every hook would be simpler and cost every exchange what only failures need.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, Entry, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
@@ -47,28 +47,44 @@ pub enum HeaderEdit<'a> {
     Remove(&'a str),
 }
 
-impl HeaderEdit<'_> {
-    fn read(&self) -> Result<(HeaderName, Option<HeaderValue>), EditError> {
-        match *self {
-            HeaderEdit::Set(name, value) | HeaderEdit::Add(name, value) => {
-                Ok((header_name(name)?, Some(header_value(value)?)))
-            }
-            HeaderEdit::Remove(name) => Ok((header_name(name)?, None)),
-        }
-    }
+/// What becomes of a header, where its name and its values have been read before.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Set(HeaderValue),
+    Add(HeaderValue),
+    Remove,
+}
 
-    fn make(&self, headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
-        match (self, value) {
-            (HeaderEdit::Add(..), Some(value)) => {
-                headers.append(name, value);
-            }
-            (_, Some(value)) => {
-                headers.insert(name, value);
-            }
-            (_, None) => {
-                headers.remove(name);
-            }
+impl HeaderEdit<'_> {
+    fn read(&self) -> Result<(HeaderName, Change), EditError> {
+        Ok(match *self {
+            HeaderEdit::Set(name, value) => (header_name(name)?, Change::Set(header_value(value)?)),
+            HeaderEdit::Add(name, value) => (header_name(name)?, Change::Add(header_value(value)?)),
+            HeaderEdit::Remove(name) => (header_name(name)?, Change::Remove),
+        })
+    }
+}
+
+impl Change {
+    /// Makes it; answers the values that there were, if anything is different now.
+    fn make(self, headers: &mut HeaderMap, name: HeaderName) -> Option<Vec<HeaderValue>> {
+        if matches!(self, Change::Remove) && !headers.contains_key(&name) {
+            return None; // an entry would make room
         }
+        Some(match (headers.entry(name), self) {
+            (Entry::Vacant(_), Change::Remove) => return None,
+            (Entry::Vacant(free), Change::Set(value) | Change::Add(value)) => {
+                free.insert(value);
+                Vec::new()
+            }
+            (Entry::Occupied(mut taken), Change::Set(value)) => taken.insert_mult(value).collect(),
+            (Entry::Occupied(mut taken), Change::Add(value)) => {
+                let before = taken.iter().cloned().collect();
+                taken.append(value);
+                before
+            }
+            (Entry::Occupied(taken), Change::Remove) => taken.remove_entry_mult().1.collect(),
+        })
     }
 }
 
@@ -186,16 +202,25 @@ impl Exchange {
     }
 
     pub fn edit_header(&mut self, side: Side, edit: HeaderEdit<'_>) -> Result<(), EditError> {
-        // Of an attempt's head only the headers can be changed.
-        if !(side == Side::Request && self.phase == Phase::Upstream) {
-            self.may_edit(side)?;
-        } else if self.journal.0.len() >= MAX_EDITS {
-            return Err(EditError::TooLarge);
-        }
-        let (name, value) = edit.read()?;
-        self.remember_header(side, &name);
-        edit.make(self.headers_mut(side), name, value);
+        self.may_edit_headers(side)?;
+        let (name, change) = edit.read()?;
+        self.make(side, name, change);
         Ok(())
+    }
+
+    /// As [`edit_header`](Self::edit_header), with a name that policies of ours have in their code or have tried at
+    /// load: one that is not the gateway's own. Nothing has to be read then.
+    pub fn change_header(&mut self, side: Side, name: HeaderName, change: Change) -> Result<(), EditError> {
+        debug_assert!(!belongs_to_the_gateway(&name), "{name}");
+        self.may_edit_headers(side)?;
+        self.make(side, name, change);
+        Ok(())
+    }
+
+    fn make(&mut self, side: Side, name: HeaderName, change: Change) {
+        if let Some(before) = change.make(self.headers_mut(side), name.clone()) {
+            self.journal.0.push(Undo::Header(side, name, before));
+        }
     }
 
     /// Gives a header another name, with all its values, in place of what had that one before; nothing if
@@ -225,13 +250,13 @@ impl Exchange {
         if edits >= MAX_EDITS {
             return Err(EditError::TooLarge);
         }
-        let (name, value) = edit.read()?;
+        let (name, change) = edit.read()?;
         if !may_trail(&name) {
             return Err(EditError::Forbidden);
         }
-        let before = trailers.get_all(&name).iter().cloned().collect();
-        edit.make(trailers, name.clone(), value);
-        self.journal.0.push(Undo::Trailer(name, before));
+        if let Some(before) = change.make(trailers, name.clone()) {
+            self.journal.0.push(Undo::Trailer(name, before));
+        }
         Ok(())
     }
 
@@ -392,6 +417,17 @@ impl Exchange {
         Ok(())
     }
 
+    fn may_edit_headers(&self, side: Side) -> Result<(), EditError> {
+        // Of an attempt's head only the headers can be changed.
+        if !(side == Side::Request && self.phase == Phase::Upstream) {
+            self.may_edit(side)
+        } else if self.journal.0.len() >= MAX_EDITS {
+            Err(EditError::TooLarge)
+        } else {
+            Ok(())
+        }
+    }
+
     fn may_edit(&self, side: Side) -> Result<(), EditError> {
         let in_time = match side {
             Side::Request => matches!(self.phase, Phase::Request | Phase::RequestBody),
@@ -494,6 +530,10 @@ mod tests {
         exchange.edit_header(Side::Request, HeaderEdit::Add("x", "4")).unwrap();
         exchange.edit_header(Side::Request, HeaderEdit::Remove("x")).unwrap();
         exchange.edit_header(Side::Request, HeaderEdit::Add("y", "5")).unwrap();
+        for change in [Change::Remove, Change::Add("6".parse().unwrap()), Change::Set("7".parse().unwrap())] {
+            exchange.change_header(Side::Request, header::VARY, change).unwrap();
+        }
+        exchange.change_header(Side::Request, header::VARY, Change::Add("8".parse().unwrap())).unwrap();
         exchange.set_method("PUT").unwrap();
         exchange.set_path("/c/d").unwrap();
         exchange.set_query(None).unwrap();

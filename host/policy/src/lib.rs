@@ -31,7 +31,9 @@ pub use bag::Bag;
 pub use certificate::ClientCertificate;
 pub use consumer::Consumer;
 pub use destination::{Astray, HostTemplate, Location, PathTemplate, without_port};
-pub use edit::{EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE, SPEAKS_OF_THE_BODY, may_trail};
+pub use edit::{
+    Change, EditError, HeaderEdit, MAX_EDITS, MAX_REPLY, MAX_VALUE, SPEAKS_OF_THE_BODY, may_trail,
+};
 pub use exchange::{
     Client, Decision, Exchange, Parameter, Parameters, Refusal, RequestId, RouteFacts, Side, TargetMemory,
     TlsFacts, cookie,

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::denial::Denial;
 use super::settings::{Name, SettingsError, Span, check_edit, read};
 use super::{Built, Materials};
-use crate::{Answer, Exchange, HeaderEdit, Phase, Phases, Policy, Reply, Seat, Side, Verdict};
+use crate::{Answer, Change, Exchange, HeaderEdit, Phase, Phases, Policy, Reply, Seat, Side, Verdict};
 
 /// What an upstream may have said of CORS.
 const SAID: [HeaderName; 6] = [
@@ -174,29 +174,30 @@ impl Cors {
         let is_preflight = exchange.response_is_local
             && exchange.response.headers().contains_key(header::ACCESS_CONTROL_MAX_AGE);
         for name in SAID.iter().filter(|_| !is_preflight) {
-            if exchange.response.headers().contains_key(name) {
-                edit(exchange, HeaderEdit::Remove(name.as_str()));
-            }
+            change(exchange, name.clone(), Change::Remove);
         }
         if self.is_everybody {
-            edit(exchange, HeaderEdit::Set("access-control-allow-origin", "*"));
+            let everybody = Change::Set(HeaderValue::from_static("*"));
+            change(exchange, header::ACCESS_CONTROL_ALLOW_ORIGIN, everybody);
             return self.expose(exchange, is_preflight);
         }
-        edit(exchange, HeaderEdit::Add("vary", "origin"));
+        change(exchange, header::VARY, Change::Add(HeaderValue::from_static("origin")));
         let origin = exchange.request.headers().get(header::ORIGIN).filter(|origin| self.allows(origin));
-        let Some(origin) = origin.and_then(|origin| origin.to_str().ok()).map(str::to_owned) else {
+        let Some(origin) = origin.cloned() else {
             return Answer::Ready(Ok(Verdict::Next));
         };
-        edit(exchange, HeaderEdit::Set("access-control-allow-origin", &origin));
+        change(exchange, header::ACCESS_CONTROL_ALLOW_ORIGIN, Change::Set(origin));
         if self.credentials {
-            edit(exchange, HeaderEdit::Set("access-control-allow-credentials", "true"));
+            let yes = Change::Set(HeaderValue::from_static("true"));
+            change(exchange, header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
         }
         self.expose(exchange, is_preflight)
     }
 
     fn expose(&self, exchange: &mut Exchange, is_preflight: bool) -> Answer<'static> {
         if let Some(expose) = self.expose.as_ref().filter(|_| !is_preflight) {
-            edit(exchange, HeaderEdit::Set("access-control-expose-headers", expose));
+            let edit = HeaderEdit::Set("access-control-expose-headers", expose);
+            let _ = exchange.edit_header(Side::Response, edit); // it was tried at load
         }
         Answer::Ready(Ok(Verdict::Next))
     }
@@ -206,9 +207,9 @@ impl Cors {
     }
 }
 
-/// What can be edited was tried when the configuration was loaded, and origins are headers already.
-fn edit(exchange: &mut Exchange, edit: HeaderEdit<'_>) {
-    let _ = exchange.edit_header(Side::Response, edit);
+/// There is room for all of them.
+fn change(exchange: &mut Exchange, name: HeaderName, change: Change) {
+    let _ = exchange.change_header(Side::Response, name, change);
 }
 
 /// An origin, or all below a name.

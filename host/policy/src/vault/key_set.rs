@@ -31,7 +31,7 @@ pub struct KeySet {
 #[derive(PartialEq)]
 enum Keys {
     /// As they are configured.
-    Given(Trusted),
+    Given(Box<Trusted>),
     /// Brought anew from time to time.
     Renewed(Box<Renewal>),
 }
@@ -68,7 +68,7 @@ pub enum TokenError {
 impl KeySet {
     pub fn new(name: &str, keys: Vec<Key>, terms: &TokenTerms) -> Result<Self, KeyError> {
         let keys = Trusted::new(accept(keys, terms)?, terms.leeway);
-        Ok(KeySet { name: name.to_owned(), keys: Keys::Given(keys) })
+        Ok(KeySet { name: name.to_owned(), keys: Keys::Given(Box::new(keys)) })
     }
 
     /// One whose keys somebody else brings.

@@ -97,7 +97,7 @@ pub fn measure(stage: &Stage, played: &Played, rounds: usize, lines: &Lines) -> 
     let scene = stage.raise(config, case.http2, &case.place, dress).map_err(StartError::Config)?;
     let configure = process_time().saturating_sub(began);
 
-    let isolates = played.config.plugins.values().map(|plugin| plugin.limits.isolates as usize).min();
+    let isolates = played.config.plugins.values().map(|plugin| plugin.limits.isolates).min();
     let isolates = isolates.unwrap_or(usize::MAX);
     let counted = scene.play(async |playing| {
         let mut count = Count::default();

@@ -4,8 +4,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use http::header::{HeaderName, HeaderValue};
+
 use crate::native::settings::SettingsError;
-use crate::{Exchange, HeaderEdit, Side};
+use crate::{Change, Exchange, Side};
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// What can be told of some limits.
 pub(in crate::native) struct Fields {
@@ -60,8 +65,11 @@ impl Fields {
             let _ = write!(text, "{separator}\"{name}\";r={remaining};t={}", seconds(full));
         }
         // It is a head of its own or the upstream's: there is room for two more.
-        let _ = exchange.edit_header(Side::Response, HeaderEdit::Add("ratelimit-policy", &self.policy));
-        let _ = exchange.edit_header(Side::Response, HeaderEdit::Add("ratelimit", &text));
+        for (name, text) in
+            [(POLICY, HeaderValue::from_str(&self.policy)), (LIMIT, HeaderValue::try_from(text))]
+        {
+            let _ = text.map(|text| exchange.change_header(Side::Response, name, Change::Add(text)));
+        }
     }
 }
 
