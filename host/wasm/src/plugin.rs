@@ -182,6 +182,8 @@ pub(crate) struct Exports {
     pub(crate) describe: ComponentExportIndex,
     pub(crate) configure: ComponentExportIndex,
     hooks: [Option<ComponentExportIndex>; Phase::ALL.len()],
+    /// Those that have a hook: asked for several times in each exchange.
+    phases: Phases,
     /// The entrances for the first hook of an exchange, where isolates are rewound.
     firsts: [Option<ComponentExportIndex>; Phase::ALL.len()],
     /// What shows the memory, where isolates are rewound.
@@ -210,8 +212,10 @@ impl Exports {
         let memory = component.get_export_index(None, rewind::MEMORY);
         let [describe, configure] = [plugin("describe")?, plugin("configure")?];
         let tick = function("hook-tick", "on-tick");
-        let exports = Exports { describe, configure, hooks, firsts, memory, tick };
-        if exports.phases().is_empty() && exports.tick.is_none() {
+        let phases: Phases =
+            Phase::ALL.into_iter().zip(&hooks).filter_map(|(phase, hook)| hook.map(|_| phase)).collect();
+        let exports = Exports { describe, configure, hooks, phases, firsts, memory, tick };
+        if phases.is_empty() && exports.tick.is_none() {
             return Err(LoadError::new("the component exports no hook: it would never be asked")
                 .hint("give the policy an `on_request` or another hook"));
         }
@@ -236,7 +240,7 @@ impl Exports {
     }
 
     pub(crate) fn phases(&self) -> Phases {
-        Phase::ALL.into_iter().filter(|&phase| self.hook(phase).is_some()).collect()
+        self.phases
     }
 }
 
