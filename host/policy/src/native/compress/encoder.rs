@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use brotli::CompressorWriter;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde::Deserialize;
 use zstd::stream::raw::{CParameter, Encoder as RawZstd};
 use zstd::stream::write::Encoder as ZstdEncoder;
+
+use super::gzip::Gzip;
 
 /// How far back br and zstd look, as a power of two: what they keep of a response is some times as much.
 /// For text of a megabyte four times as far saves two percent of the length.
@@ -42,7 +42,7 @@ impl Coding {
 
 /// One response that is being compressed.
 pub(super) enum Encoder {
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Gzip),
     Br(Box<CompressorWriter<Vec<u8>>>),
     Zstd(ZstdEncoder<'static, Vec<u8>>),
     /// Nothing more comes, or nothing could begin.
@@ -57,7 +57,7 @@ impl Encoder {
             needed.clamp(SHORTEST_WINDOW, WINDOW)
         });
         match coding {
-            Coding::Gzip => Encoder::Gzip(GzEncoder::new(Vec::new(), Compression::new(u32::from(level)))),
+            Coding::Gzip => Encoder::Gzip(Gzip::new(level)),
             Coding::Br => {
                 Encoder::Br(Box::new(CompressorWriter::new(Vec::new(), 4096, u32::from(level), window)))
             }
@@ -71,9 +71,7 @@ impl Encoder {
     /// What goes on for this piece.
     pub(super) fn encode(&mut self, data: &[u8], is_last: bool) -> io::Result<Vec<u8>> {
         let goes_on = match self {
-            Encoder::Gzip(encoder) => {
-                through(encoder, data, is_last).map(|()| std::mem::take(encoder.get_mut()))
-            }
+            Encoder::Gzip(gzip) => return gzip.encode(data, is_last),
             Encoder::Br(encoder) => {
                 through(encoder, data, is_last).map(|()| std::mem::take(encoder.get_mut()))
             }
@@ -86,10 +84,9 @@ impl Encoder {
             return Ok(goes_on);
         }
         let mut rest = match std::mem::replace(self, Encoder::Ended) {
-            Encoder::Gzip(encoder) => encoder.finish()?,
             Encoder::Br(encoder) => encoder.into_inner(),
             Encoder::Zstd(encoder) => encoder.finish()?,
-            Encoder::Ended => Vec::new(),
+            Encoder::Gzip(_) | Encoder::Ended => Vec::new(),
         };
         if goes_on.is_empty() {
             return Ok(rest);

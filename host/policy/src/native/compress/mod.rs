@@ -18,6 +18,7 @@
 
 mod accept;
 mod encoder;
+mod gzip;
 mod kinds;
 
 use http::header::{self, HeaderName, HeaderValue};
