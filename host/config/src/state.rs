@@ -14,10 +14,10 @@ section! {
     #[derive(PartialEq, Eq)]
     pub struct State(section, secrets: &Unique, complete: bool) {
         /// `url`: a Redis or Valkey that gateways share: `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, or
-        /// `rediss://` for TLS, verified against the roots that the system trusts. Without a cluster; a replica, to
-        /// which the address may lead after a failover, is taken for one that does not answer until it takes writes. API
-        /// keys are there then, so let it keep its data (`appendonly yes`), and `pepper` is required for them. Default:
-        /// none.
+        /// `rediss://` for TLS, verified against the roots that the system trusts. Without a cluster; a replica of
+        /// Redis 6 or newer, to which the address may lead after a failover, is taken for one that does not answer
+        /// as long as it is one. API keys are there then, so let it keep its data (`appendonly yes`), and `pepper` is
+        /// required for them. Default: none.
         pub url: Option<StoreUrl> = section.optional("url", url),
 
         /// `prefix`: what the names of all keys there begin with, for a server with other tenants. Default

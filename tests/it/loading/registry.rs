@@ -285,6 +285,20 @@ async fn many_come_at_the_same_time_and_signatures_with_them() {
     assert!((2..=4).contains(&registry.most_busy()), "{}", registry.most_busy());
 }
 
+/// A configuration with twelve plugins of one artifact, for which a registry has two seconds each; the route calls one
+/// of them.
+fn twelve(registry: &str, artifact: &Artifact, origin: &Origin, called: &str, path: &str) -> String {
+    let plugins: String = (0..12)
+        .map(|number| {
+            let from = format!("oci://{registry}/p{number}@{}", artifact.digest());
+            plugin(&format!("p{number}"), from, PATIENT)
+        })
+        .collect();
+    let of_registry = format!("[registry.{registry:?}]\nplain_http = true\ntimeout = '2s'");
+    let rest = format!("{of_registry}\n{plugins}{}{}", route("/**", &format!("{called:?}")), route(path, ""));
+    format!("[gateway]\nworkers = 1\n{CACHE}\n{}", config(origin, &rest))
+}
+
 #[tokio::test]
 async fn one_that_is_silent_is_waited_for_once_and_other_changes_apply() {
     let (origin, silent) = (Origin::start(), Arc::<AtomicUsize>::default());
@@ -295,17 +309,7 @@ async fn one_that_is_silent_is_waited_for_once_and_other_changes_apply() {
         _ => Reply::Drip,
     })
     .await;
-    let text = |artifact: &Artifact, path: &str| {
-        let plugins: String = (0..12)
-            .map(|number| {
-                let from = format!("oci://{registry}/p{number}@{}", artifact.digest());
-                plugin(&format!("p{number}"), from, PATIENT)
-            })
-            .collect();
-        let of_registry = format!("[registry.{:?}]\nplain_http = true\ntimeout = '2s'", registry.to_string());
-        let rest = format!("{of_registry}\n{plugins}{}{}", route("/**", r#""p3""#), route(path, ""));
-        format!("[gateway]\nworkers = 1\n{CACHE}\n{}", config(&origin, &rest))
-    };
+    let text = |artifact: &Artifact, path: &str| twelve(&registry.to_string(), artifact, &origin, "p3", path);
     let gateway = Gateway::start(text(&artifacts[0], "/before")).await;
     serves(&gateway, "1").await;
     silent.store(1, Ordering::Relaxed);
@@ -320,4 +324,28 @@ async fn one_that_is_silent_is_waited_for_once_and_other_changes_apply() {
     serves(&gateway, "1").await;
     let answer = Client::http1().get(gateway.url("/after")).send().await;
     assert_eq!(answer.header("x-version"), None, "the route is there");
+}
+
+#[tokio::test]
+async fn one_that_is_slow_is_asked_for_the_others_all_the_same() {
+    let (origin, slow) = (Origin::start(), Arc::<AtomicUsize>::default());
+    let artifacts: Vec<_> = [1, 2].map(|version| Artifact::of(&component(version), None)).into();
+    let (held, is_slow) = (artifacts.clone(), slow.clone());
+    let registry = Registry::start(move |ask| {
+        // As many as are got at a time.
+        let first = ["/p0/blobs", "/p1/blobs", "/p2/blobs", "/p3/blobs"];
+        match is_slow.load(Ordering::Relaxed) == 1 && first.iter().any(|path| ask.path.contains(path)) {
+            true => Reply::Drip,
+            false => Reply::of(held.iter().find_map(|it| it.at(&ask.path))),
+        }
+    })
+    .await;
+    let text = |artifact: &Artifact| twelve(&registry.to_string(), artifact, &origin, "p9", "/other");
+    let gateway = Gateway::start(text(&artifacts[0])).await;
+    serves(&gateway, "1").await;
+    slow.store(1, Ordering::Relaxed);
+    gateway.forget_log();
+    gateway.write_config(text(&artifacts[1]));
+    gateway.wait_for_log_containing("the configuration is live").await;
+    serves(&gateway, "2").await;
 }

@@ -95,7 +95,7 @@ async fn connect(client: &Client, limit: Duration) -> Result<MultiplexedConnecti
     let mut connection = connected.map_err(|error| reason(&error))?;
     let ping = timeout(limit, cmd("PING").query_async::<Value>(&mut connection)).await;
     ping.map_err(|_| late("an answer", limit))?.map_err(|error| reason(&error))?;
-    let hello = timeout(limit, cmd("HELLO").query_async::<Value>(&mut connection)).await;
+    let hello = timeout(limit, cmd("HELLO").arg(2).query_async::<Value>(&mut connection)).await;
     match hello.map_err(|_| late("an answer", limit))? {
         Ok(about) if is_replica(&about) => Err("it is a replica, and takes no writes".to_owned()),
         // One before Redis 6, and a proxy in front of several, may not know the question.
@@ -111,7 +111,8 @@ fn is_replica(about: &Value) -> bool {
         Value::SimpleString(it) => it == text,
         _ => false,
     };
-    let follows = |(name, role): (&Value, &Value)| is(name, "role") && !is(role, "master");
+    let follows =
+        |(name, role): (&Value, &Value)| is(name, "role") && (is(role, "replica") || is(role, "slave"));
     match about {
         Value::Array(pairs) => pairs.iter().zip(pairs.iter().skip(1)).any(follows),
         Value::Map(pairs) => pairs.iter().any(|(name, role)| follows((name, role))),

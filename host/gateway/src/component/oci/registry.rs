@@ -1,5 +1,6 @@
 //! An OCI registry (distribution specification), and what was kept of it.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
@@ -37,10 +38,13 @@ pub async fn read(
         return Err(Failure::new("a tag may mean something else tomorrow: a digest is needed")
             .hint(format!("`limen policy inspect oci://{reference}` says which one it has now")));
     };
-    let source = Repository { reference, terms, vault, kept, silent, session: tokio::sync::OnceCell::new() };
+    let (session, heard) = (tokio::sync::OnceCell::new(), Cell::new(false));
+    let source = Repository { reference, terms, vault, kept, silent, session, heard };
     let pulled = timeout(terms.timeout, pull(&source, digest, None)).await;
     pulled.unwrap_or_else(|_| {
-        silent.note(&terms.name);
+        if !source.heard.get() {
+            silent.note(&terms.name);
+        }
         Err(late(terms))
     })
 }
@@ -79,6 +83,8 @@ struct Repository<'a> {
     kept: &'a Kept,
     silent: &'a Silent,
     session: tokio::sync::OnceCell<Session<'a>>,
+    /// Whether anything came from it: then it is slow, and not silent.
+    heard: Cell<bool>,
 }
 
 impl Source for Repository<'_> {
@@ -99,7 +105,9 @@ impl Source for Repository<'_> {
             Kind::Manifest => ("manifests", MANIFESTS),
             Kind::Blob => ("blobs", BLOBS),
         };
-        session.await?.get(&format!("{path}/{}", wanted.digest), accept, wanted.limit()).await
+        let got = session.await?.get(&format!("{path}/{}", wanted.digest), accept, wanted.limit()).await;
+        self.heard.set(true);
+        got
     }
 
     fn keep(&self, wanted: &Wanted, bytes: &[u8]) {

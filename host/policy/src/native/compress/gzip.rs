@@ -35,8 +35,7 @@ impl Gzip {
             let at = idle.iter().position(|idle| idle.level == level)?;
             Some(idle.swap_remove(at).compress)
         });
-        let compress =
-            idle.unwrap_or_else(|| Compress::new_gzip(Compression::new(u32::from(level)), WINDOW));
+        let compress = idle.unwrap_or_else(|| Compress::new_gzip(Compression::new(u32::from(level)), WINDOW));
         Gzip { level, compress: Some(compress) }
     }
 
