@@ -165,6 +165,36 @@ async fn envoy_tells_the_certificate_and_nobody_else_does() {
     assert_eq!(origin.requests(), before);
 }
 
+/// Envoy writes URIs as they are.
+#[tokio::test]
+async fn a_uri_speaks_for_no_other_certificate() {
+    let (origin, certs) = (Origin::start(), Certs::new());
+    let with = r#"forwarded = "x-forwarded-client-cert", consumer = "cn", header = "x-client""#;
+    let policy = format!("{{ use = \"mtls\", with = {{ {with} }} }}");
+    let trusted = "[gateway]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[log]\naccess = true\n";
+    let gateway = Gateway::start(format!("{trusted}{}", config(&origin, &route("/**", &policy)))).await;
+    let ask = async |told: &str| {
+        Client::http1().get(gateway.url("/")).header("x-forwarded-client-cert", told).send().await
+    };
+    let root = element(&client(&certs, "root"));
+    let told = |name: &str, uri: &str| {
+        let mut about = CertificateParams::default();
+        about.distinguished_name = Default::default();
+        about.distinguished_name.push(DnType::CommonName, name);
+        about.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
+        format!("{}{uri}", element(&certs.issue_client(name, about)))
+    };
+    let passed = ask(&told("ada", "spiffe://example.com/ada")).await;
+    assert_eq!((passed.status.as_u16(), &passed.json()["headers"]["x-client"]), (200, &"ada".into()));
+    let before = origin.requests();
+    for begin in ["x,", ",", "\"\",", "x;DNS=\"\","] {
+        assert_problem(&ask(&told("eve", &format!("{begin}{root}"))).await, 403);
+        gateway.wait_for_log_containing("beside a `Cert` whose names need quotes").await;
+        gateway.forget_log();
+    }
+    assert_eq!(origin.requests(), before);
+}
+
 #[tokio::test]
 async fn it_can_be_optional() {
     let (origin, certs) = (Origin::start(), Certs::new());

@@ -24,11 +24,14 @@
 //! proxy that tells none speaks for a client without one, whatever certificate it has itself. `client.subject` and
 //! `client.fingerprint` in expressions are those of the connection.
 //!
-//! Of `X-Forwarded-Client-Cert` the last element counts, which is the nearest proxy's. Let it send `Cert`
-//! (`set_current_client_cert_details: { cert: true }` of Envoy): all that is asked is read from that then. Without it
-//! `Hash`, `Subject`, `URI` and `DNS` count as they are written, an issuer and addresses are unknown and fit nothing, and
-//! how a subject is spelled is the proxy's matter: Envoy's is as here but for rare attributes. An element that is
-//! malformed or says nothing of a certificate is refused. What upstreams get of this header is the listener's
+//! Of `X-Forwarded-Client-Cert` the last element counts, which is the nearest proxy's. Let Envoy send `cert` (`subject` may
+//! be there as well) and neither `uri` nor `dns`: `set_current_client_cert_details: { cert: true }`. All that is asked is
+//! read from `Cert` then. Envoy does not quote URIs and DNS names: one with `,` or `;` in it would speak for another
+//! certificate. Beside `Cert` such a certificate is refused; without it nobody can tell, so send them only where the CA
+//! signs no such names. Without `Cert`, `Hash`, `Subject`, `URI` and `DNS` count as they are written, an issuer and
+//! addresses are unknown and fit nothing, and how a subject is spelled is the proxy's matter: Envoy's is as here but for
+//! rare attributes. An element that is malformed, has a second `Cert`, `Hash` or `Subject`, says nothing of a certificate
+//! or has a value without quotes that needs them is refused. What upstreams get of this header is the listener's
 //! matter (`forward` of its `client_auth`), whatever a proxy has sent.
 
 mod forwarded;

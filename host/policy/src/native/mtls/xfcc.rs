@@ -2,6 +2,9 @@
 //!
 //! An element for each proxy that a request has come by, the nearest one's last. All of the line is read strictly: where
 //! an element begins is known only if those before it are whole, and some of them anybody may have written.
+//!
+//! Envoy quotes `Subject`, `Cert` and `Chain`, and writes `URI` and `DNS` as they are in the certificate: one with a `,` or
+//! `;` in them ends its element where it likes, and goes on as another. Where `Cert` stands before, it gives that away.
 
 use percent_encoding::percent_decode_str;
 use x509_parser::pem::parse_x509_pem;
@@ -18,6 +21,9 @@ pub(super) fn last(text: &str) -> Result<ClientCertificate, &'static str> {
         rest = match after.split_at_checked(1) {
             Some((";", next)) => next,
             Some((",", next)) => {
+                if element.has_names {
+                    element.cert()?;
+                }
                 element = Element::default();
                 next
             }
@@ -34,10 +40,12 @@ struct Element<'a> {
     subject: Option<&'a str>,
     uris: Vec<&'a str>,
     dns_names: Vec<&'a str>,
+    /// Whether there is a `URI` or `DNS`, be it empty.
+    has_names: bool,
 }
 
 impl<'a> Element<'a> {
-    /// Names are told in any case. What there is beside these (`By`, `Chain`) is not of the client's certificate.
+    /// Keys are written in any case. What there is beside these (`By`, `Chain`) is not of the client's certificate.
     fn add(&mut self, key: &str, value: &'a str) -> Result<(), &'static str> {
         let single = match key {
             _ if key.eq_ignore_ascii_case("cert") => &mut self.cert,
@@ -45,10 +53,12 @@ impl<'a> Element<'a> {
             _ if key.eq_ignore_ascii_case("subject") => &mut self.subject,
             // An empty one says that there is none.
             _ if key.eq_ignore_ascii_case("uri") => {
+                self.has_names = true;
                 self.uris.extend(Some(value).filter(|uri| !uri.is_empty()));
                 return Ok(());
             }
             _ if key.eq_ignore_ascii_case("dns") => {
+                self.has_names = true;
                 self.dns_names.extend(Some(value).filter(|name| !name.is_empty()));
                 return Ok(());
             }
@@ -60,10 +70,22 @@ impl<'a> Element<'a> {
         }
     }
 
+    /// What `Cert` holds, if it is there. Names of it that need quotes may have ended this element, and begun the
+    /// next: whether they have got them is not seen, since a name may begin with a quote of its own.
+    fn cert(&self) -> Result<Option<ClientCertificate>, &'static str> {
+        let Some(cert) = self.cert else { return Ok(None) };
+        let certificate = read(cert).ok_or("holds no certificate in `Cert`")?;
+        let mut names = certificate.uris.iter().chain(&certificate.dns_names);
+        match self.has_names && names.any(|name| !is_bare(name)) {
+            false => Ok(Some(certificate)),
+            true => Err("has `URI` or `DNS` beside a `Cert` whose names need quotes"),
+        }
+    }
+
     /// The certificate itself is asked before what is told of it.
     fn certificate(&self) -> Result<ClientCertificate, &'static str> {
-        if let Some(cert) = self.cert {
-            return read(cert).ok_or("holds no certificate in `Cert`");
+        if let Some(certificate) = self.cert()? {
+            return Ok(certificate);
         }
         let fingerprint = self.hash.unwrap_or_default().to_ascii_lowercase();
         let is_hash = fingerprint.len() == 64 && fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -94,7 +116,7 @@ fn pair(text: &str) -> Result<(&str, &str, &str), &'static str> {
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(NO_PAIR);
     }
-    let (value, after) = match rest.trim_start().strip_prefix('"') {
+    let (value, after) = match rest.strip_prefix('"') {
         Some(quoted) => {
             let (value, after) = quoted.split_at_checked(closing_quote(quoted)?).unwrap_or_default();
             (value, after.strip_prefix('"').unwrap_or_default().trim_start())
@@ -102,16 +124,21 @@ fn pair(text: &str) -> Result<(&str, &str, &str), &'static str> {
         None => {
             let end = rest.find([',', ';']).unwrap_or(rest.len());
             let (value, after) = rest.split_at_checked(end).unwrap_or_default();
-            if value.contains('"') {
-                return Err("has a quote within a value that does not begin with one");
+            if !is_bare(value) {
+                return Err("has a quote, a backslash or white space around it in a value without quotes");
             }
-            (value.trim(), after)
+            (value, after)
         }
     };
     match after.is_empty() || after.starts_with([',', ';']) {
         true => Ok((key, value, after)),
         false => Err("has something behind a value's closing quote"),
     }
+}
+
+/// Whether a value can do without quotes, and mean what is written.
+fn is_bare(text: &str) -> bool {
+    !text.contains([',', ';', '"', '\\']) && text.trim().len() == text.len()
 }
 
 /// Where a quoted value ends.
@@ -194,7 +221,14 @@ mod tests {
             (&*format!("{hash};Subject=\"CN=a"), "without its other half"),
             (&*format!("{hash};Subject=\"CN=a\\\""), "without its other half"),
             (&*format!("{hash};Subject=\"CN=a\"b"), "behind a value's closing quote"),
-            (&*format!("{hash};URI=a\"b"), "does not begin with one"),
+            (&*format!("{hash};URI=a\"b"), "a value without quotes"),
+            (&*format!("{hash};URI=spiffe://a/pr\\od/x"), "a value without quotes"),
+            (&*format!("{hash};DNS=a\\.example"), "a value without quotes"),
+            (&*format!("{hash};URI= spiffe://a/x"), "a value without quotes"),
+            (&*format!("{hash};URI=x ,{hash}"), "a value without quotes"),
+            (&*format!("{hash};URI= \"x\""), "a value without quotes"),
+            ("Subject=\"CN=a\";URI=x;Subject=\"CN=b\"", "twice"),
+            ("Cert=\"x\";URI=y;Cert=\"z\"", "twice"),
             ("Cert=\"x\"", "no certificate in `Cert`"),
             (&*format!("Cert=;{hash}"), "no certificate in `Cert`"),
         ] {
