@@ -21,8 +21,20 @@ impl HostTemplate {
         }
     }
 
-    /// The host for an exchange. What an expression comes to is nothing but a part of a name: no port, no user, no
-    /// path, and no other host beside one that is written.
+    /// One that clients are sent to: its end is written, so that no request decides whose host it is.
+    pub fn with_end(text: &str) -> Result<Self, String> {
+        let host = HostTemplate::new(text)?;
+        match host.0.end().strip_prefix('.').is_some_and(is_domain) {
+            true => Ok(host),
+            false => Err(format!(
+                "a request decides where the host ends: `{text}`; behind its last expression comes a domain of \
+                 yours, as in `{{claims.region}}.example.com`"
+            )),
+        }
+    }
+
+    /// The host for an exchange. What an expression comes to is nothing but a part of a name: no port, no user and no
+    /// path.
     pub fn of(&self, exchange: &Exchange) -> Result<String, Astray> {
         let host = self.0.fill(exchange, |host, value| {
             let value = value?;
@@ -48,6 +60,13 @@ fn is_authority(text: &str) -> bool {
     };
     let is_label = |label: &str| (1..=LONGEST_LABEL).contains(&label.len()) && label.bytes().all(is_of_name);
     name.len() <= LONGEST && name.split('.').all(is_label) && port.is_none_or(is_port)
+}
+
+/// A name that no part before it makes an address: browsers read `10.0.0.1` of any host whose last label is a number.
+fn is_domain(name: &str) -> bool {
+    is_authority(name)
+        && !name.contains(':')
+        && name.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_alphabetic()))
 }
 
 fn is_of_name(byte: u8) -> bool {
@@ -79,6 +98,30 @@ mod tests {
             "{{{request.id}",
         ] {
             assert!(HostTemplate::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn where_clients_are_sent_ends_as_it_is_written() {
+        for good in [
+            "{request.id}.example.com",
+            "a-{request.id}{request.path}.internal",
+            "{request.id}.{request.id}.x1",
+        ] {
+            assert!(HostTemplate::with_end(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "{request.id}",
+            "www.{request.id}",
+            "{request.id}example.com",
+            "{request.id}-a.example.com",
+            "{request.id}.example.{request.id}",
+            "{request.id}.example.com:80",
+            "{request.id}.0.0.1",
+            "{request.id}.0x1",
+            "{request.id}.example.com.",
+        ] {
+            assert!(HostTemplate::with_end(bad).is_err(), "{bad}");
         }
     }
 }

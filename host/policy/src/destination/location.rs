@@ -27,7 +27,7 @@ impl Location {
     pub fn computed(to: &Template, matched: &RoutePath, keeps_query: bool) -> Result<Self, String> {
         let path = PathTemplate::computed(&to.pieces, matched)?;
         let host = match &to.origin {
-            Some(Origin { host: OriginHost::Computed(text), .. }) => Some(HostTemplate::new(text)?),
+            Some(Origin { host: OriginHost::Computed(text), .. }) => Some(HostTemplate::with_end(text)?),
             _ => None,
         };
         Ok(Location { origin: to.origin.clone(), host, path, keeps_query })

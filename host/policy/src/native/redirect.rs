@@ -8,8 +8,9 @@
 //! is what a route needs that never does anything else. Here `to` may also have expressions (CEL, as in `authorize`):
 //! `"/{claims.tenant}/{rest}"`, `"https://id.example.com/login?next={request.path}"`. What one comes to is
 //! percent-encoded, slashes too, so that it stays one segment or one parameter. In a host
-//! (`"https://{claims.region}.example.com/{rest}"`) it may be letters, digits, `-`, `_` and dots and nothing else, so that
-//! it is never a port, a user or the end of the host: write the part behind it that is yours. Where one can't be
+//! (`"https://{claims.region}.example.com/{rest}"`) it may be letters, digits, `-`, `_` and dots and nothing else: never a
+//! port or a user. Behind the last one a dot and a domain have to be written, so that the end of the host is none of a
+//! request's: let it be a domain of yours, not one like `.com` under which anybody can have a name. Where one can't be
 //! computed, or is empty, a dot segment in a path or no part of a host, the client gets 400 and the log the reason.
 
 use http::StatusCode;
@@ -185,10 +186,26 @@ mod tests {
             assert_eq!(sent(sly), None, "{sly}");
         }
         assert_eq!(location(region.clone(), "/go/x"), None, "there is none");
-        let chosen = to("https://{request.method == \"GET\" ? \"a:b/c\" : \"b\"}{path}");
+        let chosen = to("https://{request.method == \"GET\" ? \"a:b/c\" : \"b\"}.example.com{path}");
         assert_eq!(location(chosen, "/go/x"), None, "it is no part of a host, wherever it is from");
         let chosen = to("https://{request.method == \"GET\" ? \"read\" : \"write\"}.example.com{path}");
         assert_eq!(location(chosen, "/go/x").as_deref(), Some("https://read.example.com/go/x"));
+    }
+
+    #[test]
+    fn no_request_decides_where_the_host_ends() {
+        for to in [
+            "https://{request.arguments.r}/{rest}",
+            "https://{request.arguments.r}:8443/{rest}",
+            "https://{request.arguments.r}example.com/{rest}",
+            "https://www.{request.arguments.r}{path}",
+            "https://{request.arguments.r}?a=.example.com",
+        ] {
+            let settings = json!({ "match": "/go/**", "to": to });
+            let wrong = plain(build, &settings).map(|_| ()).unwrap_err();
+            assert_eq!(wrong.pointer, "/to", "{to}");
+            assert!(wrong.message.contains("where the host ends"), "{}", wrong.message);
+        }
     }
 
     #[test]
@@ -200,10 +217,10 @@ mod tests {
         assert_eq!(mistake(json!({ "to": "https://{rest}/" })), "/to");
         assert_eq!(mistake(json!({ "to": "https://{claims.region}.example.com:0/" })), "/to");
         assert_eq!(mistake(json!({ "to": "https://{claims.region}.example.com:x/" })), "/to");
-        assert_eq!(mistake(json!({ "to": "https://a:{claims.region}/" })), "/to");
-        assert_eq!(mistake(json!({ "to": "https://u@{claims.region}/" })), "/to");
-        assert_eq!(mistake(json!({ "to": "https://{claims.region/" })), "/to");
-        assert_eq!(mistake(json!({ "to": "https://{claims.regions.}/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://a:{claims.region}.example.com/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://u@{claims.region}.example.com/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://{claims.region.example.com/" })), "/to");
+        assert_eq!(mistake(json!({ "to": "https://{claims.regions.}.example.com/" })), "/to");
         assert_eq!(mistake(json!({ "to": "/{consumer.name}" })), "/to");
         assert_eq!(mistake(json!({ "to": "/", "status": 200 })), "/status");
         assert_eq!(mistake(json!({ "to": "/", "match": "old" })), "/match");

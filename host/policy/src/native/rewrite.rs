@@ -12,8 +12,8 @@
 //! one parameter. Where one of the path can't be computed, or is empty or a dot segment, the client gets 400; where
 //! one of a query's values can't, there is no such parameter: what a client says itself never stands in its place.
 //! `host` and `method` may have expressions as well (`"{claims.tenant}.internal:8080"`), of the request as it was before.
-//! In a host one comes to letters, digits, `-`, `_` and dots and nothing else, never to a port or to more than a part of a
-//! name. Where no host or no method comes of it, the client gets 400 and the log the reason.
+//! In a host one comes to letters, digits, `-`, `_` and dots and nothing else, never to a port: an expression that is all of
+//! it may come to any name. Where no host or no method comes of it, the client gets 400 and the log the reason.
 //!
 //! What `match` or `regex` does not match stays as it is. Policies behind it, the log and the upstream see
 //! the new request, and a `rewrite` of the route leaves its path alone; the route itself was found before.

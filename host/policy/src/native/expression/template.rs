@@ -62,6 +62,14 @@ impl Template {
         }
     }
 
+    /// What follows the last expression.
+    pub fn end(&self) -> &str {
+        match self.0.last() {
+            Some(Part::Text(text)) => text,
+            _ => "",
+        }
+    }
+
     /// What it would be if all its expressions came to this.
     pub fn sample(&self, value: &str) -> String {
         let text = |part: &Part| match part {
