@@ -18,9 +18,11 @@ use super::counts::Counts;
 use super::entry::Entry;
 use super::epoch::{Epoch, Epochs};
 use super::first::First;
-use super::frozen::{freeze, thaw};
+use super::frozen::thaw;
+use super::waiting::Waiting;
+use super::writer::{Job, Write, Writer};
 
-/// Bytes of bodies that wait to be written, at most.
+/// Bytes that wait to be written, at most.
 const QUEUE: usize = 32 << 20;
 /// Bytes that are read at a time, at most; each who reads counts as this many at least.
 const READING: u32 = 64 << 20;
@@ -39,6 +41,7 @@ pub struct Disk {
     first: Arc<Mutex<First>>,
     jobs: mpsc::Sender<Job>,
     queued: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     /// One for each byte.
     reading: Arc<Semaphore>,
     counts: Arc<Counts>,
@@ -47,22 +50,24 @@ pub struct Disk {
 /// Which files are meant.
 pub type IsSuch = Box<dyn FnMut(Key, &About<'_>) -> bool + Send>;
 
-enum Job {
-    Write {
-        key: Key,
-        url: Box<str>,
-        entry: Arc<Entry>,
-        epochs: Arc<Epochs>,
-        epoch: Epoch,
-    },
-    /// What was to be written of it before this.
-    Forget(Key),
-    Sweep,
-    End,
-}
-
 impl Disk {
     pub fn start(path: &Path, size: u64, variants: usize, counts: Arc<Counts>) -> std::io::Result<Arc<Self>> {
+        let (disk, queue) = Disk::new(path, size, variants, counts);
+        let writer = Writer {
+            folder: disk.folder.clone(),
+            first: disk.first.clone(),
+            queued: disk.queued.clone(),
+            waiting: disk.waiting.clone(),
+            counts: disk.counts.clone(),
+        };
+        let path = path.to_owned();
+        let thread = thread::Builder::new().name("limen-cache".to_owned());
+        thread.spawn(move || writer.run(&path, size, variants, &queue))?;
+        Ok(Arc::new(disk))
+    }
+
+    /// And what is to be done by the thread.
+    fn new(path: &Path, size: u64, variants: usize, counts: Arc<Counts>) -> (Self, mpsc::Receiver<Job>) {
         let (jobs, queue) = mpsc::channel();
         let disk = Disk {
             path: path.to_owned(),
@@ -72,19 +77,11 @@ impl Disk {
             first: Arc::default(),
             jobs,
             queued: Arc::default(),
+            waiting: Arc::default(),
             reading: Arc::new(Semaphore::new(READING as usize)),
             counts,
         };
-        let writer = Writer {
-            folder: disk.folder.clone(),
-            first: disk.first.clone(),
-            queued: disk.queued.clone(),
-            counts: disk.counts.clone(),
-        };
-        let path = path.to_owned();
-        let thread = thread::Builder::new().name("limen-cache".to_owned());
-        thread.spawn(move || writer.run(&path, size, variants, &queue))?;
-        Ok(Arc::new(disk))
+        (disk, queue)
     }
 
     /// How many responses of a URL it has. Asks no disk.
@@ -94,17 +91,18 @@ impl Disk {
 
     /// Keeps it, later. It is not waited for, and not kept if there is too much to do: what it was to replace goes then.
     pub fn write(&self, key: Key, url: &str, entry: &Arc<Entry>, epochs: &Arc<Epochs>, epoch: Epoch) {
-        let length = entry.weight();
+        let length = entry.weight() + url.len();
         if self.queued.fetch_add(length, Ordering::Relaxed) + length > QUEUE {
             self.queued.fetch_sub(length, Ordering::Relaxed);
             self.counts.skipped();
-            self.forget(key);
-            // An older one of it may still wait.
-            return self.send(Job::Forget(key));
+            // An older one of it may still wait, or be written at this moment.
+            self.waiting.outdate(key);
+            return self.forget(key);
         }
         entry.frozen.set();
         let (url, entry, epochs) = (url.into(), entry.clone(), epochs.clone());
-        self.send(Job::Write { key, url, entry, epochs, epoch });
+        let outdated = self.waiting.add(key);
+        self.send(Job::Write(Write { key, url, entry, epochs, epoch, outdated, length }));
     }
 
     /// Forgets a URL: from now on nobody finds it, and soon it is gone.
@@ -183,88 +181,6 @@ impl Drop for Disk {
     }
 }
 
-/// The thread.
-struct Writer {
-    folder: Arc<OnceLock<Folder>>,
-    first: Arc<Mutex<First>>,
-    queued: Arc<AtomicUsize>,
-    counts: Arc<Counts>,
-}
-
-impl Writer {
-    fn run(&self, path: &Path, size: u64, variants: usize, queue: &mpsc::Receiver<Job>) {
-        let folder = match Folder::open(path, size, variants) {
-            Ok(folder) => folder,
-            Err(error) => {
-                return tracing::error!(
-                    "the cache is in memory alone: its folder {}: {error}",
-                    path.display()
-                );
-            }
-        };
-        let Some(folder) = self.publish(folder) else { return };
-        let mut told = false;
-        for job in queue {
-            match job {
-                Job::Write { key, url, entry, epochs, epoch } => {
-                    self.queued.fetch_sub(entry.weight(), Ordering::Relaxed);
-                    match write(folder, key, &url, &entry, || epochs.of(&url) == epoch) {
-                        Ok(()) => told = false,
-                        Err(error) => {
-                            self.counts.skipped();
-                            if !std::mem::replace(&mut told, true) {
-                                tracing::warn!(
-                                    "the cache can't write to its folder {}: {error}",
-                                    path.display()
-                                );
-                            }
-                        }
-                    }
-                }
-                Job::Forget(key) => {
-                    folder.forget(key);
-                    folder.sweep();
-                }
-                Job::Sweep => folder.sweep(),
-                Job::End => return,
-            }
-        }
-    }
-
-    /// Makes what is there be found, but for what was forgotten before.
-    fn publish(&self, folder: Folder) -> Option<&Folder> {
-        loop {
-            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-            if first.is_nothing() {
-                let _ = self.folder.set(folder); // it is opened once
-                return self.folder.get();
-            }
-            let now = std::mem::take(&mut *first);
-            drop(first); // workers want it
-            now.run(&folder);
-        }
-    }
-}
-
-/// Writes it, unless its URL was invalidated since; then what it was to replace goes as well.
-fn write(
-    folder: &Folder,
-    key: Key,
-    url: &str,
-    entry: &Entry,
-    is_good: impl Fn() -> bool,
-) -> std::io::Result<()> {
-    if is_good() {
-        let about = freeze(url, entry, Instant::now(), SystemTime::now());
-        folder.write(key, entry.selection.number(), &about, &entry.body, &is_good)?;
-    }
-    if !is_good() {
-        folder.forget(key);
-        folder.sweep();
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,6 +236,22 @@ mod tests {
         drop(other);
         eventually(|| disk.count(8) == 1);
         assert_eq!(disk.count(7), 0, "it is older than what memory has");
+    }
+
+    #[test]
+    fn what_can_not_wait_takes_no_room() {
+        let above = tempfile::tempdir().unwrap();
+        let (disk, queue) = Disk::new(&above.path().join("a"), 64 << 20, 2, Arc::default());
+        let epochs = Arc::<Epochs>::default();
+        let write = |key, entry| disk.write(key, "u", entry, &epochs, epochs.of("u"));
+        let (short, too_long) = (entry(10), entry(QUEUE));
+        write(7, &short);
+        for key in 0..1_000 {
+            write(key, &too_long);
+            write(7, &too_long);
+        }
+        assert_eq!(disk.waiting.len(), 0, "and what waits is outdated");
+        assert_eq!(queue.try_iter().count(), 1);
     }
 
     #[test]

@@ -55,6 +55,8 @@ mod store;
 mod storing;
 mod thawing;
 mod vary;
+mod waiting;
+mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;

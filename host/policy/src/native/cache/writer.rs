@@ -1,0 +1,111 @@
+//! Who writes to the disk, and what there is to do.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::time::{Instant, SystemTime};
+
+use limen_store::folder::{Folder, Key};
+
+use super::counts::Counts;
+use super::entry::Entry;
+use super::epoch::{Epoch, Epochs};
+use super::first::First;
+use super::frozen::freeze;
+use super::waiting::{Outdated, Waiting};
+
+pub enum Job {
+    Write(Write),
+    Sweep,
+    End,
+}
+
+/// What is to be written.
+pub struct Write {
+    pub key: Key,
+    pub url: Box<str>,
+    pub entry: Arc<Entry>,
+    pub epochs: Arc<Epochs>,
+    pub epoch: Epoch,
+    pub outdated: Outdated,
+    /// What it takes while it waits, in bytes.
+    pub length: usize,
+}
+
+/// The thread.
+pub struct Writer {
+    pub folder: Arc<OnceLock<Folder>>,
+    pub first: Arc<Mutex<First>>,
+    pub queued: Arc<AtomicUsize>,
+    pub waiting: Arc<Waiting>,
+    pub counts: Arc<Counts>,
+}
+
+impl Writer {
+    pub fn run(&self, path: &Path, size: u64, variants: usize, queue: &mpsc::Receiver<Job>) {
+        let folder = match Folder::open(path, size, variants) {
+            Ok(folder) => folder,
+            Err(error) => {
+                return tracing::error!(
+                    "the cache is in memory alone: its folder {}: {error}",
+                    path.display()
+                );
+            }
+        };
+        let Some(folder) = self.publish(folder) else { return };
+        let mut told = false;
+        for job in queue {
+            match job {
+                Job::Write(write) => {
+                    self.queued.fetch_sub(write.length, Ordering::Relaxed);
+                    let written = write.run(folder);
+                    self.waiting.done(write.key, &write.outdated);
+                    match written {
+                        Ok(()) => told = false,
+                        Err(error) => {
+                            self.counts.skipped();
+                            if !std::mem::replace(&mut told, true) {
+                                tracing::warn!(
+                                    "the cache can't write to its folder {}: {error}",
+                                    path.display()
+                                );
+                            }
+                        }
+                    }
+                }
+                Job::Sweep => folder.sweep(),
+                Job::End => return,
+            }
+        }
+    }
+
+    /// Makes what is there be found, but for what was forgotten before.
+    fn publish(&self, folder: Folder) -> Option<&Folder> {
+        loop {
+            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+            if first.is_nothing() {
+                let _ = self.folder.set(folder); // it is opened once
+                return self.folder.get();
+            }
+            let now = std::mem::take(&mut *first);
+            drop(first); // workers want it
+            now.run(&folder);
+        }
+    }
+}
+
+impl Write {
+    /// Unless its URL was invalidated since, or it is outdated; then what it was to replace goes as well.
+    fn run(&self, folder: &Folder) -> std::io::Result<()> {
+        let is_good = || self.epochs.of(&self.url) == self.epoch && !self.outdated.is_set();
+        if is_good() {
+            let about = freeze(&self.url, &self.entry, Instant::now(), SystemTime::now());
+            folder.write(self.key, self.entry.selection.number(), &about, &self.entry.body, is_good)?;
+        }
+        if !is_good() {
+            folder.forget(self.key);
+            folder.sweep();
+        }
+        Ok(())
+    }
+}
