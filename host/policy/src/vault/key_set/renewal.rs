@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::TokenTerms;
-use super::accepted::accept;
+use super::accepted::{Accepted, accept};
 use super::trusted::Trusted;
 use crate::Later;
 use crate::vault::{Key, KeyError};
@@ -44,7 +44,8 @@ pub struct Renewal {
 
 /// Keys as they were brought.
 pub(super) struct Current {
-    pub(super) trusted: Trusted,
+    /// With what the same keys have verified before.
+    pub(super) trusted: Arc<Trusted>,
     keys: Vec<Key>,
     brought: Instant,
     /// When there should be new ones.
@@ -138,8 +139,16 @@ impl Renewal {
         let Some(known) = before.current.load_full() else { return };
         let Ok(accepted) = accept(known.keys.clone(), &self.accepts) else { return };
         let Current { brought, due, .. } = *known;
-        let trusted = Trusted::new(accepted, self.accepts.leeway);
+        let trusted = self.trust(accepted, Some(&known));
         self.current.store(Some(Arc::new(Current { trusted, keys: known.keys.clone(), brought, due })));
+    }
+
+    /// What the keys before have verified is known on if they are the same, with the same terms.
+    fn trust(&self, accepted: Vec<Accepted>, before: Option<&Current>) -> Arc<Trusted> {
+        match before {
+            Some(before) if before.trusted.keys == accepted => before.trusted.clone(),
+            _ => Arc::new(Trusted::new(accepted, self.accepts.leeway)),
+        }
     }
 }
 
@@ -166,7 +175,7 @@ impl Renewal {
     pub fn bring(&self, keys: Vec<Key>, fresh: Duration) -> Result<usize, KeyError> {
         let accepted = accept(keys.clone(), &self.accepts)?;
         let (count, brought) = (accepted.len(), Instant::now());
-        let trusted = Trusted::new(accepted, self.accepts.leeway);
+        let trusted = self.trust(accepted, self.current.load().as_deref());
         self.current.store(Some(Arc::new(Current { trusted, keys, brought, due: brought + fresh })));
         self.counts.brought.fetch_add(1, Relaxed);
         Ok(count)
@@ -243,18 +252,37 @@ mod tests {
         assert_eq!((renewal.reading().keys, renewal.reading().brought), (1, 2));
     }
 
+    fn token() -> String {
+        let claims = serde_json::json!({ "exp": 4_102_444_800_u64 });
+        let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
+    }
+
     #[test]
     fn what_other_keys_have_verified_is_not_known_any_more() {
         let set = set(Duration::ZERO);
         let renewal = set.renewal().unwrap();
         renewal.bring(keys(), Duration::from_secs(60)).unwrap();
-        let claims = serde_json::json!({ "exp": 4_102_444_800_u64 });
-        let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
-        let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
-        assert!(set.verify(&token).is_ok());
+        assert!(set.verify(&token()).is_ok());
         let others = vec![Key::of_secret(b"another secret of thirty-two bytes, or more").unwrap()];
         renewal.bring(others, Duration::from_secs(60)).unwrap();
-        assert_eq!(set.verify(&token), Err(TokenError::BadSignature));
+        assert_eq!(set.verify(&token()), Err(TokenError::BadSignature));
+    }
+
+    #[test]
+    fn what_the_same_keys_have_verified_is_known_on() {
+        let before = set(Duration::ZERO);
+        before.renewal().unwrap().bring(keys(), Duration::from_secs(60)).unwrap();
+        let first = before.verify(&token()).unwrap();
+        before.renewal().unwrap().bring(keys(), Duration::from_secs(90)).unwrap();
+        assert!(Arc::ptr_eq(&first, &before.verify(&token()).unwrap()), "brought again");
+        let mut after = set(Duration::from_secs(1));
+        after.inherit(&before);
+        assert!(Arc::ptr_eq(&first, &after.verify(&token()).unwrap()), "inherited");
+        let terms = TokenTerms { issuers: vec!["idp".into()], ..TokenTerms::default() };
+        let mut strict = KeySet::renewed("idp", terms, after.renewal().unwrap().terms.clone());
+        strict.inherit(&after);
+        assert_eq!(strict.verify(&token()), Err(TokenError::WrongIssuer), "by other terms");
     }
 
     #[test]

@@ -14,9 +14,14 @@ use super::{LONGEST_TOKEN, TokenError, verify};
 
 /// What tokens may take that are known, in bytes of memory.
 const ROOM: u64 = 16 << 20;
-/// What one takes for each of its bytes, and at least.
-const SHARE: usize = 4;
-const LEAST: usize = 512;
+/// What one takes beside its claims.
+const OVERHEAD: usize = 512;
+/// A node of a map of claims: room for eleven; where there are more nodes, five may be all that one has.
+const NODE: usize = 640;
+const MOST_IN_NODE: usize = 11;
+const LEAST_IN_NODE: usize = 5;
+/// What an allocation takes beside what is asked for.
+const ALLOCATION: usize = 16;
 
 /// With other keys nothing is known: what an issuer has taken back is of no use from then on.
 pub(super) struct Trusted {
@@ -60,11 +65,38 @@ impl Trusted {
         let claims = Arc::new(verify(token, &self.keys)?);
         // One that says it in another way is verified each time.
         if let (Some(mark), Some(exp)) = (mark, claims.get("exp").and_then(Value::as_u64)) {
-            let weight = u32::try_from(token.len() * SHARE + LEAST).unwrap_or(u32::MAX);
+            let weight = u32::try_from(OVERHEAD + weight(&claims)).unwrap_or(u32::MAX);
             let until = exp.saturating_add(self.leeway);
             self.known.insert(mark, Known { claims: claims.clone(), until, weight });
         }
         Ok(claims)
+    }
+}
+
+/// What claims take, in bytes, about, and rather too much: a short token may hold a great many small maps. They are no
+/// deeper than they are read (128).
+fn weight(value: &Value) -> usize {
+    size_of::<Value>() + held(value)
+}
+
+/// What a value holds beside itself.
+fn held(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => ALLOCATION + text.capacity(),
+        Value::Array(values) => {
+            let values_held: usize = values.iter().map(held).sum();
+            ALLOCATION + values.capacity() * size_of::<Value>() + values_held
+        }
+        Value::Object(map) => {
+            let nodes = match map.len() {
+                0 => 0,
+                1..=MOST_IN_NODE => 1,
+                many => many / LEAST_IN_NODE + 1,
+            };
+            let members = map.iter().map(|(name, value)| ALLOCATION + name.capacity() + held(value));
+            nodes * NODE + members.sum::<usize>()
+        }
     }
 }
 
@@ -130,6 +162,22 @@ mod tests {
         let over = Known { claims: within, until: now() - 1, weight: 1 };
         trusted.known.insert(mark, over);
         assert_eq!(trusted.verify(&token), Err(TokenError::Expired));
+    }
+
+    #[test]
+    fn a_token_weighs_what_its_claims_take() {
+        let trusted = trusted(0);
+        let small = json!({ "a": 0 });
+        let token = sign(&json!({ "exp": now() + 300, "many": vec![small; 5_000] }));
+        assert!(token.len() < LONGEST_TOKEN, "{}", token.len());
+        trusted.verify(&token).unwrap();
+        let known = trusted.known.get(&mark(trusted.key.as_ref().unwrap(), &token)).unwrap();
+        // Each has a node of its own, and a name.
+        assert!(known.weight > 5_000 * (632 + 1), "{}", known.weight);
+        let many: serde_json::Map<_, _> = (0..1_000).map(|n| (format!("{n:03}"), Value::Null)).collect();
+        // As measured with an allocator that counts.
+        assert!(weight(&many.into()) > 107_000, "nodes that are half full");
+        assert!(weight(&json!({ "sub": "ada", "exp": 1 })) < 1_000);
     }
 
     #[test]
