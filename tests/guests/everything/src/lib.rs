@@ -110,7 +110,7 @@ impl Everything {
     }
 
     fn on_request_body(&mut self, _: &mut Request, body: &mut RequestBody) -> Result<Flow> {
-        body.replace(&body.bytes().to_ascii_uppercase())?;
+        body.replace(body.bytes().to_ascii_uppercase())?;
         Ok(Flow::Next)
     }
 
