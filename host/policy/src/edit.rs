@@ -582,8 +582,10 @@ mod tests {
         assert_eq!(exchange.start_reply(101).unwrap_err(), EditError::Invalid);
         assert_eq!(exchange.reply_body(b"x").unwrap_err(), EditError::TooLate);
         assert_eq!(exchange.replace_body(Side::Request, Bytes::new(), 1).unwrap_err(), EditError::TooLate);
+        // What changes nothing is no edit.
+        exchange.edit_header(Side::Request, HeaderEdit::Remove("x")).unwrap();
         for _ in 0..MAX_EDITS {
-            exchange.edit_header(Side::Request, HeaderEdit::Remove("x")).unwrap();
+            exchange.edit_header(Side::Request, HeaderEdit::Set("x", "1")).unwrap();
         }
         assert_eq!(
             exchange.edit_header(Side::Request, HeaderEdit::Remove("x")).unwrap_err(),
