@@ -583,7 +583,7 @@ mod tests {
         assert_eq!(exchange.reply_body(b"x").unwrap_err(), EditError::TooLate);
         assert_eq!(exchange.replace_body(Side::Request, Bytes::new(), 1).unwrap_err(), EditError::TooLate);
         // What changes nothing is no edit.
-        exchange.edit_header(Side::Request, HeaderEdit::Remove("x")).unwrap();
+        exchange.edit_header(Side::Request, HeaderEdit::Remove("absent")).unwrap();
         for _ in 0..MAX_EDITS {
             exchange.edit_header(Side::Request, HeaderEdit::Set("x", "1")).unwrap();
         }
