@@ -1,7 +1,7 @@
 //! A fresh isolate is fresh also where it is an old one put back: nothing of an exchange is left for the
 //! next.
 
-use crate::common::{PATIENT, config_of_one_worker, guest_plugin, guest_plugin_with, route};
+use crate::common::{BODIES, PATIENT, config_of_one_worker, guest_plugin, guest_plugin_with, route};
 use limen_tests::client::Connection;
 use limen_tests::{Answer, Client, Gateway, Origin};
 
@@ -72,6 +72,35 @@ async fn isolates_are_rewound_where_they_can_be() {
         assert!(plugin["made_anew_because"].as_str().unwrap().contains("kernel"), "{plugin}");
     }
     assert_eq!(plugin["routes"][0]["calls"], 100, "{plugin}");
+}
+
+/// Those that import what there is without handles, waits (`kv`), clocks and random numbers included.
+#[tokio::test]
+async fn so_are_those_of_all_that_keep_no_handles() {
+    let granted = [
+        ("bodies", BODIES),
+        ("caches", "grants = { cache = true }"),
+        ("chance", ""),
+        ("counts", "grants = { metrics = true }"),
+        ("keeps", "grants = { kv = [\"sessions\"] }"),
+        ("logs", ""),
+        ("streams", BODIES),
+    ];
+    let plugins = granted.map(|(name, grants)| guest_plugin_with(name, &format!("{grants}\n{PATIENT}")));
+    let names = granted.map(|(name, _)| format!("\"{name}\""));
+    let rest = [
+        ADMIN.to_owned(),
+        "[store.sessions]".to_owned(),
+        plugins.join("\n"),
+        route("/**", &names.join(", ")),
+    ];
+    let (_origin, gateway) = start(&rest).await;
+    let plugins = Client::http1().get(gateway.admin_url("/plugins")).send().await.json();
+    assert_eq!(plugins.as_array().unwrap().len(), granted.len());
+    for plugin in plugins.as_array().unwrap() {
+        let because = plugin["made_anew_because"].as_str().unwrap_or("kernel");
+        assert!(because.contains("kernel"), "{plugin}");
+    }
 }
 
 #[tokio::test]

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig};
 
 use crate::capability::Link;
 use crate::capability::cache::Caches;
 use crate::capability::counters::Counters;
 use crate::code_cache::CodeCache;
+use crate::direct;
 use crate::fetches::Everybodys;
 use crate::meters::AllMeters;
 use crate::rewind::Kernel;
@@ -49,6 +50,8 @@ const STACK: usize = 512 << 10;
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     linker: Linker<State>,
+    /// The same for guests that are called directly; none: all go through wasmtime's components.
+    core_linker: Option<wasmtime::Linker<State>>,
     /// Whether workers serve, who have to be left their cores by those who compile.
     serves: AtomicBool,
     code_cache: Option<CodeCache>,
@@ -110,11 +113,16 @@ impl Engine {
         // Stock WASI with nothing granted: clocks, random numbers, an empty environment, no files,
         // no sockets, output to the log.
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        link(&mut linker)?;
+        link.fill(&mut linker)?;
+        let core_linker = match link {
+            Link::Serving => Some(direct::linker(&wasmtime)?),
+            Link::Counting => None,
+        };
         start_ticker(&wasmtime)?;
         Ok(Engine {
             wasmtime,
             linker,
+            core_linker,
             serves: AtomicBool::new(false),
             code_cache,
             counters: Arc::default(),
@@ -139,6 +147,11 @@ impl Engine {
     /// would hold on to a part of what they had taken, a little more after each new version.
     pub(crate) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
         compiler(self.serves.load(Ordering::Relaxed))?.install(|| Component::new(&self.wasmtime, bytes))
+    }
+
+    /// The same for a core module.
+    pub(crate) fn compile_module(&self, bytes: &[u8]) -> wasmtime::Result<Module> {
+        compiler(self.serves.load(Ordering::Relaxed))?.install(|| Module::new(&self.wasmtime, bytes))
     }
 
     /// From now on compiling leaves the workers their cores.
@@ -170,6 +183,11 @@ impl Engine {
 
     pub(crate) fn linker(&self) -> &Linker<State> {
         &self.linker
+    }
+
+    /// What core modules are linked with, if they are called directly.
+    pub(crate) fn core_linker(&self) -> Option<&wasmtime::Linker<State>> {
+        self.core_linker.as_ref()
     }
 }
 

@@ -4,11 +4,14 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use limen_policy::{Exchange, Phase, Verdict};
-use wasmtime::component::TypedFunc;
+use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, Instance, TypedFunc};
 
 use crate::capability::bindings::limen::policy::types::{ChunkVerdict, Verdict as HeadVerdict};
-use crate::isolate::Isolate;
+use crate::image::Image;
+use crate::isolate::{Code, Guest, Isolate};
 use crate::plugin::Exports;
+use crate::state::State;
 
 /// What a guest said.
 pub(crate) enum Said {
@@ -24,36 +27,38 @@ pub(crate) enum Unusable {
     Lie(String),
 }
 
-/// The hooks of an instance: each is looked up and checked when it is first called.
+/// The hooks of a component's instance: each is looked up and checked when it is first called.
 #[derive(Default)]
-pub(crate) struct Hooks {
-    /// Whether one was called in this exchange. The first is called by another entrance.
-    begun: bool,
-    heads: [[Option<Head>; Phase::ALL.len()]; 2],
-}
+pub(crate) struct Hooks([Option<Head>; Phase::ALL.len()]);
 
 type Head = TypedFunc<(), (HeadVerdict,)>;
-
-impl Hooks {
-    /// Another exchange begins.
-    pub(crate) fn begin(&mut self) {
-        self.begun = false;
-    }
-}
 
 /// Calls the hook of a phase; one that the component has not says `next`.
 pub(crate) async fn run(
     isolate: &mut Isolate,
-    exports: &Exports,
+    image: &Image,
     phase: Phase,
     cpu: Duration,
 ) -> wasmtime::Result<Said> {
-    let Isolate { store, instance, hooks, .. } = isolate;
-    let first = !std::mem::replace(&mut hooks.begun, true);
-    let index = if first { exports.first(phase) } else { exports.hook(phase) };
-    let Some(index) = index else { return Ok(Said::Head(HeadVerdict::Next)) };
+    let Isolate { store, guest, .. } = isolate;
+    let Some(index) = image.exports.hook(phase) else { return Ok(Said::Head(HeadVerdict::Next)) };
     store.data_mut().arm(cpu);
     store.set_epoch_deadline(1);
+    match (guest, &image.code) {
+        (Guest::Component { instance, hooks }, _) => ask(instance, hooks, store, index, phase).await,
+        (Guest::Direct(instance), Code::Direct(direct)) => instance.call(direct, store, phase).await,
+        (Guest::Direct(_), Code::Component(_)) => wasmtime::bail!("it is an isolate of something else"),
+    }
+}
+
+/// The same through wasmtime's components.
+async fn ask(
+    instance: &Instance,
+    hooks: &mut Hooks,
+    store: &mut Store<State>,
+    index: ComponentExportIndex,
+    phase: Phase,
+) -> wasmtime::Result<Said> {
     match phase {
         Phase::Log => {
             let hook = instance.get_typed_func::<(), ()>(&mut *store, index)?;
@@ -61,15 +66,13 @@ pub(crate) async fn run(
             Ok(Said::Head(HeadVerdict::Next))
         }
         Phase::RequestChunk | Phase::ResponseChunk => {
-            // It is given something, and making room for that would run before globals are put back.
-            wasmtime::ensure!(!first, "a piece of a body before its head");
             let chunk = store.data().exchange.chunk().map(|chunk| (chunk.data.clone(), chunk.last));
             let (data, last) = chunk.unwrap_or_default();
             let hook = instance.get_typed_func::<(&[u8], bool), (ChunkVerdict,)>(&mut *store, index)?;
             Ok(Said::Chunk(hook.call_async(store, (&*data, last)).await?.0))
         }
         _ => {
-            let known = hooks.heads.get_mut(usize::from(first)).and_then(|all| all.get_mut(phase as usize));
+            let known = hooks.0.get_mut(phase as usize);
             let hook = match known {
                 Some(Some(hook)) => *hook,
                 known => {
@@ -82,6 +85,20 @@ pub(crate) async fn run(
             };
             Ok(Said::Head(hook.call_async(store, ()).await?.0))
         }
+    }
+}
+
+/// Calls the hook beside all exchanges; the inner error is the guest's own.
+pub(crate) async fn tick(isolate: &mut Isolate, image: &Image) -> wasmtime::Result<Result<(), String>> {
+    let Isolate { store, guest, .. } = isolate;
+    let Some(index) = image.exports.tick else { return Ok(Ok(())) };
+    match (guest, &image.code) {
+        (Guest::Component { instance, .. }, _) => {
+            let hook = instance.get_typed_func::<(), (Result<(), String>,)>(&mut *store, index)?;
+            Ok(hook.call_async(store, ()).await?.0)
+        }
+        (Guest::Direct(instance), Code::Direct(direct)) => instance.tick(direct, store).await,
+        (Guest::Direct(_), Code::Component(_)) => wasmtime::bail!("it is an isolate of something else"),
     }
 }
 

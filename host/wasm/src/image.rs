@@ -11,23 +11,23 @@ use std::sync::Arc;
 use limen_policy::{Failure, FailureKind};
 use serde_json::Value;
 use wasmtime::Store;
-use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Lift, WasmList};
+use wasmtime::component::{ComponentExportIndex, Instance, Lift, WasmList};
 use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
+use crate::direct::Direct;
 use crate::engine::Engine;
-use crate::isolate::Isolate;
-use crate::plugin::{Exports, Plugin, block_on, core_export, loading_limits, one_line};
-use crate::rewind::{Rewindable, StartPages};
+use crate::isolate::{Code, Guest, Isolate};
+use crate::plugin::{Exports, Plugin, block_on, loading_limits, one_line};
 use crate::state::{Grounds, State};
 
 /// A component with its settings: what new isolates are made from.
 pub(crate) struct Image {
-    pub(crate) pre: InstancePre<State>,
+    pub(crate) code: Code,
     pub(crate) exports: Exports,
     pub(crate) settings: Arc<Settings>,
     pub(crate) start: Start,
-    /// What its isolates are put back to after an exchange; else why they are made anew.
-    pub(crate) rewind: Result<StartPages, String>,
+    /// Whether its isolates are put back after an exchange; else why they are made anew.
+    pub(crate) rewind: Result<(), String>,
 }
 
 /// How an isolate that nobody has used comes about.
@@ -73,7 +73,7 @@ impl Image {
     ) -> Result<Self, Failure> {
         let because = if may_image {
             match take(engine, plugin, &settings) {
-                Ok(snapshot) => match Self::from_snapshot(engine, &snapshot, settings.clone()) {
+                Ok(snapshot) => match Self::from_snapshot(engine, plugin, &snapshot, settings.clone()) {
                     Ok(image) => return Ok(image),
                     Err(reason) => reason,
                 },
@@ -85,7 +85,7 @@ impl Image {
         };
         try_configure(engine, plugin, &settings)?;
         Ok(Image {
-            pre: plugin.pre.clone(),
+            code: Code::Component(plugin.pre.clone()),
             exports: plugin.exports.clone(),
             settings,
             start: Start::ConfigureInEach { because },
@@ -93,38 +93,35 @@ impl Image {
         })
     }
 
-    fn from_snapshot(engine: &Engine, snapshot: &[u8], settings: Arc<Settings>) -> Result<Self, String> {
-        let compile = |bytes: &[u8]| engine.compile(bytes).map_err(|error| one_line(&error));
-        let prepared = rewindable(engine, snapshot)
-            .and_then(|Rewindable { bytes, start }| Ok((compile(&bytes)?, start)));
-        let (component, rewind) = match prepared {
-            Ok((component, start)) => (component, Ok(start)),
-            Err(because) => (compile(snapshot)?, Err(because)),
+    fn from_snapshot(
+        engine: &Engine,
+        plugin: &Plugin,
+        snapshot: &[u8],
+        settings: Arc<Settings>,
+    ) -> Result<Self, String> {
+        let mut exports = plugin.exports.clone();
+        let (code, rewind) = match Direct::of(engine, snapshot) {
+            Ok(direct) => {
+                let told = engine.kernel().map(|_| ());
+                let told = told.ok_or_else(|| "the kernel does not tell which pages were written".to_owned());
+                (Code::Direct(Box::new(direct)), told)
+            }
+            Err(because) => {
+                let component = engine.compile(snapshot).map_err(|error| one_line(&error))?;
+                let pre = engine.linker().instantiate_pre(&component).map_err(|error| one_line(&error))?;
+                exports = Exports::of(&component).map_err(|error| error.to_string())?;
+                (Code::Component(pre), Err(because))
+            }
         };
-        let pre = engine.linker().instantiate_pre(&component).map_err(|error| one_line(&error))?;
-        let exports = Exports::of(&component).map_err(|error| error.to_string())?;
-        // A hook without a second entrance would find the globals of the exchange before.
-        let rewind = rewind.and_then(|start| match exports.have_entrances() {
-            true => Ok(start),
-            false => Err("its hooks are not where they usually are".to_owned()),
-        });
-        Ok(Image { pre, exports, settings, start: Start::FromImage, rewind })
+        Ok(Image { code, exports, settings, start: Start::FromImage, rewind })
     }
 
     pub(crate) fn reset(&self) -> Reset {
         match &self.rewind {
-            Ok(_) => Reset::Rewound,
+            Ok(()) => Reset::Rewound,
             Err(because) => Reset::MadeAnew { because: because.clone() },
         }
     }
-}
-
-/// The snapshot with what rewinding needs, if its isolates can be rewound.
-fn rewindable(engine: &Engine, snapshot: &[u8]) -> Result<Rewindable, String> {
-    if engine.kernel().is_none() {
-        return Err("the kernel does not tell which pages were written".to_owned());
-    }
-    Rewindable::prepare(snapshot, core_export)
 }
 
 impl Start {
@@ -137,7 +134,8 @@ impl Start {
 fn try_configure(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Result<(), Failure> {
     run(async {
         let grounds = Grounds::of(settings.clone());
-        let mut isolate = Isolate::start(engine, &plugin.pre, grounds, &loading_limits()).await?;
+        let code = Code::Component(plugin.pre.clone());
+        let mut isolate = Isolate::start(engine, &code, grounds, &loading_limits()).await?;
         isolate.configure(&plugin.exports, &settings.json).await?.map_err(refusal)
     })?
 }
@@ -168,7 +166,8 @@ fn try_take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Resul
 
     let snapshot = run(async {
         let grounds = Grounds::of(settings.clone());
-        let started = Isolate::start(engine, &plugin.pre, grounds, &loading_limits()).await;
+        let code = Code::Component(plugin.pre.clone());
+        let started = Isolate::start(engine, &code, grounds, &loading_limits()).await;
         let mut isolate = started.map_err(|failure| NoImage::Impossible(failure.to_string()))?;
         match isolate.configure(&plugin.exports, &settings.json).await {
             Ok(Ok(())) => {}
@@ -180,7 +179,10 @@ fn try_take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Resul
         }
         isolate.store.data_mut().arm(crate::isolate::LOAD_LIMIT);
         isolate.store.set_epoch_deadline(1);
-        let mut reader = Reader { store: isolate.store, instance: isolate.instance, error: None };
+        let Guest::Component { instance, .. } = isolate.guest else {
+            return Err(NoImage::Impossible("it was not started as a component".to_owned()));
+        };
+        let mut reader = Reader { store: isolate.store, instance, error: None };
         let snapshot = wizer().snapshot_component(&context, &mut reader).await.map_err(impossible)?;
         match reader.error {
             None => Ok(snapshot),

@@ -5,54 +5,70 @@ use std::time::Duration;
 
 use limen_config::PluginLimits;
 use limen_policy::{Exchange, Failure, FailureKind, Phase, Verdict};
-use wasmtime::component::{
-    ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower, WasmList,
-};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
+use crate::direct::{self, Direct};
 use crate::engine::Engine;
 use crate::hook::{self, Hooks, Unusable};
+use crate::image::Image;
 use crate::meter::metered;
 use crate::plugin::Exports;
-use crate::rewind::{Memory, Rewound, StartPages};
+use crate::rewind::Rewound;
 use crate::state::{Grounds, State, on_tick};
 
 /// How long `describe` and `configure` may run.
 pub(crate) const LOAD_LIMIT: Duration = Duration::from_secs(5);
-/// What may stand beside a body in the call that hands it over, in bytes.
-const BESIDE_BODY: u64 = 64 << 10;
 /// What wasmtime says of a call that brings more than it may: its type for this is its own.
-const OUT_OF_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
+pub(crate) const OUT_OF_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 
 pub(crate) struct Isolate {
     pub(crate) store: Store<State>,
-    pub(crate) instance: Instance,
+    pub(crate) guest: Guest,
     /// Set while a call is under way and when one went wrong: a store that trapped, or whose call
     /// was dropped half-way, is never used again.
     dead: bool,
-    pub(crate) hooks: Hooks,
-    /// What is put back after an exchange, if this is an isolate that can be rewound.
-    memory: Option<Memory>,
     /// What it has computed for while it was made, until that is asked.
     making: Duration,
+}
+
+/// What isolates are made of.
+pub(crate) enum Code {
+    Component(InstancePre<State>),
+    /// The core module of a component, which is called without what is around it.
+    Direct(Box<Direct>),
+}
+
+/// What is in an isolate.
+pub(crate) enum Guest {
+    Component { instance: Instance, hooks: Hooks },
+    Direct(direct::Instance),
+}
+
+impl Code {
+    async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Guest> {
+        Ok(match self {
+            Code::Component(pre) => {
+                Guest::Component { instance: pre.instantiate_async(store).await?, hooks: Hooks::default() }
+            }
+            Code::Direct(direct) => Guest::Direct(direct.instantiate(store).await?),
+        })
+    }
 }
 
 impl Isolate {
     /// A new instance, as its component starts.
     pub(crate) async fn start(
         engine: &Engine,
-        pre: &InstancePre<State>,
+        code: &Code,
         grounds: Arc<Grounds>,
         limits: &PluginLimits,
     ) -> Result<Self, Failure> {
-        let mut store = bounded_store(engine, State::new(grounds, limits), limits);
+        let mut store = bounded_store(engine, State::new(grounds, limits));
         store.data_mut().arm(limits.cpu);
-        let (started, making) = metered(limits.wall, pre.instantiate_async(&mut store)).await;
+        let (started, making) = metered(limits.wall, code.instantiate(&mut store)).await;
         match started {
-            Some(Ok(instance)) => {
-                let hooks = Hooks::default();
-                Ok(Isolate { store, instance, dead: false, hooks, memory: None, making })
-            }
+            Some(Ok(guest)) => Ok(Isolate { store, guest, dead: false, making }),
             Some(Err(error)) => Err(failure(&store, &error)),
             None => Err(Failure::new(
                 FailureKind::WallLimit,
@@ -65,29 +81,16 @@ impl Isolate {
         !self.dead
     }
 
-    /// Gets ready for being rewound. Called once, before the first hook.
-    pub(crate) async fn watch_memory(
-        &mut self,
-        exports: &Exports,
-        start: &StartPages,
-    ) -> Result<(), Failure> {
-        let Some(index) = exports.memory else { return Ok(()) };
-        let contents = self.load_call::<_, (WasmList<u8>,)>("limen-memory", index, ()).await?.0;
-        let base = contents.as_le_slice(&self.store).as_ptr().expose_provenance();
-        self.memory = Memory::at(base, start);
-        Ok(())
-    }
-
     /// Makes the isolate what it was before its first exchange; false if that can't be done, and then it is
     /// not to be used again.
-    pub(crate) fn rewind(&mut self, start: &StartPages, engine: &Engine) -> bool {
-        let (Some(memory), Some(kernel)) = (&mut self.memory, engine.kernel()) else { return false };
+    pub(crate) fn rewind(&mut self, code: &Code, engine: &Engine) -> bool {
+        let Some(kernel) = engine.kernel() else { return false };
+        let (Guest::Direct(instance), Code::Direct(direct)) = (&mut self.guest, code) else { return false };
         if self.dead || self.store.data().limits.grown {
             return false;
         }
         self.store.data_mut().renew();
-        self.hooks.begin();
-        match memory.rewind(start, kernel) {
+        match instance.rewind(direct, &mut self.store, kernel) {
             Rewound::Yes => true,
             Rewound::No => false,
             Rewound::Lied => {
@@ -116,7 +119,7 @@ impl Isolate {
     /// guest's for the time of the call, and comes back also when the call fails.
     pub(crate) async fn call(
         &mut self,
-        exports: &Exports,
+        image: &Image,
         phase: Phase,
         exchange: &mut Box<Exchange>,
         limits: &PluginLimits,
@@ -125,7 +128,7 @@ impl Isolate {
         self.dead = true;
         let (result, used) = {
             let lent = Lent::lend(self, exchange);
-            metered(limits.wall, hook::run(lent.isolate, exports, phase, cpu)).await
+            metered(limits.wall, hook::run(lent.isolate, image, phase, cpu)).await
         };
         let answer = match result {
             None => Err(Failure::new(
@@ -135,7 +138,7 @@ impl Isolate {
             Some(Err(error)) => Err(failure(&self.store, &error)),
             Some(Ok(answer)) => {
                 self.dead = false;
-                hook::judge(answer, exports, phase, exchange).map_err(|said| self.failed(phase, said))
+                hook::judge(answer, &image.exports, phase, exchange).map_err(|said| self.failed(phase, said))
             }
         };
         (answer, used)
@@ -156,7 +159,7 @@ impl Isolate {
     /// Calls the hook beside all exchanges: what it says, and how long it computed.
     pub(crate) async fn tick(
         &mut self,
-        hook: ComponentExportIndex,
+        image: &Image,
         exchange: &mut Box<Exchange>,
         limits: &PluginLimits,
     ) -> (Result<(), Failure>, Duration) {
@@ -165,11 +168,7 @@ impl Isolate {
             let Lent { isolate, .. } = &mut Lent::lend(self, exchange);
             isolate.store.data_mut().arm(limits.cpu);
             isolate.store.set_epoch_deadline(1);
-            let called = async {
-                type Answer = (Result<(), String>,);
-                let hook = isolate.instance.get_typed_func::<(), Answer>(&mut isolate.store, hook)?;
-                hook.call_async(&mut isolate.store, ()).await
-            };
+            let called = hook::tick(isolate, image);
             metered(limits.wall, called).await
         };
         let answer = match result {
@@ -178,7 +177,7 @@ impl Isolate {
                 format!("the tick hook took longer than {:?}", limits.wall),
             )),
             Some(Err(error)) => Err(failure(&self.store, &error)),
-            Some(Ok((answer,))) => {
+            Some(Ok(answer)) => {
                 self.dead = false;
                 answer.map_err(|reason| Failure::new(FailureKind::Failed, reason))
             }
@@ -214,7 +213,10 @@ impl Isolate {
         self.store.data_mut().arm(LOAD_LIMIT);
         self.store.set_epoch_deadline(1);
         let (result, used) = metered(LOAD_LIMIT, async {
-            let function = self.instance.get_typed_func::<P, R>(&mut self.store, index)?;
+            let Guest::Component { instance, .. } = &self.guest else {
+                wasmtime::bail!("only components are loaded")
+            };
+            let function = instance.get_typed_func::<P, R>(&mut self.store, index)?;
             function.call_async(&mut self.store, args).await
         })
         .await;
@@ -251,12 +253,12 @@ impl Drop for Lent<'_> {
 }
 
 /// A store with every bound in place; an unset epoch deadline would trap at once.
-pub(crate) fn bounded_store(engine: &Engine, state: State, limits: &PluginLimits) -> Store<State> {
+pub(crate) fn bounded_store(engine: &Engine, state: State) -> Store<State> {
     let mut store = Store::new(engine.wasmtime(), state);
     store.limiter(|state| &mut state.limits);
     store.epoch_deadline_callback(on_tick);
     store.set_epoch_deadline(1);
-    let bytes = limits.host_call_bytes.max(limits.body.saturating_add(BESIDE_BODY));
+    let bytes = store.data().limits.host_call_bytes;
     store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
     store.set_max_component_handles(4096);
     store

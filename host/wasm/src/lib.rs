@@ -14,6 +14,7 @@ mod breaker;
 mod cache_folder;
 mod capability;
 mod code_cache;
+mod direct;
 mod engine;
 mod fetches;
 mod hook;

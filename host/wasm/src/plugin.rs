@@ -13,9 +13,8 @@ use crate::capability::grants::{GRANTS, Grant};
 use crate::code_cache::Compiled;
 use crate::engine::{Engine, EngineError};
 use crate::image;
-use crate::isolate::{Isolate, LOAD_LIMIT};
+use crate::isolate::{Code, Isolate, LOAD_LIMIT};
 use crate::meters::{self, Declaration};
-use crate::rewind;
 use crate::state::{Grounds, State};
 
 /// The version of the contract (`wit/`) that this gateway speaks.
@@ -184,10 +183,6 @@ pub(crate) struct Exports {
     hooks: [Option<ComponentExportIndex>; Phase::ALL.len()],
     /// Those that have a hook: asked for several times in each exchange.
     phases: Phases,
-    /// The entrances for the first hook of an exchange, where isolates are rewound.
-    firsts: [Option<ComponentExportIndex>; Phase::ALL.len()],
-    /// What shows the memory, where isolates are rewound.
-    pub(crate) memory: Option<ComponentExportIndex>,
     pub(crate) tick: Option<ComponentExportIndex>,
 }
 
@@ -208,13 +203,11 @@ impl Exports {
             let name = phase.name();
             function(&format!("hook-{name}"), &format!("on-{name}"))
         });
-        let firsts = Phase::ALL.map(|phase| component.get_export_index(None, rewind::first(phase).as_str()));
-        let memory = component.get_export_index(None, rewind::MEMORY);
         let [describe, configure] = [plugin("describe")?, plugin("configure")?];
         let tick = function("hook-tick", "on-tick");
         let phases: Phases =
             Phase::ALL.into_iter().zip(&hooks).filter_map(|(phase, hook)| hook.map(|_| phase)).collect();
-        let exports = Exports { describe, configure, hooks, phases, firsts, memory, tick };
+        let exports = Exports { describe, configure, hooks, phases, tick };
         if phases.is_empty() && exports.tick.is_none() {
             return Err(LoadError::new("the component exports no hook: it would never be asked")
                 .hint("give the policy an `on_request` or another hook"));
@@ -224,19 +217,6 @@ impl Exports {
 
     pub(crate) fn hook(&self, phase: Phase) -> Option<ComponentExportIndex> {
         self.hooks.get(phase as usize).copied().flatten()
-    }
-
-    /// Whether each hook has a second entrance, for when it is the first of an exchange.
-    pub(crate) fn have_entrances(&self) -> bool {
-        let mut firsts = Phase::ALL.into_iter().filter(|phase| phase.may_be_first());
-        firsts.all(|phase| {
-            self.hook(phase).is_none() || self.firsts.get(phase as usize).is_some_and(Option::is_some)
-        })
-    }
-
-    /// That of a hook when it is the first of an exchange.
-    pub(crate) fn first(&self, phase: Phase) -> Option<ComponentExportIndex> {
-        self.firsts.get(phase as usize).copied().flatten().or_else(|| self.hook(phase))
     }
 
     pub(crate) fn phases(&self) -> Phases {
@@ -309,7 +289,8 @@ fn describe(engine: &Engine, pre: &InstancePre<State>, exports: &Exports) -> Res
     let limits = loading_limits();
     let failed = |failure: Failure| LoadError::new(format!("its `describe` failed: {failure}"));
     let text = block_on(async {
-        let mut isolate = Isolate::start(engine, pre, Grounds::blank(), &limits).await?;
+        let code = Code::Component(pre.clone());
+        let mut isolate = Isolate::start(engine, &code, Grounds::blank(), &limits).await?;
         isolate.describe(exports).await
     })
     .map_err(|error| LoadError::new(format!("could not start a runtime to load it: {error}")))?

@@ -89,9 +89,9 @@ impl WasmPolicy {
             *seat = None;
             return Ok(Verdict::Next);
         }
-        let (exports, limits) = (&self.pool.image.exports, &self.pool.limits);
+        let (image, limits) = (&*self.pool.image, &self.pool.limits);
         let cpu = limits.cpu.min(seated.cpu_left);
-        let (answer, used) = seated.isolate.call(exports, phase, exchange, limits, cpu).await;
+        let (answer, used) = seated.isolate.call(image, phase, exchange, limits, cpu).await;
         seated.cpu_left = seated.cpu_left.saturating_sub(used);
         let used = used + seated.isolate.take_making();
         exchange.policy_time += used;

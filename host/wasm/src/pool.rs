@@ -146,10 +146,9 @@ impl IsolatePool {
             return;
         }
         let Some((worker, shelf)) = self.shelf() else { return };
-        let as_new = match (self.mode, &self.image.rewind) {
-            (IsolateMode::Reused, _) => isolate.is_usable(),
-            (IsolateMode::Fresh, Ok(start)) => isolate.rewind(start, &self.engine),
-            (IsolateMode::Fresh, Err(_)) => false,
+        let as_new = match self.mode {
+            IsolateMode::Reused => isolate.is_usable(),
+            IsolateMode::Fresh => isolate.rewind(&self.image.code, &self.engine),
         };
         if !as_new || !self.idle.add(worker) {
             return;
@@ -190,16 +189,13 @@ impl IsolatePool {
     async fn make_one(&self) -> Result<Box<Isolate>, Failure> {
         let image = &self.image;
         let mut isolate =
-            Isolate::start(&self.engine, &image.pre, self.grounds.clone(), &self.limits).await?;
+            Isolate::start(&self.engine, &image.code, self.grounds.clone(), &self.limits).await?;
         if image.start.in_each_isolate() {
             isolate.store.data_mut().grounds = self.grounds.configuring();
             isolate.configure(&image.exports, &image.settings.json).await?.map_err(|reason| {
                 Failure::new(FailureKind::Failed, format!("configure refused its settings: {reason}"))
             })?;
             isolate.store.data_mut().grounds = self.grounds.clone();
-        }
-        if let (IsolateMode::Fresh, Ok(start)) = (self.mode, &image.rewind) {
-            isolate.watch_memory(&image.exports, start).await?;
         }
         Ok(Box::new(isolate))
     }

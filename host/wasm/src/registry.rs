@@ -13,10 +13,10 @@ use limen_policy::vault::Vault;
 use serde_json::Value;
 
 use crate::account::Account;
+use crate::capability::Link;
 use crate::capability::cache::Cache;
 use crate::capability::kv::Stores;
 use crate::capability::secrets::GrantedSecret;
-use crate::capability::{self, Link, counted};
 use crate::code_cache::CodeCache;
 use crate::engine::{Engine, EngineError};
 use limen_store::{Memory, Redis, SharedValues, Store};
@@ -86,7 +86,7 @@ impl Registry {
             engine: OnceLock::new(),
             workers,
             code_cache,
-            link: capability::link,
+            link: Link::Serving,
             serves: AtomicBool::new(false),
             idle: IdleCounts::new(workers),
             keepers: Shelf::default(),
@@ -103,7 +103,7 @@ impl Registry {
     /// One whose components say how much crosses between them and the host ([`Crossed`](crate::Crossed)).
     #[must_use]
     pub fn counting_bytes(self) -> Self {
-        Registry { link: counted::add_to_linker, ..self }
+        Registry { link: Link::Counting, ..self }
     }
 
     /// From now on workers serve, and what is compiled leaves them their cores.

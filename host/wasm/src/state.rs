@@ -14,6 +14,7 @@ use crate::capability::fetch::Calls;
 use crate::capability::kv::Stores;
 use crate::capability::log::LogBudget;
 use crate::capability::secrets::GrantedSecret;
+use crate::direct::Passage;
 use crate::fetches::Fetches;
 use crate::image::Settings;
 use crate::keeper::Keeper;
@@ -21,6 +22,9 @@ use crate::meter;
 use crate::meters::Meters;
 use crate::plugin::loading_limits;
 use crate::wasi::Wasi;
+
+/// What may stand beside a body in the call that hands it over, in bytes.
+const BESIDE_BODY: u64 = 64 << 10;
 
 /// The data of one isolate's store.
 pub(crate) struct State {
@@ -32,6 +36,8 @@ pub(crate) struct State {
     /// The same for calls to upstreams.
     pub(crate) calls: Option<Box<Calls>>,
     pub(crate) log: LogBudget,
+    /// How values pass, where the guest is called directly.
+    pub(crate) passage: Option<Passage>,
     /// What the guest gave as its reason for a `fail` verdict.
     pub(crate) failure: Option<String>,
     pub(crate) limits: Limits,
@@ -99,6 +105,8 @@ impl Grounds {
 pub(crate) struct Limits {
     /// The longest body that the guest may make, in bytes.
     pub(crate) body: u64,
+    /// What one call of the host may bring, in bytes.
+    pub(crate) host_call_bytes: u64,
     /// Calls of the plugin that may be under way at the same time.
     pub(crate) fetches: usize,
     memory: u64,
@@ -120,10 +128,12 @@ impl State {
             wasi: None,
             calls: None,
             log: LogBudget::default(),
+            passage: None,
             failure: None,
             host_calls: 0,
             limits: Limits {
                 body: limits.body,
+                host_call_bytes: limits.host_call_bytes.max(limits.body.saturating_add(BESIDE_BODY)),
                 fetches: limits.fetches,
                 memory: limits.memory,
                 memory_hit: false,

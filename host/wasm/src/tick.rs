@@ -43,7 +43,6 @@ impl Ticker {
 
     async fn ask(&self, fetch: Option<Arc<dyn Fetch>>, parent: Option<HeaderValue>) -> Result<(), Failure> {
         let IsolatePool { image, limits, grounds, .. } = &*self.pool;
-        let Some(hook) = image.exports.tick else { return Ok(()) };
         let permit = grounds.keeper.admit(limits)?;
         self.account.made_isolate();
         let mut isolate = self.pool.make().await?;
@@ -55,7 +54,7 @@ impl Ticker {
         }
         // As at the end of an exchange, there is nothing to be changed.
         exchange.enter(Phase::Log, 0);
-        let (answer, used) = isolate.tick(hook, &mut exchange, limits).await;
+        let (answer, used) = isolate.tick(image, &mut exchange, limits).await;
         let used = used + isolate.take_making();
         self.account.called(used, isolate.memory_peak(), isolate.take_host_calls());
         let bad = answer.as_ref().is_err_and(|failure| failure.kind.is_its_fault());

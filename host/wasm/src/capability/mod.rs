@@ -1,6 +1,6 @@
 //! What a policy may import: one file per interface of the contract, each the host's side of it.
 //!
-//! A new one: its `.wit` file in `wit/`; then `bindgen!` fails until its file is here, and its line in `counted`.
+//! A new one: its `.wit` file in `wit/`; then `bindgen!` fails until its file is here, and its calls in `calls`.
 
 pub(crate) mod bindings {
     wasmtime::component::bindgen!({
@@ -38,6 +38,7 @@ pub(crate) mod bindings {
 mod attempt;
 mod bag;
 pub(crate) mod cache;
+pub(crate) mod calls;
 mod chunks;
 mod client;
 mod client_certificate;
@@ -68,15 +69,28 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::state::State;
 
-/// What puts all of it into a linker.
-pub(crate) type Link = fn(&mut Linker<State>) -> wasmtime::Result<()>;
+/// What guests are linked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// The contract, as it serves.
+    Serving,
+    /// The same with a look at what crosses.
+    Counting,
+}
 
-/// As it serves.
-pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    bindings::Imports::add_to_linker::<_, HasSelf<State>>(linker, |state: &mut State| {
-        state.host_calls += 1;
-        state
-    })
+impl Link {
+    /// Puts the contract into a linker of components.
+    pub(crate) fn fill(self, linker: &mut Linker<State>) -> wasmtime::Result<()> {
+        match self {
+            Link::Serving => {
+                bindings::Imports::add_to_linker::<_, HasSelf<State>>(linker, |state: &mut State| {
+                    state.host_calls += 1;
+                    state
+                })
+            }
+            Link::Counting => counted::add_to_linker(linker),
+        }
+    }
 }
 
 impl types::Host for State {}

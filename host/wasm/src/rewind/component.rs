@@ -1,44 +1,43 @@
-//! A component that can be rewound: what speaks against it, and what it needs for it.
+//! A component that is one core module in truth: how it is taken out, to be called and rewound without what is
+//! around it.
+//!
+//! wit-component puts two tiny modules around the one that an author writes. The first has an entry for each function
+//! of the host that needs the author's memory, which is not there yet; the second fills these entries when it is.
+//! Here each import of the author's module is followed through both to the function of the host that it comes to.
 
-use wasm_encoder::{
-    Alias, CanonicalFunctionSection, CanonicalOption as Option_, Component, ComponentAliasSection,
-    ComponentExportKind, ComponentExportSection, ComponentSectionId, ComponentTypeSection, ExportKind,
-    PrimitiveValType, RawSection,
-};
 use wasmparser::{
     CanonicalFunction, CanonicalOption, ComponentAlias, ComponentDefinedType, ComponentExternalKind,
-    ComponentOuterAliasKind, ComponentType, ComponentTypeDeclaration, ExternalKind, Instance,
-    InstanceTypeDeclaration, Parser, Payload,
+    ComponentOuterAliasKind, ComponentType, ComponentTypeDeclaration, Export, ExternalKind, Instance,
+    InstanceTypeDeclaration, InstantiationArg, Parser, Payload,
 };
 
 use limen_policy::Phase;
 
 use super::memory::StartPages;
-use super::module::{self, Module};
+use super::module::{Module, Origin};
 
-/// The export that shows the memory, as a component sees it.
-pub(crate) const MEMORY: &str = "limen-memory";
-
-/// The name of a hook's second entrance, which is for the first hook of an exchange.
-pub(crate) fn first(phase: Phase) -> String {
-    format!("limen-first-{}", phase.name())
+/// The module of a component, to be instantiated and called by itself.
+pub(crate) struct Rewindable {
+    /// Its imports are named by the host's interfaces (without their versions) and functions.
+    pub(crate) module: Vec<u8>,
+    pub(crate) start: StartPages,
+    /// The export that is the memory of what is passed.
+    pub(crate) memory: String,
+    /// What makes room in it.
+    pub(crate) realloc: Option<String>,
 }
 
-/// A component with what rewinding needs.
-pub(crate) struct Rewindable {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) start: StartPages,
+/// The name of a hook's second entrance, which is for the first hook of an exchange.
+pub(crate) fn first(export: &str) -> String {
+    format!("limen:first:{export}")
 }
 
 impl Rewindable {
-    /// Adds the second entrances; the error says why its isolates can't be rewound.
+    /// Takes the module out; the error says why that can't be done, or why its isolates can't be rewound.
     pub(crate) fn prepare(bytes: &[u8], hook: impl Fn(Phase) -> String) -> Result<Self, String> {
         let shape = Shape::read(bytes)?;
-        let hooks: Vec<_> = Phase::ALL
-            .into_iter()
-            .filter(|phase| phase.may_be_first())
-            .filter_map(|phase| shape.hook(&hook(phase)).map(|hook| (phase, hook)))
-            .collect();
+        let hooks: Vec<_> =
+            Phase::ALL.into_iter().filter_map(|phase| Some((phase, shape.hook(&hook(phase))?))).collect();
         let instance =
             hooks.first().map(|(_, hook)| hook.instance).ok_or("its hooks are not where they usually are")?;
         if hooks.iter().any(|(_, hook)| hook.instance != instance) {
@@ -48,41 +47,61 @@ impl Rewindable {
         shape.check_the_others(main)?;
         let module = shape.modules.get(main).ok_or("its core module is not its own")?;
         let start = module.start_pages()?;
-        let exports: Vec<_> = hooks.iter().map(|(_, hook)| hook.name).collect();
-        let module = module.with_entrances(&exports, first_core)?;
-        Ok(Rewindable { bytes: shape.build(main, &module, instance, &hooks)?, start })
+        let mut options = Options { instance, memory: None, realloc: None };
+        for (_, hook) in &hooks {
+            options.take(&shape, hook.options)?;
+        }
+        let firsts: Vec<_> =
+            hooks.iter().filter(|(phase, _)| phase.may_be_first()).map(|(_, hook)| hook.name).collect();
+        let origins = module.imports().map(|import| shape.origin(&import, instance, &mut options));
+        let origins = origins.collect::<Result<Vec<_>, _>>()?;
+        let module = module.rebuilt(&origins, &firsts, first)?;
+        let memory = options.memory.ok_or("none of its functions is given the memory")?.to_owned();
+        Ok(Rewindable { module, start, memory, realloc: options.realloc.map(str::to_owned) })
     }
 }
 
-fn first_core(export: &str) -> String {
-    format!("limen:first:{export}")
-}
-
-/// A component, read as far as it matters here, with the sizes of its index spaces.
+/// A component, read as far as it matters here, by its index spaces.
 #[derive(Default)]
 struct Shape<'a> {
-    sections: Vec<Section<'a>>,
     modules: Vec<Module<'a>>,
-    /// The module of each core instance; none if it is made of exports.
-    instances: Vec<Option<u32>>,
-    /// The core functions: the instance and export that they are, if they are one.
-    core_functions: Vec<Option<(u32, &'a str)>>,
-    lifts: Vec<(u32, u32, Box<[CanonicalOption]>)>,
-    functions: u32,
-    types: u32,
+    instances: Vec<Instance<'a>>,
+    core_functions: Vec<CoreFunction<'a>>,
+    /// The instance and export that each is, as all that a component has of these comes from an instance.
+    core_memories: Vec<(u32, &'a str)>,
+    core_tables: Vec<(u32, &'a str)>,
+    /// The names of the instances that are imported.
+    component_instances: Vec<Option<&'a str>>,
+    /// The functions: the instance and export that they are, if they are one.
+    functions: Vec<Option<(u32, &'a str)>>,
+    lifts: Vec<(u32, Box<[CanonicalOption]>)>,
 }
 
-enum Section<'a> {
-    Module(&'a [u8]),
-    Other(RawSection<'a>),
+enum CoreFunction<'a> {
+    /// That of a core instance.
+    Of(u32, &'a str),
+    /// One of the component's world, to be called from within.
+    Lowered(u32, Box<[CanonicalOption]>),
 }
 
 /// How a hook is lifted.
 struct Hook<'a> {
     instance: u32,
     name: &'a str,
-    ty: u32,
     options: &'a [CanonicalOption],
+}
+
+/// An import of a core module, by its names there.
+pub(super) struct Wanted<'a> {
+    pub(super) module: &'a str,
+    pub(super) name: &'a str,
+}
+
+/// What all that is passed to the module and from it has in common.
+struct Options<'a> {
+    instance: u32,
+    memory: Option<&'a str>,
+    realloc: Option<&'a str>,
 }
 
 impl<'a> Shape<'a> {
@@ -96,7 +115,6 @@ impl<'a> Shape<'a> {
                 Payload::ModuleSection { unchecked_range, .. } if depth == 0 => {
                     let module = bytes.get(unchecked_range.clone()).unwrap_or_default();
                     shape.modules.push(Module::read(module)?);
-                    shape.sections.push(Section::Module(module));
                     // Its own sections come next.
                     for payload in payloads.by_ref() {
                         if matches!(payload.map_err(|error| error.to_string())?, Payload::End(_)) {
@@ -106,12 +124,6 @@ impl<'a> Shape<'a> {
                     continue;
                 }
                 Payload::ComponentSection { .. } => {
-                    if depth == 0
-                        && let Some((id, range)) = payload.as_section()
-                    {
-                        let data = bytes.get(range).unwrap_or_default();
-                        shape.sections.push(Section::Other(RawSection { id, data }));
-                    }
                     depth += 1;
                     continue;
                 }
@@ -121,23 +133,17 @@ impl<'a> Shape<'a> {
                 }
                 _ => {}
             }
-            if depth > 0 {
+            if depth == 0 {
+                shape.note(payload).map_err(|error| error.to_string())??;
+            } else if matches!(
+                payload,
+                Payload::ModuleSection { .. }
+                    | Payload::InstanceSection(_)
+                    | Payload::ComponentCanonicalSection(_)
+            ) {
                 // A component within, as wit-component makes them, gives names to what it is given.
-                if matches!(
-                    payload,
-                    Payload::ModuleSection { .. }
-                        | Payload::InstanceSection(_)
-                        | Payload::ComponentCanonicalSection(_)
-                ) {
-                    return Err("a component within it has code of its own".to_owned());
-                }
-                continue;
+                return Err("a component within it has code of its own".to_owned());
             }
-            if let Some((id, range)) = payload.as_section() {
-                let data = bytes.get(range).unwrap_or_default();
-                shape.sections.push(Section::Other(RawSection { id, data }));
-            }
-            shape.note(payload).map_err(|error| error.to_string())??;
         }
         Ok(shape)
     }
@@ -146,58 +152,63 @@ impl<'a> Shape<'a> {
         match payload {
             Payload::InstanceSection(reader) => {
                 for instance in reader {
-                    self.instances.push(match instance? {
-                        Instance::Instantiate { module_index, .. } => Some(module_index),
-                        Instance::FromExports(_) => None,
-                    });
+                    self.instances.push(instance?);
+                }
+            }
+            Payload::ComponentInstanceSection(reader) => {
+                for instance in reader {
+                    instance?;
+                    self.component_instances.push(None);
                 }
             }
             Payload::ComponentAliasSection(reader) => {
                 for alias in reader {
-                    match alias? {
-                        ComponentAlias::CoreInstanceExport {
-                            kind: ExternalKind::Func | ExternalKind::FuncExact,
-                            instance_index,
-                            name,
-                        } => self.core_functions.push(Some((instance_index, name))),
-                        ComponentAlias::CoreInstanceExport { .. } => {}
-                        ComponentAlias::InstanceExport { kind, .. } => self.count(kind),
-                        ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, .. } => self.types += 1,
-                        ComponentAlias::Outer { .. } => {
-                            return Ok(Err("it takes code from outside".to_owned()));
-                        }
+                    if let Err(what) = self.note_alias(&alias?) {
+                        return Ok(Err(what));
                     }
                 }
             }
             Payload::ComponentCanonicalSection(reader) => {
                 for function in reader {
                     match function? {
-                        CanonicalFunction::Lift { core_func_index, type_index, options } => {
-                            self.lifts.push((core_func_index, type_index, options));
-                            self.functions += 1;
+                        CanonicalFunction::Lift { core_func_index, options, .. } => {
+                            self.lifts.push((core_func_index, options));
+                            self.functions.push(None);
                         }
-                        CanonicalFunction::Lower { .. } => self.core_functions.push(None),
+                        CanonicalFunction::Lower { func_index, options } => {
+                            self.core_functions.push(CoreFunction::Lowered(func_index, options));
+                        }
                         _ => return Ok(Err("it keeps handles or tasks".to_owned())),
                     }
                 }
             }
             Payload::ComponentImportSection(reader) => {
                 for import in reader {
-                    let kind = import?.ty.kind();
-                    if matches!(kind, ComponentExternalKind::Module | ComponentExternalKind::Component) {
-                        return Ok(Err("it imports code".to_owned()));
+                    let import = import?;
+                    match import.ty.kind() {
+                        ComponentExternalKind::Module | ComponentExternalKind::Component => {
+                            return Ok(Err("it imports code".to_owned()));
+                        }
+                        ComponentExternalKind::Instance => {
+                            self.component_instances.push(Some(import.name.name));
+                        }
+                        ComponentExternalKind::Func => self.functions.push(None),
+                        _ => {}
                     }
-                    self.count(kind);
                 }
             }
             Payload::ComponentExportSection(reader) => {
                 for export in reader {
-                    self.count(export?.kind);
+                    // An export is one more of its kind.
+                    match export?.kind {
+                        ComponentExternalKind::Func => self.functions.push(None),
+                        ComponentExternalKind::Instance => self.component_instances.push(None),
+                        _ => {}
+                    }
                 }
             }
             Payload::ComponentTypeSection(reader) => {
                 for ty in reader {
-                    self.types += 1;
                     if has_handles(&ty?) {
                         return Ok(Err("it knows resources, which are kept for it".to_owned()));
                     }
@@ -209,27 +220,46 @@ impl<'a> Shape<'a> {
         Ok(Ok(()))
     }
 
-    fn count(&mut self, kind: ComponentExternalKind) {
-        match kind {
-            ComponentExternalKind::Func => self.functions += 1,
-            ComponentExternalKind::Type => self.types += 1,
-            _ => {}
+    fn note_alias(&mut self, alias: &ComponentAlias<'a>) -> Result<(), String> {
+        match *alias {
+            ComponentAlias::CoreInstanceExport { kind, instance_index: instance, name } => match kind {
+                ExternalKind::Func | ExternalKind::FuncExact => {
+                    self.core_functions.push(CoreFunction::Of(instance, name));
+                }
+                ExternalKind::Memory => self.core_memories.push((instance, name)),
+                ExternalKind::Table => self.core_tables.push((instance, name)),
+                _ => {}
+            },
+            ComponentAlias::InstanceExport { kind, instance_index, name } => match kind {
+                ComponentExternalKind::Func => self.functions.push(Some((instance_index, name))),
+                ComponentExternalKind::Instance => self.component_instances.push(None),
+                _ => {}
+            },
+            ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, .. } => {}
+            ComponentAlias::Outer { .. } => return Err("it takes code from outside".to_owned()),
         }
+        Ok(())
     }
 
     /// The hook whose core function a core module exports under this name, as wit-bindgen has it.
     fn hook(&self, export: &str) -> Option<Hook<'_>> {
-        self.lifts.iter().find_map(|(core, ty, options)| {
-            let (instance, name) = (*self.core_functions.get(*core as usize)?)?;
-            (name == export).then_some(Hook { instance, name, ty: *ty, options })
+        self.lifts.iter().find_map(|(core, options)| match self.core_functions.get(*core as usize)? {
+            CoreFunction::Of(instance, name) if *name == export => {
+                Some(Hook { instance: *instance, name, options })
+            }
+            _ => None,
         })
     }
 
     /// The module that this is the only instance of.
     fn module_of(&self, instance: u32) -> Result<usize, String> {
-        let module = self.instances.get(instance as usize).copied().flatten();
+        let of = |instance: &Instance<'_>| match instance {
+            Instance::Instantiate { module_index, .. } => Some(*module_index),
+            Instance::FromExports(_) => None,
+        };
+        let module = self.instances.get(instance as usize).and_then(of);
         let module = module.ok_or("its hooks are not functions of a core module")?;
-        match self.instances.iter().filter(|other| **other == Some(module)).count() {
+        match self.instances.iter().filter(|other| of(other) == Some(module)).count() {
             1 => Ok(module as usize),
             _ => Err("its core module is instantiated more than once".to_owned()),
         }
@@ -247,57 +277,101 @@ impl<'a> Shape<'a> {
         Ok(())
     }
 
-    /// The component with another main module, and the exports that this one has in addition.
-    fn build(
+    /// The function of the host that an import of an instance comes to.
+    fn origin(
         &self,
-        main: usize,
-        module: &[u8],
+        wanted: &Wanted<'_>,
         instance: u32,
-        hooks: &[(Phase, Hook<'_>)],
-    ) -> Result<Vec<u8>, String> {
-        let memory = self.lifts.iter().flat_map(|(_, _, options)| options.iter());
-        let memory = memory.copied().find(|option| matches!(option, CanonicalOption::Memory(_)));
-        let memory = memory.ok_or("none of its functions is given the memory")?;
-        let mut component = Component::new();
-        let mut modules = 0..;
-        for section in &self.sections {
-            match section {
-                Section::Other(section) => component.section(section),
-                Section::Module(as_written) => {
-                    let data = if modules.next() == Some(main) { module } else { as_written };
-                    component.section(&RawSection { id: ComponentSectionId::CoreModule as u8, data })
-                }
-            };
-        }
-        let mut aliases = ComponentAliasSection::new();
-        let mut lifts = CanonicalFunctionSection::new();
-        let mut exports = ComponentExportSection::new();
-        let mut types = ComponentTypeSection::new();
-        // list<u8>, and a function that gives one.
-        types.defined_type().list(PrimitiveValType::U8);
-        types
-            .function()
-            .params::<_, wasm_encoder::ComponentValType>([])
-            .result(Some(wasm_encoder::ComponentValType::Type(self.types)));
-        let firsts = hooks.iter().map(|(phase, hook)| {
-            let options = hook.options.iter().copied().map(option).collect::<Option<Vec<_>>>();
-            (first(*phase), first_core(hook.name), hook.ty, options)
+        options: &mut Options<'a>,
+    ) -> Result<Origin<'a>, String> {
+        let origin = self.lowered(wanted, instance).and_then(|(function, with)| {
+            let (instance, name) = (*self.functions.get(function as usize)?)?;
+            let interface = (*self.component_instances.get(instance as usize)?)?;
+            Some((Origin { interface: interface.split('@').next().unwrap_or_default(), name }, with))
         });
-        let show = (
-            MEMORY.to_owned(),
-            module::MEMORY.to_owned(),
-            self.types + 1,
-            option(memory).map(|one| vec![one]),
-        );
-        let core = u32::try_from(self.core_functions.len()).unwrap_or(u32::MAX);
-        for (number, (name, core_name, ty, options)) in (0..).zip(firsts.chain([show])) {
-            aliases.alias(Alias::CoreInstanceExport { instance, kind: ExportKind::Func, name: &core_name });
-            lifts.lift(core + number, ty, options.ok_or("its hooks are lifted in a way not known here")?);
-            // An export is a function of its own, so each comes after the ones lifted.
-            exports.export(name.as_str(), ComponentExportKind::Func, self.functions + number, None);
+        let Some((origin, with)) = origin else {
+            return Err(format!(
+                "its import `{}` of `{}` can't be followed to the host",
+                wanted.name, wanted.module
+            ));
+        };
+        options.take(self, with)?;
+        Ok(origin)
+    }
+
+    /// The same as a function of the component's world, and how it is lowered.
+    fn lowered(&self, wanted: &Wanted<'_>, instance: u32) -> Option<(u32, &[CanonicalOption])> {
+        match self.given(instance, wanted.module)? {
+            (_, Instance::FromExports(exports)) => {
+                match self.core_functions.get(export(exports, wanted.name, ExternalKind::Func)? as usize)? {
+                    CoreFunction::Lowered(function, options) => Some((*function, options)),
+                    CoreFunction::Of(instance, name) => self.through_table(*instance, name),
+                }
+            }
+            (instance, Instance::Instantiate { .. }) => self.through_table(instance, wanted.name),
         }
-        component.section(&aliases).section(&types).section(&lifts).section(&exports);
-        Ok(component.finish())
+    }
+
+    /// The same for a function that only calls an entry of its table, which another module fills.
+    fn through_table(&self, instance: u32, name: &str) -> Option<(u32, &[CanonicalOption])> {
+        let (table, slot) = self.module(instance)?.calls_slot(name)?;
+        self.instances.iter().enumerate().find_map(|(number, filler)| {
+            let Instance::Instantiate { module_index, .. } = filler else { return None };
+            let number = u32::try_from(number).ok()?;
+            let (filled, import) = self.modules.get(*module_index as usize)?.fills(slot)?;
+            let (_, Instance::FromExports(exports)) = self.given(number, filled.module)? else { return None };
+            let place = export(exports, filled.name, ExternalKind::Table)?;
+            if *self.core_tables.get(place as usize)? != (instance, table) {
+                return None;
+            }
+            let (_, Instance::FromExports(exports)) = self.given(number, import.module)? else { return None };
+            match self.core_functions.get(export(exports, import.name, ExternalKind::Func)? as usize)? {
+                CoreFunction::Lowered(function, options) => Some((*function, &**options)),
+                CoreFunction::Of(..) => None,
+            }
+        })
+    }
+
+    /// The instance that an instance is given under a name.
+    fn given(&self, instance: u32, name: &str) -> Option<(u32, &Instance<'a>)> {
+        let Instance::Instantiate { args, .. } = self.instances.get(instance as usize)? else { return None };
+        let InstantiationArg { index, .. } = args.iter().find(|given| given.name == name)?;
+        Some((*index, self.instances.get(*index as usize)?))
+    }
+
+    fn module(&self, instance: u32) -> Option<&Module<'a>> {
+        match self.instances.get(instance as usize)? {
+            Instance::Instantiate { module_index, .. } => self.modules.get(*module_index as usize),
+            Instance::FromExports(_) => None,
+        }
+    }
+}
+
+fn export(exports: &[Export<'_>], name: &str, kind: ExternalKind) -> Option<u32> {
+    exports.iter().find(|export| export.name == name && export.kind == kind).map(|export| export.index)
+}
+
+impl<'a> Options<'a> {
+    /// Looks at how something is passed; the error says that this is not how all else is.
+    fn take(&mut self, shape: &Shape<'a>, options: &[CanonicalOption]) -> Result<(), String> {
+        let otherwise = || "what it passes is passed in a way not known here".to_owned();
+        for option in options {
+            let (known, (instance, name)) = match *option {
+                CanonicalOption::UTF8 => continue,
+                CanonicalOption::Memory(index) => {
+                    (&mut self.memory, *shape.core_memories.get(index as usize).ok_or_else(otherwise)?)
+                }
+                CanonicalOption::Realloc(index) => match shape.core_functions.get(index as usize) {
+                    Some(CoreFunction::Of(instance, name)) => (&mut self.realloc, (*instance, *name)),
+                    _ => return Err(otherwise()),
+                },
+                _ => return Err(otherwise()),
+            };
+            if instance != self.instance || *known.get_or_insert(name) != name {
+                return Err(otherwise());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -322,14 +396,125 @@ fn has_handles(ty: &ComponentType<'_>) -> bool {
     }
 }
 
-fn option(option: CanonicalOption) -> Option<Option_> {
-    Some(match option {
-        CanonicalOption::UTF8 => Option_::UTF8,
-        CanonicalOption::UTF16 => Option_::UTF16,
-        CanonicalOption::CompactUTF16 => Option_::CompactUTF16,
-        CanonicalOption::Memory(index) => Option_::Memory(index),
-        CanonicalOption::Realloc(index) => Option_::Realloc(index),
-        CanonicalOption::PostReturn(index) => Option_::PostReturn(index),
-        _ => return None,
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::core_export;
+
+    /// A policy as wit-component puts it together: `enabled` is there when its module starts, `write` comes through the
+    /// table, as it needs the memory.
+    const POLICY: &str = r#"(component
+        (import "limen:policy/log@0.1.0" (instance $log
+            (export "enabled" (func (param "level" u8) (result bool)))
+            (export "write" (func (param "level" u8) (param "message" string)))))
+        (core module $main
+            (import "limen:policy/log@0.1.0" "enabled" (func $enabled (param i32) (result i32)))
+            (import "limen:policy/log@0.1.0" "write" (func $write (param i32 i32 i32)))
+            (memory (export "memory") 1)
+            (global $calls (mut i32) (i32.const 3))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 64)
+            (func (export "limen:policy/hook-request@0.1.0#on-request") (result i32)
+                (call $write (i32.const 2) (i32.const 0) (i32.const 0))
+                (call $enabled (i32.const 0))))
+        (core module $shim
+            (type $write (func (param i32 i32 i32)))
+            (table (export "$imports") 2 2 funcref)
+            (func (export "0") (type $write)
+                local.get 0 local.get 1 local.get 2 i32.const 1 call_indirect (type $write)))
+        (core module $fixups
+            (import "" "0" (func (param i32 i32 i32)))
+            (import "" "1" (func (param i32 i32 i32)))
+            (import "" "$imports" (table 2 2 funcref))
+            (elem (i32.const 0) func 0 1))
+        (core instance $shim (instantiate $shim))
+        (alias export $log "enabled" (func $enabled))
+        (core func $enabled (canon lower (func $enabled)))
+        (core instance $given
+            (export "enabled" (func $enabled)) (export "write" (func $shim "0")))
+        (core instance $main (instantiate $main (with "limen:policy/log@0.1.0" (instance $given))))
+        (alias core export $main "memory" (core memory $memory))
+        (alias core export $main "cabi_realloc" (core func $realloc))
+        (alias export $log "write" (func $write))
+        (core func $other (canon lower (func $write) (memory $memory) (realloc $realloc)))
+        (core func $write (canon lower (func $write) (memory $memory) (realloc $realloc)))
+        (core instance $filling
+            (export "$imports" (table $shim "$imports"))
+            (export "0" (func $other))
+            (export "1" (func $write)))
+        (core instance (instantiate $fixups (with "" (instance $filling))))
+        (func $hook (result u8)
+            (canon lift (core func $main "limen:policy/hook-request@0.1.0#on-request")))
+        (instance $hooks (export "on-request" (func $hook)))
+        (export "limen:policy/hook-request@0.1.0" (instance $hooks)))"#;
+
+    fn prepare(text: &str) -> Result<Rewindable, String> {
+        Rewindable::prepare(&wat::parse_str(text).unwrap(), core_export)
+    }
+
+    #[test]
+    fn every_import_is_followed_to_the_host() {
+        let Rewindable { module, memory, realloc, .. } = prepare(POLICY).unwrap();
+        assert_eq!((&*memory, realloc.as_deref()), ("memory", Some("cabi_realloc")));
+        let engine = wasmtime::Engine::default();
+        let module = wasmtime::Module::new(&engine, module).unwrap();
+        let names: Vec<_> =
+            module.imports().map(|it| (it.module().to_owned(), it.name().to_owned())).collect();
+        let of_log = |name: &str| ("limen:policy/log".to_owned(), name.to_owned());
+        assert_eq!(names, [of_log("enabled"), of_log("write")]);
+        let linker = crate::direct::linker(&engine).unwrap();
+        linker.instantiate_pre(&module).map(drop).unwrap();
+    }
+
+    #[test]
+    fn what_goes_another_way_is_left_to_wasmtime() {
+        let lost = "its import `write` of `limen:policy/log@0.1.0` can't be followed to the host";
+        let otherwise = "what it passes is passed in a way not known here";
+        for (from, to, because) in [
+            // An entry that does something of its own, or calls with other arguments.
+            ("i32.const 1 call_indirect", "nop i32.const 1 call_indirect", lost),
+            ("local.get 0 local.get 1", "local.get 0 local.get 0", lost),
+            ("i32.const 1 call_indirect", "i32.const 2 call_indirect", lost),
+            // Nobody fills the entry.
+            ("(elem (i32.const 0) func 0 1)", "(elem declare func 0 1)", lost),
+            ("(elem (i32.const 0) func 0 1)", "(elem (i32.const 0) func 0)", lost),
+            (
+                "(realloc $realloc)))\n        (core instance",
+                "string-encoding=utf16))\n        (core instance",
+                otherwise,
+            ),
+            (
+                "(global $calls (mut i32) (i32.const 3))",
+                "(func $a) (start $a)",
+                "a core module has a start function",
+            ),
+            (
+                "(memory (export \"memory\") 1)",
+                "(memory (export \"memory\") 0)",
+                "it has not one plain memory",
+            ),
+        ] {
+            let text = POLICY.replace(from, to);
+            assert_ne!(text, POLICY, "{from}");
+            assert_eq!(prepare(&text).err().as_deref(), Some(because), "{to}");
+        }
+    }
+
+    #[test]
+    fn what_is_broken_is_refused() {
+        let whole = wat::parse_str(POLICY).unwrap();
+        let (mut seed, mut good) = (11_usize, 0);
+        for _ in 0..20_000 {
+            let mut broken = whole.clone();
+            for _ in 0..2 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let at = (seed >> 33) % broken.len();
+                broken[at] = (seed >> 24) as u8;
+            }
+            if seed.is_multiple_of(3) {
+                broken.truncate((seed >> 20) % broken.len());
+            }
+            good += u32::from(Rewindable::prepare(&broken, core_export).is_ok());
+        }
+        assert!((1..15_000).contains(&good), "{good} were taken");
+    }
 }

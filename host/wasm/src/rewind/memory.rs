@@ -1,7 +1,6 @@
 //! An isolate's memory, put back page by page.
 
 use std::ops::Range;
-use std::ptr;
 
 use super::kernel::{Kernel, PAGE, faults};
 
@@ -43,10 +42,9 @@ impl StartPages {
     }
 }
 
-/// The memory of one isolate.
+/// What is known of the memory of one isolate.
+#[derive(Default)]
 pub(crate) struct Memory {
-    /// Its address.
-    base: usize,
     /// The pages that were written since the isolate was made, in order.
     written: Vec<Range<usize>>,
     /// What [`faults`] said when these were all there were.
@@ -65,29 +63,21 @@ pub(crate) enum Rewound {
 }
 
 impl Memory {
-    /// The memory at this address (exposed) of an instance of this image, which has written to its first
-    /// page only since it was made. None if it can't be.
-    pub(crate) fn at(base: usize, start: &StartPages) -> Option<Self> {
-        if start.bytes() == 0 || !base.is_multiple_of(PAGE) {
-            return None;
-        }
-        let memory = Memory { base, written: Vec::new(), faults: None, until_audit: AUDIT };
-        memory.put_back(0, start);
-        Some(memory)
-    }
-
-    /// Makes it what it was at the start.
+    /// Makes the contents what they were at the start.
     ///
-    /// The isolate's instance lives, nothing of it runs, its memory has not grown, and this is the thread
-    /// on which all its calls ran.
-    pub(crate) fn rewind(&mut self, start: &StartPages, kernel: &Kernel) -> Rewound {
+    /// They are where they were the time before, and as long; and this is the thread on which all calls of the
+    /// isolate ran.
+    pub(crate) fn rewind(&mut self, contents: &mut [u8], start: &StartPages, kernel: &Kernel) -> Rewound {
+        let base = contents.as_ptr().addr();
+        if contents.len() != start.bytes() || !base.is_multiple_of(PAGE) {
+            return Rewound::No;
+        }
         let now = faults();
         let known = self.faults == Some(now);
         self.until_audit = self.until_audit.saturating_sub(1);
         if !known || self.until_audit == 0 {
             let before = if known { std::mem::take(&mut self.written) } else { Vec::new() };
-            let pages = start.bytes() / PAGE;
-            if kernel.written(self.base, pages, &mut self.written).is_err() {
+            if kernel.written(base, contents.len() / PAGE, &mut self.written).is_err() {
                 return Rewound::No;
             }
             if known && before != self.written {
@@ -99,28 +89,14 @@ impl Memory {
         if self.written.iter().map(ExactSizeIterator::len).sum::<usize>() > MOST {
             return Rewound::No;
         }
-        for range in &self.written {
-            range.clone().for_each(|page| self.put_back(page, start));
-        }
-        Rewound::Yes
-    }
-
-    #[allow(
-        unsafe_code,
-        reason = "wasmtime has no way to write a component's memory; tests in tests/it/rewind.rs"
-    )]
-    fn put_back(&self, page: usize, start: &StartPages) {
-        let Some(contents) = start.0.get(page) else { return };
-        let to = ptr::with_exposed_provenance_mut::<u8>(self.base + page * PAGE);
-        // SAFETY: a memory from the pool is mapped, for reading and writing and at the same address, in
-        // the whole size that it starts with for as long as its instance lives; the page is within it.
-        // Nobody else refers to it: the caller has the store, and no call is under way in it.
-        unsafe {
-            match contents {
-                Some(contents) => ptr::copy_nonoverlapping(contents.as_ptr(), to, PAGE),
-                None => ptr::write_bytes(to, 0, PAGE),
+        for page in self.written.iter().cloned().flatten() {
+            let Some(now) = contents.get_mut(page * PAGE..(page + 1) * PAGE) else { return Rewound::No };
+            match start.0.get(page).and_then(Option::as_deref) {
+                Some(before) => now.copy_from_slice(before),
+                None => now.fill(0),
             }
         }
+        Rewound::Yes
     }
 }
 
@@ -147,14 +123,13 @@ mod tests {
         let mut start = StartPages::blank(100 * PAGE);
         assert!(start.put(7 * PAGE + 1, b"image"));
         contents[7 * PAGE + 1..7 * PAGE + 6].copy_from_slice(b"image");
-        let base = contents.as_mut_ptr().expose_provenance();
-        let mut memory = Memory::at(base, &start).unwrap();
+        let mut memory = Memory::default();
         for round in 0..3 {
             for at in [0, 7 * PAGE + 2, 8 * PAGE, (50 + round) * PAGE, 100 * PAGE - 1] {
                 contents[at] = 0xff;
             }
             std::hint::black_box(&mut *contents);
-            assert_eq!(memory.rewind(&start, &kernel), Rewound::Yes);
+            assert_eq!(memory.rewind(contents, &start, &kernel), Rewound::Yes);
             let expected = |at: usize| match at.checked_sub(7 * PAGE + 1) {
                 Some(at @ 0..5) => b"image"[at],
                 _ => 0,

@@ -19,6 +19,6 @@ mod kernel;
 mod memory;
 mod module;
 
-pub(crate) use component::{MEMORY, Rewindable, first};
+pub(crate) use component::{Rewindable, first};
 pub(crate) use kernel::Kernel;
 pub(crate) use memory::{Memory, Rewound, StartPages};

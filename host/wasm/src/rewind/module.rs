@@ -1,18 +1,24 @@
-//! The core modules of a component: whether anything of theirs can change that can't be put back, and
-//! the second entrances of the one that has the hooks.
+//! The core modules of a component: whether anything of theirs can change that can't be put back, what they hand on
+//! to each other, and the one that has the hooks with second entrances and with imports of the host's.
 
 use std::collections::HashMap;
 
 use wasm_encoder::{Encode, ExportKind, Function, Instruction};
 use wasmparser::{
-    CompositeInnerType, ConstExpr, DataKind, ExternalKind, FuncType, FunctionBody, GlobalType, MemoryType,
-    Operator, Parser, Payload, TypeRef, ValType,
+    CompositeInnerType, ConstExpr, DataKind, ElementItems, ElementKind, ExternalKind, FuncType, FunctionBody,
+    GlobalType, Import, MemoryType, Operator, Parser, Payload, TypeRef, ValType,
 };
 
+use super::component::Wanted;
 use super::memory::StartPages;
 
-/// The export that shows the memory.
-pub(super) const MEMORY: &str = "limen:memory";
+/// The function of the host that an import comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Origin<'a> {
+    /// Without its version.
+    pub(super) interface: &'a str,
+    pub(super) name: &'a str,
+}
 
 /// One core module, read.
 #[derive(Default)]
@@ -20,13 +26,20 @@ pub(super) struct Module<'a> {
     /// All sections in their order: their numbers and what is in them.
     sections: Vec<(u8, &'a [u8])>,
     types: Vec<Option<FuncType>>,
+    imports: Vec<Import<'a>>,
     /// The types of the functions, imported ones first.
     functions: Vec<u32>,
+    /// What the functions do that are its own.
+    bodies: Vec<FunctionBody<'a>>,
     imported_globals: u32,
     globals: Vec<(GlobalType, ConstExpr<'a>)>,
     memories: Vec<MemoryType>,
     imports_memory: bool,
+    /// The functions that are exported.
     exports: HashMap<&'a str, u32>,
+    exported_tables: HashMap<u32, &'a str>,
+    /// What it puts into tables when it starts: the table, from which entry on, and the functions.
+    elements: Vec<(u32, u32, Vec<u32>)>,
     data: Vec<(usize, &'a [u8])>,
 }
 
@@ -58,7 +71,9 @@ impl<'a> Module<'a> {
             }
             Payload::ImportSection(reader) => {
                 for import in reader.into_imports() {
-                    match import?.ty {
+                    let import = import?;
+                    self.imports.push(import);
+                    match import.ty {
                         TypeRef::Func(index) => self.functions.push(index),
                         TypeRef::Global(_) => self.imported_globals += 1,
                         TypeRef::Memory(_) => self.imports_memory = true,
@@ -86,8 +101,22 @@ impl<'a> Module<'a> {
             Payload::ExportSection(reader) => {
                 for export in reader {
                     let export = export?;
-                    if export.kind == ExternalKind::Func {
-                        self.exports.insert(export.name, export.index);
+                    match export.kind {
+                        ExternalKind::Func => _ = self.exports.insert(export.name, export.index),
+                        ExternalKind::Table => _ = self.exported_tables.insert(export.index, export.name),
+                        _ => {}
+                    }
+                }
+            }
+            Payload::ElementSection(reader) => {
+                for segment in reader {
+                    let segment = segment?;
+                    let ElementKind::Active { table_index, offset_expr } = segment.kind else { continue };
+                    if let (Some(Instruction::I32Const(from)), ElementItems::Functions(functions)) =
+                        (constant(&offset_expr)?, segment.items)
+                    {
+                        let functions = functions.into_iter().collect::<wasmparser::Result<_>>()?;
+                        self.elements.push((table_index.unwrap_or(0), from.cast_unsigned(), functions));
                     }
                 }
             }
@@ -102,7 +131,11 @@ impl<'a> Module<'a> {
                     self.data.push((at.cast_unsigned() as usize, segment.data));
                 }
             }
-            Payload::CodeSectionEntry(body) => return changes_what_stays(&body),
+            Payload::CodeSectionEntry(body) => {
+                let stays = changes_what_stays(&body)?;
+                self.bodies.push(body);
+                return Ok(stays);
+            }
             _ => {}
         }
         Ok(Ok(()))
@@ -137,17 +170,62 @@ impl<'a> Module<'a> {
         }
     }
 
-    /// The module with a second entrance for each of these exports, under the name that `first` makes, and
-    /// with one that shows the memory.
-    pub(super) fn with_entrances(
+    /// What it imports.
+    pub(super) fn imports(&self) -> impl Iterator<Item = Wanted<'a>> {
+        self.imports.iter().map(|import| Wanted { module: import.module, name: import.name })
+    }
+
+    /// The exported table, and the entry of it, that an exported function calls with what it was given and does nothing
+    /// else.
+    pub(super) fn calls_slot(&self, export: &str) -> Option<(&'a str, u32)> {
+        let function = *self.exports.get(export)?;
+        let ty = *self.functions.get(function as usize)?;
+        let parameters = self.types.get(ty as usize)?.as_ref()?.params().len();
+        let body =
+            self.bodies.get((function as usize).checked_sub(self.functions.len() - self.bodies.len())?)?;
+        let mut operators = body.get_operators_reader().ok()?;
+        let mut next = || operators.read().ok();
+        for parameter in 0..parameters {
+            match next()? {
+                Operator::LocalGet { local_index } if local_index as usize == parameter => {}
+                _ => return None,
+            }
+        }
+        let Operator::I32Const { value } = next()? else { return None };
+        match next()? {
+            Operator::CallIndirect { type_index, table_index } if type_index == ty => {
+                matches!(next()?, Operator::End).then_some(())?;
+                Some((*self.exported_tables.get(&table_index)?, value.cast_unsigned()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The table that it imports and fills, and the function that it imports and puts into this entry.
+    pub(super) fn fills(&self, slot: u32) -> Option<(Wanted<'a>, Wanted<'a>)> {
+        let of = |kind: fn(&TypeRef) -> bool, index: u32| {
+            let import = self.imports.iter().filter(|import| kind(&import.ty)).nth(index as usize)?;
+            Some(Wanted { module: import.module, name: import.name })
+        };
+        // A later segment writes over what an earlier one has put there.
+        self.elements.iter().rev().find_map(|(table, from, functions)| {
+            let function = *functions.get(slot.checked_sub(*from)? as usize)?;
+            let table = of(|ty| matches!(ty, TypeRef::Table(_)), *table)?;
+            Some((table, of(|ty| matches!(ty, TypeRef::Func(_)), function)?))
+        })
+    }
+
+    /// The module with imports of these origins, one for each of its own, and a second entrance for each of these
+    /// exports, under the name that `first` makes.
+    pub(super) fn rebuilt(
         &self,
+        origins: &[Origin<'_>],
         exports: &[&str],
         first: impl Fn(&str) -> String,
     ) -> Result<Vec<u8>, String> {
         let broken = || "a hook is not where it should be".to_owned();
         let resets = self.resets()?;
-        let mut added =
-            Added { types: count(&self.types), functions: count(&self.functions), ..Added::default() };
+        let mut added = Added { functions: count(&self.functions), ..Added::default() };
         for export in exports {
             let original = *self.exports.get(export).ok_or_else(broken)?;
             let ty = *self.functions.get(original as usize).ok_or_else(broken)?;
@@ -164,8 +242,20 @@ impl<'a> Module<'a> {
             body.instruction(&Instruction::End);
             added.function(&first(export), ty, &body);
         }
-        added.show_memory();
-        Ok(added.to(&self.sections))
+        let mut imports = wasm_encoder::ImportSection::new();
+        for (origin, import) in origins.iter().zip(&self.imports) {
+            let TypeRef::Func(ty) = import.ty else {
+                return Err("it imports what is not a function".to_owned());
+            };
+            imports.import(origin.interface, origin.name, wasm_encoder::EntityType::Function(ty));
+        }
+        let mut section = Vec::new();
+        imports.encode(&mut section);
+        // As encoded it begins with its size.
+        let mut reader = wasmparser::BinaryReader::new(&section, 0);
+        reader.read_var_u32().map_err(|error| error.to_string())?;
+        let imports = section.get(reader.original_position()..).unwrap_or_default();
+        Ok(added.to(&self.sections, imports))
     }
 
     /// Sets every global that changes to what it is in a new instance.
@@ -189,10 +279,8 @@ impl<'a> Module<'a> {
 /// What is added to a module, by section.
 #[derive(Default)]
 struct Added {
-    /// How many there are already, of types and of functions.
-    types: u32,
+    /// How many there are already.
     functions: u32,
-    type_section: Vec<u8>,
     function_section: Vec<u8>,
     export_section: Vec<u8>,
     code_section: Vec<u8>,
@@ -209,30 +297,11 @@ impl Added {
         self.bodies += 1;
     }
 
-    /// A function that shows where the memory is: its first eight bytes, as a `list<u8>`. The address and
-    /// length of the list it puts right there, where who reads it puts back what was there.
-    fn show_memory(&mut self) {
-        // func () -> i32
-        self.type_section.extend([0x60, 0, 1, 0x7f]);
-        let slot = |offset| wasm_encoder::MemArg { offset, align: 2, memory_index: 0 };
-        let mut body = Function::new([]);
-        body.instruction(&Instruction::I32Const(0));
-        body.instruction(&Instruction::I32Const(0));
-        body.instruction(&Instruction::I32Store(slot(0)));
-        body.instruction(&Instruction::I32Const(0));
-        body.instruction(&Instruction::I32Const(8));
-        body.instruction(&Instruction::I32Store(slot(4)));
-        body.instruction(&Instruction::I32Const(0));
-        body.instruction(&Instruction::End);
-        let ty = self.types;
-        self.function(MEMORY, ty, &body);
-    }
-
-    fn to(&self, sections: &[(u8, &[u8])]) -> Vec<u8> {
+    fn to(&self, sections: &[(u8, &[u8])], imports: &[u8]) -> Vec<u8> {
         let mut module = wasm_encoder::Module::HEADER.to_vec();
         for &(number, data) in sections {
+            let data = if number == 2 { imports } else { data };
             let added: Option<(u32, &[u8])> = match number {
-                1 => Some((1, &self.type_section)),
                 3 => Some((self.bodies, &self.function_section)),
                 7 => Some((self.bodies, &self.export_section)),
                 10 => Some((self.bodies, &self.code_section)),
@@ -347,7 +416,7 @@ mod tests {
     #[test]
     fn the_second_entrance_finds_globals_as_they_were_at_the_start() {
         let bytes = module(&COUNTS);
-        let bytes = Module::read(&bytes).unwrap().with_entrances(&["hook"], |hook| format!("first-{hook}"));
+        let bytes = Module::read(&bytes).unwrap().rebuilt(&[], &["hook"], |hook| format!("first-{hook}"));
         let engine = wasmtime::Engine::default();
         let module = wasmtime::Module::new(&engine, bytes.unwrap()).unwrap();
         let mut store = wasmtime::Store::new(&engine, ());
