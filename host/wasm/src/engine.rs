@@ -43,7 +43,8 @@ const MAX_MEMORY: usize = 1 << 30;
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// The niceness of threads that compile; 19 would starve them on a busy machine.
 const NICE: i32 = 10;
-/// The stack of a guest and of the host functions it calls.
+/// The stack of a guest, and once more of the guest while it makes room for what a host function gives it. What
+/// host functions need comes on top.
 const STACK: usize = 512 << 10;
 
 /// Wasmtime, set up for isolates that live as long as an exchange.
@@ -230,7 +231,7 @@ fn config(reset: MemoryReset) -> Config {
         .gc_support(false)
         .native_unwind_info(false)
         .max_wasm_stack(STACK)
-        .async_stack_size(STACK + (256 << 10))
+        .async_stack_size(2 * STACK + (256 << 10))
         .cranelift_opt_level(OptLevel::Speed);
     config
 }

@@ -100,7 +100,7 @@ impl Image {
         settings: Arc<Settings>,
     ) -> Result<Self, String> {
         let mut exports = plugin.exports.clone();
-        let (code, rewind) = match Direct::of(engine, snapshot) {
+        let (code, rewind) = match Direct::of(engine, snapshot, &exports) {
             Ok(direct) => {
                 let told = engine.kernel().map(|_| ());
                 let told = told.ok_or_else(|| "the kernel does not tell which pages were written".to_owned());

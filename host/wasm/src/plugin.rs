@@ -235,12 +235,6 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
     Ok(compiled)
 }
 
-/// What wit-bindgen calls the core function of a hook.
-pub(crate) fn core_export(phase: Phase) -> String {
-    let name = phase.name();
-    format!("{PACKAGE}hook-{name}@{CONTRACT}#on-{name}")
-}
-
 /// Compiles a component once for all that is done with it. With wizer's accessors, where it takes them,
 /// it is the same component with a few exports more: a second compilation would double the time that
 /// a new version takes to go live.

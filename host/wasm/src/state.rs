@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) log: LogBudget,
     /// How values pass, where the guest is called directly.
     pub(crate) passage: Option<Passage>,
+    /// While it makes room for what it is given. Until that is done it calls nobody, and nobody else is let in.
+    pub(crate) makes_room: bool,
     /// What the guest gave as its reason for a `fail` verdict.
     pub(crate) failure: Option<String>,
     pub(crate) limits: Limits,
@@ -129,6 +131,7 @@ impl State {
             calls: None,
             log: LogBudget::default(),
             passage: None,
+            makes_room: false,
             failure: None,
             host_calls: 0,
             limits: Limits {
@@ -178,11 +181,14 @@ impl State {
     }
 }
 
-/// Called at every tick in which the guest runs: the worker goes round once, then the guest goes on,
-/// until its CPU time is used up. That is what it really computed, host calls included, and not the ticks.
+/// Called at every tick in which the guest runs: the worker goes round once (but not while room is made, which is
+/// short), then the guest goes on, until its CPU time is used up. That is what it really computed, host calls included, and not the ticks.
 pub(crate) fn on_tick(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
-    let limits = &mut store.data_mut().limits;
+    let State { limits, makes_room, .. } = store.data_mut();
     if meter::used() < limits.cpu {
+        if *makes_room {
+            return Ok(UpdateDeadline::Continue(1));
+        }
         // tokio's own yield lets the worker look at its sockets before the guest goes on.
         return Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())));
     }

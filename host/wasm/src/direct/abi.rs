@@ -4,7 +4,7 @@
 //! A number is passed as it is, everything longer by its address: a text or list as address and length, and what a
 //! function answers that is more than one number through a place that the guest names.
 
-use wasmtime::{ValRaw, ValType};
+use wasmtime::{Val, ValRaw, ValType};
 
 use crate::capability::bindings::limen::policy::counters::TakeResult;
 use crate::capability::bindings::limen::policy::jwt::JwtError;
@@ -54,7 +54,16 @@ impl Number {
         }
     }
 
-    /// The number with these bits.
+    /// The number with these bits, for those of wasmtime's functions that take values.
+    pub(super) fn value(self, bits: u64) -> Val {
+        match self {
+            Number::I32 => Val::I32(low(bits).cast_signed()),
+            Number::I64 => Val::I64(bits.cast_signed()),
+            Number::F64 => Val::F64(bits),
+        }
+    }
+
+    /// The same as they lie on its stack.
     pub(super) fn raw(self, bits: u64) -> ValRaw {
         match self {
             Number::I32 => ValRaw::u32(low(bits)),
@@ -101,9 +110,6 @@ pub(super) trait Lower: Sized {
         0
     }
 
-    /// The room that it takes beside its own place: sizes and alignments, in the order in which they are asked for.
-    fn rooms(&self, _: &mut Vec<(usize, usize)>) {}
-
     fn store(&self, at: usize, to: &mut impl Target) -> wasmtime::Result<()>;
 
     fn store_all(all: &[Self], at: usize, to: &mut impl Target) -> wasmtime::Result<()> {
@@ -131,13 +137,13 @@ impl Numbers<'_> {
     }
 
     /// An address or length.
-    pub(super) fn u32(&mut self) -> wasmtime::Result<usize> {
+    pub(super) fn word(&mut self) -> wasmtime::Result<usize> {
         Ok(self.next()?.get_u32() as usize)
     }
 
     /// The address of a place for a value of this size and alignment.
     pub(super) fn place(&mut self, memory: &[u8], size: usize, align: usize) -> wasmtime::Result<usize> {
-        let at = self.u32()?;
+        let at = self.word()?;
         match at.checked_add(size) {
             Some(end) if end <= memory.len() && at.is_multiple_of(align) => Ok(at),
             _ => Err(out_of_bounds()),
@@ -147,20 +153,26 @@ impl Numbers<'_> {
 
 impl<'a> Source<'a> {
     /// So many elements of this size, from there on.
-    fn elements(&mut self, at: usize, count: usize, size: usize, align: usize) -> wasmtime::Result<&'a [u8]> {
-        let bytes = count.checked_mul(size).ok_or_else(out_of_bounds)?;
-        match self.left.checked_sub(bytes as u64) {
-            Some(left) => self.left = left,
-            None => return Err(invalid(OUT_OF_FUEL)),
-        }
+    fn elements(&self, at: usize, count: usize, size: usize, align: usize) -> wasmtime::Result<&'a [u8]> {
+        let end =
+            count.checked_mul(size).and_then(|bytes| at.checked_add(bytes)).ok_or_else(out_of_bounds)?;
+        let elements = self.memory.get(at..end).ok_or_else(out_of_bounds)?;
         if !at.is_multiple_of(align) {
             return Err(invalid("an address that is not aligned"));
         }
-        at.checked_add(bytes).and_then(|end| self.memory.get(at..end)).ok_or_else(out_of_bounds)
+        Ok(elements)
+    }
+
+    /// Takes what is about to be kept from what this call may bring.
+    fn charge(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.left = self.left.checked_sub(bytes as u64).ok_or_else(|| invalid(OUT_OF_FUEL))?;
+        Ok(())
     }
 
     fn text(&mut self, at: usize, bytes: usize) -> wasmtime::Result<String> {
-        let text = std::str::from_utf8(self.elements(at, bytes, 1, 1)?);
+        let text = self.elements(at, bytes, 1, 1)?;
+        self.charge(bytes)?;
+        let text = std::str::from_utf8(text);
         text.map(str::to_owned).map_err(|_| invalid("a text that is not UTF-8"))
     }
 }
@@ -170,17 +182,12 @@ fn word(bytes: &[u8], at: usize) -> usize {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_le_bytes(*word) as usize)
 }
 
-/// The error that a function with `result<_, string>` says, if it says one; `at` is what it gave.
-pub(super) fn result_of_text(memory: &[u8], at: usize) -> wasmtime::Result<Result<(), &str>> {
-    let result = at.checked_add(12).and_then(|end| memory.get(at..end)).ok_or_else(out_of_bounds)?;
+/// What a function with `result<_, string>` has answered at this address.
+pub(super) fn result_of_text(at: usize, from: &mut Source<'_>) -> wasmtime::Result<Result<(), String>> {
+    let result = from.elements(at, 1, 12, 4)?;
     match result.first() {
         Some(0) => Ok(Ok(())),
-        Some(1) => {
-            let (text, bytes) = (word(result, 4), word(result, 8));
-            let text =
-                text.checked_add(bytes).and_then(|end| memory.get(text..end)).ok_or_else(out_of_bounds)?;
-            std::str::from_utf8(text).map(Err).map_err(|_| invalid("a text that is not UTF-8"))
-        }
+        Some(1) => from.text(word(result, 4), word(result, 8)).map(Err),
         _ => Err(invalid("neither a success nor an error")),
     }
 }
@@ -261,7 +268,7 @@ impl Lift for Level {
     }
 
     fn lift(numbers: &mut Numbers<'_>, _: &mut Source<'_>) -> wasmtime::Result<Self> {
-        Ok(match numbers.u32()? {
+        Ok(match numbers.word()? {
             0 => Level::Trace,
             1 => Level::Debug,
             2 => Level::Info,
@@ -278,7 +285,7 @@ impl Lift for String {
     }
 
     fn lift(numbers: &mut Numbers<'_>, from: &mut Source<'_>) -> wasmtime::Result<Self> {
-        let (at, bytes) = (numbers.u32()?, numbers.u32()?);
+        let (at, bytes) = (numbers.word()?, numbers.word()?);
         from.text(at, bytes)
     }
 }
@@ -320,8 +327,9 @@ impl<T: Element> Lift for Vec<T> {
     }
 
     fn lift(numbers: &mut Numbers<'_>, from: &mut Source<'_>) -> wasmtime::Result<Self> {
-        let (at, count) = (numbers.u32()?, numbers.u32()?);
+        let (at, count) = (numbers.word()?, numbers.word()?);
         let bytes = from.elements(at, count, T::SIZE, T::ALIGN)?;
+        from.charge(count.saturating_mul(size_of::<T>()))?;
         T::load_all(bytes, from)
     }
 }
@@ -333,7 +341,7 @@ impl<T: Lift> Lift for Option<T> {
     }
 
     fn lift(numbers: &mut Numbers<'_>, from: &mut Source<'_>) -> wasmtime::Result<Self> {
-        match numbers.u32()? {
+        match numbers.word()? {
             0 => {
                 // Its numbers are there and mean nothing.
                 let mut unused = Vec::new();
@@ -405,11 +413,6 @@ impl<T: Lower> Lower for Vec<T> {
     const SIZE: usize = 8;
     const ALIGN: usize = 4;
 
-    fn rooms(&self, rooms: &mut Vec<(usize, usize)>) {
-        rooms.push((self.len() * T::SIZE, T::ALIGN));
-        self.iter().for_each(|one| one.rooms(rooms));
-    }
-
     fn store(&self, at: usize, to: &mut impl Target) -> wasmtime::Result<()> {
         store_list(self, at, to)
     }
@@ -418,10 +421,6 @@ impl<T: Lower> Lower for Vec<T> {
 impl Lower for String {
     const SIZE: usize = 8;
     const ALIGN: usize = 4;
-
-    fn rooms(&self, rooms: &mut Vec<(usize, usize)>) {
-        rooms.push((self.len(), 1));
-    }
 
     fn store(&self, at: usize, to: &mut impl Target) -> wasmtime::Result<()> {
         store_list(self.as_bytes(), at, to)
@@ -441,10 +440,6 @@ impl<T: Lower> Lower for Option<T> {
     const SIZE: usize = (payload(T::ALIGN) + T::SIZE).next_multiple_of(T::ALIGN);
     const ALIGN: usize = T::ALIGN;
 
-    fn rooms(&self, rooms: &mut Vec<(usize, usize)>) {
-        self.iter().for_each(|it| it.rooms(rooms));
-    }
-
     fn store(&self, at: usize, to: &mut impl Target) -> wasmtime::Result<()> {
         to.put(at, &[u8::from(self.is_some())])?;
         self.iter().try_for_each(|it| it.store(at + payload(Self::ALIGN), to))
@@ -454,13 +449,6 @@ impl<T: Lower> Lower for Option<T> {
 impl<T: Lower, E: Lower> Lower for Result<T, E> {
     const SIZE: usize = (payload(Self::ALIGN) + max(T::SIZE, E::SIZE)).next_multiple_of(Self::ALIGN);
     const ALIGN: usize = max(T::ALIGN, E::ALIGN);
-
-    fn rooms(&self, rooms: &mut Vec<(usize, usize)>) {
-        match self {
-            Ok(it) => it.rooms(rooms),
-            Err(error) => error.rooms(rooms),
-        }
-    }
 
     fn store(&self, at: usize, to: &mut impl Target) -> wasmtime::Result<()> {
         to.put(at, &[u8::from(self.is_err())])?;
@@ -474,12 +462,6 @@ impl<T: Lower, E: Lower> Lower for Result<T, E> {
 impl Lower for KvError {
     const SIZE: usize = 12;
     const ALIGN: usize = 4;
-
-    fn rooms(&self, rooms: &mut Vec<(usize, usize)>) {
-        if let KvError::Other(reason) = self {
-            reason.rooms(rooms);
-        }
-    }
 
     fn store(&self, at: usize, to: &mut impl Target) -> wasmtime::Result<()> {
         let case = match self {
@@ -502,11 +484,6 @@ impl<A: Lower, B: Lower> Lower for (A, B) {
     const SIZE: usize =
         (A::SIZE.next_multiple_of(B::ALIGN) + B::SIZE).next_multiple_of(max(A::ALIGN, B::ALIGN));
     const ALIGN: usize = max(A::ALIGN, B::ALIGN);
-
-    fn rooms(&self, rooms: &mut Vec<(usize, usize)>) {
-        self.0.rooms(rooms);
-        self.1.rooms(rooms);
-    }
 
     fn store(&self, at: usize, to: &mut impl Target) -> wasmtime::Result<()> {
         self.0.store(at, to)?;
@@ -574,13 +551,15 @@ mod tests {
     #[test]
     fn what_a_tick_says_is_read_within_its_memory() {
         let memory = [&[1, 0, 0, 0, 12, 0, 0, 0, 2, 0, 0, 0][..], b"no"].concat();
-        assert_eq!(result_of_text(&memory, 0).unwrap(), Err("no"));
-        assert_eq!(result_of_text(&[0; 12], 0).unwrap(), Ok(()));
+        let read = |memory: &[u8], at, left| result_of_text(at, &mut Source { memory, left });
+        assert_eq!(read(&memory, 0, 2).unwrap(), Err("no".to_owned()));
+        assert_eq!(read(&memory, 0, 1).unwrap_err().to_string(), OUT_OF_FUEL);
+        assert_eq!(read(&[0; 12], 0, 0).unwrap(), Ok(()));
         for (at, byte) in [(0, 2), (4, 13), (7, 255), (8, 3), (12, 0xff)] {
             let mut memory = memory.clone();
             memory[at] = byte;
-            assert!(result_of_text(&memory, 0).is_err(), "{at}: {byte}");
+            assert!(read(&memory, 0, 99).is_err(), "{at}: {byte}");
         }
-        assert!(result_of_text(&memory, 3).is_err() && result_of_text(&memory, usize::MAX).is_err());
+        assert!(read(&memory, 2, 99).is_err() && read(&memory, usize::MAX, 99).is_err());
     }
 }

@@ -3,7 +3,7 @@
 //! A component's functions can be called in two ways. Wasmtime's own works for every component; each call costs some
 //! thousand instructions for handles, tasks and borrows that it has to look after. Most policies have none of that:
 //! their component is one core module, whose functions are given and give numbers, texts and lists
-//! ([`Rewindable`] says which these are). Such a module is instantiated by itself, its hooks are called as core
+//! ([`component`] says which these are). Such a module is instantiated by itself, its hooks are called as core
 //! functions, and what passes between it and the host is read and written here: [`abi`] has the values, [`imports`]
 //! the host's functions.
 //!
@@ -11,18 +11,23 @@
 //! either way, in the same store with the same limits.
 
 mod abi;
+mod component;
 mod imports;
+mod module;
 
 use limen_policy::Phase;
 use wasmtime::{InstancePre, ModuleExport, Store, TypedFunc};
 
 pub(crate) use imports::{Passage, linker};
 
+use abi::Source;
+use component::{CoreModule, Hook, first};
+
 use crate::capability::bindings::limen::policy::types::{ChunkVerdict, Verdict};
 use crate::engine::Engine;
 use crate::hook::Said;
-use crate::plugin::core_export;
-use crate::rewind::{self, Kernel, Memory, Rewindable, Rewound, StartPages};
+use crate::plugin::{CONTRACT, Exports, one_line};
+use crate::rewind::{Kernel, Memory, Rewound, StartPages};
 use crate::state::State;
 
 /// A module that is called directly: what its instances are made from.
@@ -52,26 +57,35 @@ pub(crate) struct Instance {
 
 impl Direct {
     /// Makes one of a component; the error says why it is not called directly.
-    pub(crate) fn of(engine: &Engine, component: &[u8]) -> Result<Self, String> {
+    pub(crate) fn of(engine: &Engine, component: &[u8], exports: &Exports) -> Result<Self, String> {
         let linker = engine.core_linker().ok_or("what crosses is counted, by components")?;
-        let Rewindable { module, start, memory, realloc } = Rewindable::prepare(component, core_export)?;
-        let told = |error: wasmtime::Error| crate::plugin::one_line(&error);
-        let module = engine.compile_module(&module).map_err(told)?;
-        let find = |name: &str| module.get_export_index(name);
-        let hooks = Phase::ALL.map(|phase| find(&core_export(phase)));
-        let firsts = Phase::ALL.map(|phase| find(&rewind::first(&core_export(phase))));
-        let missing = |what: &str| format!("its core module has no {what}");
-        Ok(Direct {
-            pre: linker.instantiate_pre(&module).map_err(told)?,
-            memory: find(&memory).ok_or_else(|| missing("memory"))?,
-            realloc: match realloc {
-                Some(name) => Some(find(&name).ok_or_else(|| missing("realloc"))?),
-                None => None,
-            },
-            hooks: [hooks, firsts],
-            tick: find(TICK),
+        let asked = Phase::ALL.into_iter().filter(|phase| exports.hook(*phase).is_some());
+        let hooks =
+            asked.map(|phase| Hook { name: core_name(phase.name()), may_be_first: phase.may_be_first() });
+        let tick = exports.tick.map(|_| Hook { name: core_name("tick"), may_be_first: false });
+        let hooks: Vec<_> = hooks.chain(tick).collect();
+        let CoreModule { bytes, start, memory, realloc } = CoreModule::of(component, &hooks)?;
+        let module = engine.compile_module(&bytes).map_err(|error| one_line(&error))?;
+        let find = |name: &str| {
+            module.get_export_index(name).ok_or_else(|| format!("its core module exports no `{name}`"))
+        };
+        let mut direct = Direct {
+            pre: linker.instantiate_pre(&module).map_err(|error| one_line(&error))?,
+            memory: find(&memory)?,
+            realloc: realloc.as_deref().map(find).transpose()?,
+            hooks: [[None; Phase::ALL.len()]; 2],
+            tick: exports.tick.map(|_| find(&core_name("tick"))).transpose()?,
             start,
-        })
+        };
+        let [hooks, firsts] = &mut direct.hooks;
+        for (phase, (hook, entrance)) in Phase::ALL.into_iter().zip(hooks.iter_mut().zip(firsts)) {
+            if exports.hook(phase).is_some() {
+                let name = core_name(phase.name());
+                *hook = Some(find(&name)?);
+                *entrance = phase.may_be_first().then(|| find(&first(&name))).transpose()?;
+            }
+        }
+        Ok(direct)
     }
 
     /// A new instance, as its component starts.
@@ -96,8 +110,10 @@ impl Direct {
     }
 }
 
-/// The core function of `hook-tick`, as wit-bindgen names it.
-const TICK: &str = "limen:policy/hook-tick@0.1.0#on-tick";
+/// The core function of a hook, as wit-bindgen names it.
+fn core_name(hook: &str) -> String {
+    format!("limen:policy/hook-{hook}@{CONTRACT}#on-{hook}")
+}
 
 fn function<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
     store: &mut Store<State>,
@@ -109,7 +125,7 @@ fn function<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
 }
 
 impl Instance {
-    /// Calls a hook of its exchange; one that it has not says `next`.
+    /// Calls a hook of its exchange, which it has.
     pub(crate) async fn call(
         &mut self,
         direct: &Direct,
@@ -119,9 +135,7 @@ impl Instance {
         let first = !std::mem::replace(&mut self.begun, true);
         let [hooks, firsts] = &direct.hooks;
         let exports = if first && phase.may_be_first() { firsts } else { hooks };
-        let Some(export) = exports.get(phase as usize).and_then(Option::as_ref) else {
-            return Ok(Said::Head(Verdict::Next));
-        };
+        let export = exports.get(phase as usize).and_then(Option::as_ref).ok_or_else(no_hook)?;
         match phase {
             Phase::RequestChunk | Phase::ResponseChunk => {
                 // It is given something, and making room for that would run before globals are put back.
@@ -134,8 +148,7 @@ impl Instance {
             }
             _ => {
                 let [hooks, firsts] = &mut self.heads;
-                let known = if first { firsts } else { hooks }.get_mut(phase as usize);
-                let Some(known) = known else { return Ok(Said::Head(Verdict::Next)) };
+                let known = if first { firsts } else { hooks }.get_mut(phase as usize).ok_or_else(no_hook)?;
                 let hook = match known {
                     Some(hook) => hook,
                     None => known.insert(Box::new(function(store, &self.instance, export)?)),
@@ -153,7 +166,9 @@ impl Instance {
         let realloc =
             self.passage.realloc.ok_or_else(|| wasmtime::format_err!("it makes no room for chunks"))?;
         let realloc = realloc.typed::<(u32, u32, u32, u32), u32>(&*store)?;
+        store.data_mut().makes_room = true;
         let at = realloc.call_async(&mut *store, (0, 0, 1, size)).await?;
+        store.data_mut().makes_room = false;
         self.passage.memory.write(&mut *store, at as usize, &data)?;
         chunk_verdict(hook.call_async(&mut *store, (at, size, u32::from(last))).await?)
     }
@@ -164,10 +179,10 @@ impl Instance {
         direct: &Direct,
         store: &mut Store<State>,
     ) -> wasmtime::Result<Result<(), String>> {
-        let Some(export) = &direct.tick else { return Ok(Ok(())) };
+        let export = direct.tick.as_ref().ok_or_else(no_hook)?;
         let at = function::<(), u32>(store, &self.instance, export)?.call_async(&mut *store, ()).await?;
-        let answer = abi::result_of_text(self.passage.memory.data(&*store), at as usize)?;
-        Ok(answer.map_err(str::to_owned))
+        let left = store.data().limits.host_call_bytes;
+        abi::result_of_text(at as usize, &mut Source { memory: self.passage.memory.data(&*store), left })
     }
 
     /// Makes it what it was before its first exchange.
@@ -175,6 +190,11 @@ impl Instance {
         self.begun = false;
         self.written.rewind(self.passage.memory.data_mut(store), &direct.start, kernel)
     }
+}
+
+#[cold]
+fn no_hook() -> wasmtime::Error {
+    wasmtime::format_err!("it has no such hook")
 }
 
 fn verdict(case: u32) -> wasmtime::Result<Said> {
@@ -198,4 +218,65 @@ fn chunk_verdict(case: u32) -> wasmtime::Result<Said> {
         5 => ChunkVerdict::Fail,
         _ => wasmtime::bail!("a verdict that there is not: {case}"),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::Link;
+    use crate::isolate::bounded_store;
+    use crate::plugin::loading_limits;
+    use crate::state::Grounds;
+    use std::time::Duration;
+    use wasmtime::Trap;
+
+    /// Goes so deep, then asks for its path, for which it makes room without end.
+    const DEEP: &str = r#"(module
+        (import "limen:policy/request" "path" (func $path (param i32)))
+        (memory (export "memory") 1)
+        (func $endless (param i32) (result i32)
+            (i32.add (call $endless (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (call $endless (i32.const 0)))
+        (func $deep (export "deep") (param $depth i32) (param $ask i32)
+            (if (local.get $depth)
+                (then (call $deep (i32.sub (local.get $depth) (i32.const 1)) (local.get $ask)))
+                (else (if (local.get $ask) (then (call $path (i32.const 1024))))))))"#;
+
+    async fn deep(engine: &Engine, pre: &InstancePre<State>, depth: u32, asks: bool) -> wasmtime::Result<()> {
+        let mut store = bounded_store(engine, State::new(Grounds::blank(), &loading_limits()));
+        store.data_mut().arm(Duration::from_secs(5));
+        let instance = pre.instantiate_async(&mut store).await?;
+        let memory = instance.get_memory(&mut store, "memory").unwrap();
+        let realloc = instance.get_func(&mut store, "realloc");
+        store.data_mut().passage = Some(Passage { memory, realloc });
+        let deep = instance.get_typed_func::<(u32, u32), ()>(&mut store, "deep")?;
+        deep.call_async(&mut store, (depth, u32::from(asks))).await
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_uses_up_both_its_stacks_traps() {
+        let engine = Engine::new(None, Link::Serving).unwrap();
+        let module = engine.compile_module(&wat::parse_str(DEEP).unwrap()).unwrap();
+        let pre = engine.core_linker().unwrap().instantiate_pre(&module).unwrap();
+        let (mut good, mut bad) = (1, 1 << 20);
+        while bad - good > 1 {
+            let depth = good + (bad - good) / 2;
+            match deep(&engine, &pre, depth, false).await {
+                Ok(()) => good = depth,
+                Err(error) => {
+                    assert_eq!(*error.downcast_ref::<Trap>().unwrap(), Trap::StackOverflow);
+                    bad = depth;
+                }
+            }
+        }
+        assert!(good > 1000, "{good} calls deep");
+        for less in [0, 1, 100] {
+            let error = deep(&engine, &pre, good - less, true).await.unwrap_err();
+            assert_eq!(
+                *error.downcast_ref::<Trap>().unwrap(),
+                Trap::StackOverflow,
+                "{less} less than possible"
+            );
+        }
+    }
 }

@@ -17,12 +17,12 @@ pub(crate) struct StartPages(Vec<Option<Box<[u8; PAGE]>>>);
 
 impl StartPages {
     /// Zeros, so many bytes of them.
-    pub(super) fn blank(bytes: usize) -> Self {
+    pub(crate) fn blank(bytes: usize) -> Self {
         StartPages(std::iter::repeat_with(|| None).take(bytes / PAGE).collect())
     }
 
     /// Puts data there; whether it fits.
-    pub(super) fn put(&mut self, mut at: usize, mut data: &[u8]) -> bool {
+    pub(crate) fn put(&mut self, mut at: usize, mut data: &[u8]) -> bool {
         while !data.is_empty() {
             let Some(page) = self.0.get_mut(at / PAGE) else { return false };
             let count = data.len().min(PAGE - at % PAGE);

@@ -10,7 +10,7 @@ use wasmparser::{
 };
 
 use super::component::Wanted;
-use super::memory::StartPages;
+use crate::rewind::StartPages;
 
 /// The function of the host that an import comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +18,13 @@ pub(super) struct Origin<'a> {
     /// Without its version.
     pub(super) interface: &'a str,
     pub(super) name: &'a str,
+}
+
+/// Functions that a module puts into a table, from an entry on.
+struct Elements {
+    table: u32,
+    from: u32,
+    functions: Vec<u32>,
 }
 
 /// One core module, read.
@@ -38,8 +45,8 @@ pub(super) struct Module<'a> {
     /// The functions that are exported.
     exports: HashMap<&'a str, u32>,
     exported_tables: HashMap<u32, &'a str>,
-    /// What it puts into tables when it starts: the table, from which entry on, and the functions.
-    elements: Vec<(u32, u32, Vec<u32>)>,
+    /// What it puts into tables when it starts; none where that can't be told.
+    elements: Vec<Option<Elements>>,
     data: Vec<(usize, &'a [u8])>,
 }
 
@@ -112,12 +119,14 @@ impl<'a> Module<'a> {
                 for segment in reader {
                     let segment = segment?;
                     let ElementKind::Active { table_index, offset_expr } = segment.kind else { continue };
-                    if let (Some(Instruction::I32Const(from)), ElementItems::Functions(functions)) =
-                        (constant(&offset_expr)?, segment.items)
-                    {
-                        let functions = functions.into_iter().collect::<wasmparser::Result<_>>()?;
-                        self.elements.push((table_index.unwrap_or(0), from.cast_unsigned(), functions));
-                    }
+                    self.elements.push(match (constant(&offset_expr)?, segment.items) {
+                        (Some(Instruction::I32Const(from)), ElementItems::Functions(functions)) => {
+                            let functions = functions.into_iter().collect::<wasmparser::Result<_>>()?;
+                            let (table, from) = (table_index.unwrap_or(0), from.cast_unsigned());
+                            Some(Elements { table, from, functions })
+                        }
+                        _ => None,
+                    });
                 }
             }
             Payload::StartSection { .. } => return Ok(Err("a core module has a start function".to_owned())),
@@ -144,6 +153,10 @@ impl<'a> Module<'a> {
     /// Whether it has globals that change.
     pub(super) fn has_mutable_globals(&self) -> bool {
         self.globals.iter().any(|(global, _)| global.mutable)
+    }
+
+    pub(super) fn imports_table(&self) -> bool {
+        self.imports.iter().any(|import| matches!(import.ty, TypeRef::Table(_)))
     }
 
     pub(super) fn defines_memory(&self) -> bool {
@@ -181,8 +194,8 @@ impl<'a> Module<'a> {
         let function = *self.exports.get(export)?;
         let ty = *self.functions.get(function as usize)?;
         let parameters = self.types.get(ty as usize)?.as_ref()?.params().len();
-        let body =
-            self.bodies.get((function as usize).checked_sub(self.functions.len() - self.bodies.len())?)?;
+        let imported = self.functions.len().checked_sub(self.bodies.len())?;
+        let body = self.bodies.get((function as usize).checked_sub(imported)?)?;
         let mut operators = body.get_operators_reader().ok()?;
         let mut next = || operators.read().ok();
         for parameter in 0..parameters {
@@ -207,12 +220,10 @@ impl<'a> Module<'a> {
             let import = self.imports.iter().filter(|import| kind(&import.ty)).nth(index as usize)?;
             Some(Wanted { module: import.module, name: import.name })
         };
-        // A later segment writes over what an earlier one has put there.
-        self.elements.iter().rev().find_map(|(table, from, functions)| {
-            let function = *functions.get(slot.checked_sub(*from)? as usize)?;
-            let table = of(|ty| matches!(ty, TypeRef::Table(_)), *table)?;
-            Some((table, of(|ty| matches!(ty, TypeRef::Func(_)), function)?))
-        })
+        let [Some(Elements { table, from, functions })] = &*self.elements else { return None };
+        let function = *functions.get(slot.checked_sub(*from)? as usize)?;
+        let table = of(|ty| matches!(ty, TypeRef::Table(_)), *table)?;
+        Some((table, of(|ty| matches!(ty, TypeRef::Func(_)), function)?))
     }
 
     /// The module with imports of these origins, one for each of its own, and a second entrance for each of these

@@ -11,53 +11,59 @@ use wasmparser::{
     InstanceTypeDeclaration, InstantiationArg, Parser, Payload,
 };
 
-use limen_policy::Phase;
-
-use super::memory::StartPages;
 use super::module::{Module, Origin};
+use crate::rewind::StartPages;
 
 /// The module of a component, to be instantiated and called by itself.
-pub(crate) struct Rewindable {
+pub(super) struct CoreModule {
     /// Its imports are named by the host's interfaces (without their versions) and functions.
-    pub(crate) module: Vec<u8>,
-    pub(crate) start: StartPages,
+    pub(super) bytes: Vec<u8>,
+    pub(super) start: StartPages,
     /// The export that is the memory of what is passed.
-    pub(crate) memory: String,
+    pub(super) memory: String,
     /// What makes room in it.
-    pub(crate) realloc: Option<String>,
+    pub(super) realloc: Option<String>,
+}
+
+/// A function of the core module that will be called, by the name that wit-bindgen gives it.
+pub(super) struct Hook {
+    pub(super) name: String,
+    /// Whether it may be the first one of an exchange.
+    pub(super) may_be_first: bool,
 }
 
 /// The name of a hook's second entrance, which is for the first hook of an exchange.
-pub(crate) fn first(export: &str) -> String {
+pub(super) fn first(export: &str) -> String {
     format!("limen:first:{export}")
 }
 
-impl Rewindable {
-    /// Takes the module out; the error says why that can't be done, or why its isolates can't be rewound.
-    pub(crate) fn prepare(bytes: &[u8], hook: impl Fn(Phase) -> String) -> Result<Self, String> {
-        let shape = Shape::read(bytes)?;
-        let hooks: Vec<_> =
-            Phase::ALL.into_iter().filter_map(|phase| Some((phase, shape.hook(&hook(phase))?))).collect();
-        let instance =
-            hooks.first().map(|(_, hook)| hook.instance).ok_or("its hooks are not where they usually are")?;
-        if hooks.iter().any(|(_, hook)| hook.instance != instance) {
+impl CoreModule {
+    /// Takes the module with these hooks out; the error says why that can't be done, or why its isolates could not be
+    /// rewound.
+    pub(super) fn of(component: &[u8], hooks: &[Hook]) -> Result<Self, String> {
+        let elsewhere = "its hooks are not where they usually are";
+        let shape = Shape::read(component)?;
+        let lifted = hooks.iter().map(|hook| shape.lifted(&hook.name).ok_or(elsewhere));
+        let lifted = lifted.collect::<Result<Vec<_>, _>>()?;
+        let instance = lifted.first().map(|hook| hook.instance).ok_or(elsewhere)?;
+        if lifted.iter().any(|hook| hook.instance != instance) {
             return Err("its hooks are in several core modules".to_owned());
         }
         let main = shape.module_of(instance)?;
-        shape.check_the_others(main)?;
+        shape.check_the_others(main, instance)?;
         let module = shape.modules.get(main).ok_or("its core module is not its own")?;
         let start = module.start_pages()?;
         let mut options = Options { instance, memory: None, realloc: None };
-        for (_, hook) in &hooks {
+        for hook in &lifted {
             options.take(&shape, hook.options)?;
         }
         let firsts: Vec<_> =
-            hooks.iter().filter(|(phase, _)| phase.may_be_first()).map(|(_, hook)| hook.name).collect();
+            hooks.iter().filter(|hook| hook.may_be_first).map(|hook| hook.name.as_str()).collect();
         let origins = module.imports().map(|import| shape.origin(&import, instance, &mut options));
         let origins = origins.collect::<Result<Vec<_>, _>>()?;
-        let module = module.rebuilt(&origins, &firsts, first)?;
+        let bytes = module.rebuilt(&origins, &firsts, first)?;
         let memory = options.memory.ok_or("none of its functions is given the memory")?.to_owned();
-        Ok(Rewindable { module, start, memory, realloc: options.realloc.map(str::to_owned) })
+        Ok(CoreModule { bytes, start, memory, realloc: options.realloc.map(str::to_owned) })
     }
 }
 
@@ -84,10 +90,9 @@ enum CoreFunction<'a> {
     Lowered(u32, Box<[CanonicalOption]>),
 }
 
-/// How a hook is lifted.
-struct Hook<'a> {
+/// How a core function is lifted.
+struct Lifted<'a> {
     instance: u32,
-    name: &'a str,
     options: &'a [CanonicalOption],
 }
 
@@ -203,6 +208,9 @@ impl<'a> Shape<'a> {
                     match export?.kind {
                         ComponentExternalKind::Func => self.functions.push(None),
                         ComponentExternalKind::Instance => self.component_instances.push(None),
+                        ComponentExternalKind::Module | ComponentExternalKind::Component => {
+                            return Ok(Err("it exports code".to_owned()));
+                        }
                         _ => {}
                     }
                 }
@@ -233,6 +241,9 @@ impl<'a> Shape<'a> {
             ComponentAlias::InstanceExport { kind, instance_index, name } => match kind {
                 ComponentExternalKind::Func => self.functions.push(Some((instance_index, name))),
                 ComponentExternalKind::Instance => self.component_instances.push(None),
+                ComponentExternalKind::Module | ComponentExternalKind::Component => {
+                    return Err("it takes code from elsewhere".to_owned());
+                }
                 _ => {}
             },
             ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, .. } => {}
@@ -241,31 +252,31 @@ impl<'a> Shape<'a> {
         Ok(())
     }
 
-    /// The hook whose core function a core module exports under this name, as wit-bindgen has it.
-    fn hook(&self, export: &str) -> Option<Hook<'_>> {
-        self.lifts.iter().find_map(|(core, options)| match self.core_functions.get(*core as usize)? {
-            CoreFunction::Of(instance, name) if *name == export => {
-                Some(Hook { instance: *instance, name, options })
+    /// The one function that a core module exports under this name and that is lifted.
+    fn lifted(&self, export: &str) -> Option<Lifted<'_>> {
+        let mut all = self.lifts.iter().filter_map(|(core, options)| {
+            match self.core_functions.get(*core as usize)? {
+                CoreFunction::Of(instance, name) if *name == export => {
+                    Some(Lifted { instance: *instance, options })
+                }
+                _ => None,
             }
-            _ => None,
-        })
+        });
+        all.next().filter(|_| all.next().is_none())
     }
 
     /// The module that this is the only instance of.
     fn module_of(&self, instance: u32) -> Result<usize, String> {
-        let of = |instance: &Instance<'_>| match instance {
-            Instance::Instantiate { module_index, .. } => Some(*module_index),
-            Instance::FromExports(_) => None,
-        };
-        let module = self.instances.get(instance as usize).and_then(of);
+        let module = self.instances.get(instance as usize).and_then(module_index);
         let module = module.ok_or("its hooks are not functions of a core module")?;
-        match self.instances.iter().filter(|other| of(other) == Some(module)).count() {
+        match self.instances.iter().filter(|other| module_index(other) == Some(module)).count() {
             1 => Ok(module as usize),
             _ => Err("its core module is instantiated more than once".to_owned()),
         }
     }
 
-    fn check_the_others(&self, main: usize) -> Result<(), String> {
+    /// Whether all other modules only hand on: nothing that they have or do is missed when they are not there.
+    fn check_the_others(&self, main: usize, instance: u32) -> Result<(), String> {
         for (number, module) in self.modules.iter().enumerate() {
             if number != main && module.has_mutable_globals() {
                 return Err("a core module beside the one with the hooks has globals that change".to_owned());
@@ -273,6 +284,12 @@ impl<'a> Shape<'a> {
             if number != main && module.defines_memory() {
                 return Err("it has more than one memory".to_owned());
             }
+        }
+        if self.fillers().count() > 1 || self.core_tables.len() > 1 {
+            return Err("it has several tables that its modules share".to_owned());
+        }
+        if self.core_tables.iter().any(|(of, _)| *of == instance) {
+            return Err("the table of the module with the hooks is used by another one".to_owned());
         }
         Ok(())
     }
@@ -315,20 +332,25 @@ impl<'a> Shape<'a> {
     /// The same for a function that only calls an entry of its table, which another module fills.
     fn through_table(&self, instance: u32, name: &str) -> Option<(u32, &[CanonicalOption])> {
         let (table, slot) = self.module(instance)?.calls_slot(name)?;
-        self.instances.iter().enumerate().find_map(|(number, filler)| {
-            let Instance::Instantiate { module_index, .. } = filler else { return None };
-            let number = u32::try_from(number).ok()?;
-            let (filled, import) = self.modules.get(*module_index as usize)?.fills(slot)?;
-            let (_, Instance::FromExports(exports)) = self.given(number, filled.module)? else { return None };
-            let place = export(exports, filled.name, ExternalKind::Table)?;
-            if *self.core_tables.get(place as usize)? != (instance, table) {
-                return None;
-            }
-            let (_, Instance::FromExports(exports)) = self.given(number, import.module)? else { return None };
-            match self.core_functions.get(export(exports, import.name, ExternalKind::Func)? as usize)? {
-                CoreFunction::Lowered(function, options) => Some((*function, &**options)),
-                CoreFunction::Of(..) => None,
-            }
+        let filler = self.fillers().next()?;
+        let (filled, import) = self.module(filler)?.fills(slot)?;
+        let (_, Instance::FromExports(exports)) = self.given(filler, filled.module)? else { return None };
+        let place = export(exports, filled.name, ExternalKind::Table)?;
+        if *self.core_tables.get(place as usize)? != (instance, table) {
+            return None;
+        }
+        let (_, Instance::FromExports(exports)) = self.given(filler, import.module)? else { return None };
+        match self.core_functions.get(export(exports, import.name, ExternalKind::Func)? as usize)? {
+            CoreFunction::Lowered(function, options) => Some((*function, &**options)),
+            CoreFunction::Of(..) => None,
+        }
+    }
+
+    /// The instances that are given a table, to put something into it.
+    fn fillers(&self) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.instances).filter_map(|(number, instance)| {
+            let module = self.modules.get(module_index(instance)? as usize)?;
+            module.imports_table().then_some(number)
         })
     }
 
@@ -340,10 +362,14 @@ impl<'a> Shape<'a> {
     }
 
     fn module(&self, instance: u32) -> Option<&Module<'a>> {
-        match self.instances.get(instance as usize)? {
-            Instance::Instantiate { module_index, .. } => self.modules.get(*module_index as usize),
-            Instance::FromExports(_) => None,
-        }
+        self.modules.get(module_index(self.instances.get(instance as usize)?)? as usize)
+    }
+}
+
+fn module_index(instance: &Instance<'_>) -> Option<u32> {
+    match instance {
+        Instance::Instantiate { module_index, .. } => Some(*module_index),
+        Instance::FromExports(_) => None,
     }
 }
 
@@ -399,8 +425,6 @@ fn has_handles(ty: &ComponentType<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::core_export;
-
     /// A policy as wit-component puts it together: `enabled` is there when its module starts, `write` comes through the
     /// table, as it needs the memory.
     const POLICY: &str = r#"(component
@@ -447,16 +471,20 @@ mod tests {
         (instance $hooks (export "on-request" (func $hook)))
         (export "limen:policy/hook-request@0.1.0" (instance $hooks)))"#;
 
-    fn prepare(text: &str) -> Result<Rewindable, String> {
-        Rewindable::prepare(&wat::parse_str(text).unwrap(), core_export)
+    fn hooks() -> [Hook; 1] {
+        [Hook { name: "limen:policy/hook-request@0.1.0#on-request".to_owned(), may_be_first: true }]
+    }
+
+    fn take(text: &str) -> Result<CoreModule, String> {
+        CoreModule::of(&wat::parse_str(text).unwrap(), &hooks())
     }
 
     #[test]
     fn every_import_is_followed_to_the_host() {
-        let Rewindable { module, memory, realloc, .. } = prepare(POLICY).unwrap();
+        let CoreModule { bytes, memory, realloc, .. } = take(POLICY).unwrap();
         assert_eq!((&*memory, realloc.as_deref()), ("memory", Some("cabi_realloc")));
         let engine = wasmtime::Engine::default();
-        let module = wasmtime::Module::new(&engine, module).unwrap();
+        let module = wasmtime::Module::new(&engine, bytes).unwrap();
         let names: Vec<_> =
             module.imports().map(|it| (it.module().to_owned(), it.name().to_owned())).collect();
         let of_log = |name: &str| ("limen:policy/log".to_owned(), name.to_owned());
@@ -477,6 +505,19 @@ mod tests {
             // Nobody fills the entry.
             ("(elem (i32.const 0) func 0 1)", "(elem declare func 0 1)", lost),
             ("(elem (i32.const 0) func 0 1)", "(elem (i32.const 0) func 0)", lost),
+            // Something else may have been there before, or come after.
+            (
+                "(elem (i32.const 0) func 0 1)",
+                "(elem (i32.const 0) func 0 1) (elem (i32.const 1) func 0)",
+                lost,
+            ),
+            ("(elem (i32.const 0) func 0 1)", "(elem (i32.const 0) funcref (ref.func 0) (ref.func 1))", lost),
+            (
+                "(core instance (instantiate $fixups",
+                "(core instance (instantiate $fixups (with \"\" (instance $filling)))) (core instance (instantiate $fixups",
+                "it has several tables that its modules share",
+            ),
+            ("#on-request\")", "#on-response\")", "its hooks are not where they usually are"),
             (
                 "(realloc $realloc)))\n        (core instance",
                 "string-encoding=utf16))\n        (core instance",
@@ -495,7 +536,7 @@ mod tests {
         ] {
             let text = POLICY.replace(from, to);
             assert_ne!(text, POLICY, "{from}");
-            assert_eq!(prepare(&text).err().as_deref(), Some(because), "{to}");
+            assert_eq!(take(&text).err().as_deref(), Some(because), "{to}");
         }
     }
 
@@ -513,7 +554,7 @@ mod tests {
             if seed.is_multiple_of(3) {
                 broken.truncate((seed >> 20) % broken.len());
             }
-            good += u32::from(Rewindable::prepare(&broken, core_export).is_ok());
+            good += u32::from(CoreModule::of(&broken, &hooks()).is_ok());
         }
         assert!((1..15_000).contains(&good), "{good} were taken");
     }
