@@ -225,9 +225,10 @@ mod tests {
     use super::*;
     use crate::capability::Link;
     use crate::isolate::bounded_store;
+    use crate::meter::metered;
     use crate::plugin::loading_limits;
     use crate::state::Grounds;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
     use wasmtime::Trap;
 
     /// Goes so deep, then asks for its path, for which it makes room without end.
@@ -242,41 +243,63 @@ mod tests {
                 (then (call $deep (i32.sub (local.get $depth) (i32.const 1)) (local.get $ask)))
                 (else (if (local.get $ask) (then (call $path (i32.const 1024))))))))"#;
 
-    async fn deep(engine: &Engine, pre: &InstancePre<State>, depth: u32, asks: bool) -> wasmtime::Result<()> {
+    /// Calls `deep` of an instance of its own, within so much computing time.
+    async fn deep(
+        engine: &Engine,
+        pre: &InstancePre<State>,
+        (depth, asks): (u32, bool),
+        cpu: Duration,
+    ) -> wasmtime::Result<()> {
         let mut store = bounded_store(engine, State::new(Grounds::blank(), &loading_limits()));
-        store.data_mut().arm(Duration::from_secs(5));
+        store.data_mut().arm(cpu);
         let instance = pre.instantiate_async(&mut store).await?;
         let memory = instance.get_memory(&mut store, "memory").unwrap();
         let realloc = instance.get_func(&mut store, "realloc");
         store.data_mut().passage = Some(Passage { memory, realloc });
         let deep = instance.get_typed_func::<(u32, u32), ()>(&mut store, "deep")?;
-        deep.call_async(&mut store, (depth, u32::from(asks))).await
+        let call = deep.call_async(&mut store, (depth, u32::from(asks)));
+        metered(Duration::from_secs(60), call).await.0.unwrap()
+    }
+
+    fn linked(engine: &Engine, text: &str) -> InstancePre<State> {
+        let module = engine.compile_module(&wat::parse_str(text).unwrap()).unwrap();
+        engine.core_linker().unwrap().instantiate_pre(&module).unwrap()
+    }
+
+    fn trap(called: wasmtime::Result<()>) -> Trap {
+        *called.unwrap_err().downcast_ref::<Trap>().unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_makes_room_for_ever_is_stopped() {
+        let engine = Engine::new(None, Link::Serving).unwrap();
+        let text = DEEP.replace("(call $endless (i32.const 0))", "(loop (br 0)) unreachable");
+        assert_ne!(text, DEEP);
+        let began = Instant::now();
+        let called = deep(&engine, &linked(&engine, &text), (0, true), Duration::from_millis(20)).await;
+        assert_eq!(trap(called), Trap::Interrupt);
+        assert!(began.elapsed() >= Duration::from_millis(20), "{:?}", began.elapsed());
     }
 
     #[tokio::test]
     async fn a_guest_that_uses_up_both_its_stacks_traps() {
         let engine = Engine::new(None, Link::Serving).unwrap();
-        let module = engine.compile_module(&wat::parse_str(DEEP).unwrap()).unwrap();
-        let pre = engine.core_linker().unwrap().instantiate_pre(&module).unwrap();
+        let pre = linked(&engine, DEEP);
+        let call = async |depth, asks| deep(&engine, &pre, (depth, asks), Duration::from_secs(5)).await;
         let (mut good, mut bad) = (1, 1 << 20);
         while bad - good > 1 {
             let depth = good + (bad - good) / 2;
-            match deep(&engine, &pre, depth, false).await {
+            match call(depth, false).await {
                 Ok(()) => good = depth,
-                Err(error) => {
-                    assert_eq!(*error.downcast_ref::<Trap>().unwrap(), Trap::StackOverflow);
+                failed => {
+                    assert_eq!(trap(failed), Trap::StackOverflow);
                     bad = depth;
                 }
             }
         }
         assert!(good > 1000, "{good} calls deep");
         for less in [0, 1, 100] {
-            let error = deep(&engine, &pre, good - less, true).await.unwrap_err();
-            assert_eq!(
-                *error.downcast_ref::<Trap>().unwrap(),
-                Trap::StackOverflow,
-                "{less} less than possible"
-            );
+            assert_eq!(trap(call(good - less, true).await), Trap::StackOverflow, "{less} less than possible");
         }
     }
 }
