@@ -63,6 +63,9 @@ pub trait Policy: Send + Sync {
     /// exchange is boxed so that lending it to an isolate moves a pointer.
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a>;
 
+    /// The body that it asked for can't be given to it, which is a failure of its own: for those who look on.
+    fn misses_body(&self, _failure: &Failure) {}
+
     /// It is not asked again in this exchange: what it kept of it may serve another one.
     fn leave(&self, _seat: Seat) {}
 }

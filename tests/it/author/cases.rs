@@ -3,7 +3,7 @@
 use super::text;
 
 use limen_tests::rcgen::{CertificateParams, DnType};
-use limen_tests::{Certs, Finished, Gateway, guest};
+use limen_tests::{Certs, Finished, Gateway, guest, plugin};
 use serde_json::{Value, json};
 
 /// Plays these cases against a guest. CPU limits are ones that a busy machine does not meet by chance.
@@ -18,6 +18,19 @@ async fn passes(name: &str, cases: &str) {
     let played = play(name, cases, &[]).await;
     assert!(played.status.success(), "{name}\n{}\n{}", played.stdout, played.stderr);
     assert!(played.stdout.contains(" 0 failed"), "{}", played.stdout);
+}
+
+/// Those of the reference plugins say what their READMEs say.
+#[tokio::test]
+async fn the_reference_plugins_pass_their_cases() {
+    for name in ["api-key", "external-auth", "redact-json", "region"] {
+        let folder = format!("{}/../plugins/{name}", env!("CARGO_MANIFEST_DIR"));
+        let component = plugin(name);
+        let played =
+            Gateway::with("").finish(&["policy", "test", &folder, "--component", text(&component)]).await;
+        assert!(played.status.success(), "{name}\n{}\n{}", played.stdout, played.stderr);
+        assert!(played.stdout.contains("who has a key passes") == (name == "api-key"), "{}", played.stdout);
+    }
 }
 
 #[tokio::test]

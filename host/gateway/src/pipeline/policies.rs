@@ -91,6 +91,9 @@ impl Policies {
     /// Answers for a policy that failed; what `on_error = "skip"` would go on with is not there any more.
     pub fn refused(&self, number: usize, case: &mut Case, failure: Failure) -> Option<Verdict> {
         let attached = self.0.get(number)?;
+        if failure.kind == FailureKind::Body {
+            attached.policy.misses_body(&failure);
+        }
         case.leave_out(number);
         let status = match attached.on_error {
             OnError::Status(status) => status,
@@ -107,6 +110,9 @@ impl Policies {
 
     /// Notes a failure that becomes no answer: what became of it instead is told in one word or two.
     pub fn gave_up(&self, number: usize, case: &mut Case, failure: &Failure, instead: &str) {
+        if let (FailureKind::Body, Some(attached)) = (failure.kind, self.0.get(number)) {
+            attached.policy.misses_body(failure);
+        }
         case.leave_out(number);
         note(&mut case.exchange, number, Outcome::Failed, "");
         let Some(attached) = self.0.get(number).filter(|_| !is_told(failure)) else { return };

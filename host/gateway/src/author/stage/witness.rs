@@ -87,6 +87,10 @@ impl Policy for Witness {
         Answer::Wait(Box::pin(self.ask(phase, exchange, seat)))
     }
 
+    fn misses_body(&self, failure: &Failure) {
+        self.notes.note(Some(Phase::ResponseBody), Err(failure), None);
+    }
+
     fn leave(&self, seat: Seat) {
         self.policy.leave(seat);
     }
