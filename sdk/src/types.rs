@@ -19,6 +19,24 @@ pub enum Method {
     Other,
 }
 
+/// As in a request line: `GET`. [`Other`](Method::Other) is `other`, in lower case, as no method is it.
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+            Method::Connect => "CONNECT",
+            Method::Options => "OPTIONS",
+            Method::Trace => "TRACE",
+            Method::Patch => "PATCH",
+            Method::Other => "other",
+        })
+    }
+}
+
 /// The version of HTTP that the client speaks to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is the version of that name")]
@@ -27,6 +45,18 @@ pub enum HttpVersion {
     Http11,
     H2,
     H3,
+}
+
+/// As HTTP writes it: `HTTP/1.1`, `HTTP/2`.
+impl fmt::Display for HttpVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HttpVersion::Http10 => "HTTP/1.0",
+            HttpVersion::Http11 => "HTTP/1.1",
+            HttpVersion::H2 => "HTTP/2",
+            HttpVersion::H3 => "HTTP/3",
+        })
+    }
 }
 
 /// Severity of a log line.

@@ -140,6 +140,7 @@ fn edits(request: &mut Request) -> Result<()> {
 
 fn reads(request: &Request) {
     assert_eq!(request.method(), limen::Method::Get);
+    assert_eq!(format!("{} {}", request.method(), request.version()), "GET HTTP/1.1");
     assert_eq!(request.authority(), "example.test");
     assert_eq!(request.path(), "/a%20b");
     assert_eq!(request.query().as_deref(), Some("x=1+2%2F&y&x=3"));
