@@ -116,14 +116,14 @@ impl RealRedis {
         assert_eq!(self.ask("REPLICAOF NO ONE"), "");
     }
 
-    /// How many times it was asked for what begins with this.
+    /// How many times a command was given, by clients and by their scripts.
     pub fn calls(&self, command: &str) -> u64 {
         let stats = self.ask("INFO commandstats");
-        let of_it = stats.lines().filter_map(|line| {
+        let counted = stats.lines().find_map(|line| {
             let (name, stats) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
-            name.starts_with(command).then(|| stats.split(',').next()?.parse::<u64>().ok()).flatten()
+            if name == command { stats.split(',').next()?.parse().ok() } else { None }
         });
-        of_it.sum()
+        counted.unwrap_or(0)
     }
 
     fn signal(&self, signal: Signal) {
