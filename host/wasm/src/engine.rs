@@ -207,7 +207,8 @@ fn config(reset: MemoryReset) -> Config {
         .total_core_instances(ISOLATES * CORE_MODULES_EACH)
         .total_memories(ISOLATES)
         .total_tables(ISOLATES * 2)
-        .total_stacks(ISOLATES)
+        // A second one while the guest makes room for what it has waited for; its store keeps it for that.
+        .total_stacks(ISOLATES * 2)
         .max_core_instances_per_component(CORE_MODULES_EACH)
         .max_memories_per_component(1)
         .max_tables_per_component(2)

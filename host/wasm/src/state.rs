@@ -38,7 +38,7 @@ pub(crate) struct State {
     pub(crate) log: LogBudget,
     /// How values pass, where the guest is called directly.
     pub(crate) passage: Option<Passage>,
-    /// While it makes room for what it is given. Until that is done it calls nobody, and nobody else is let in.
+    /// While it makes room for what it is given. Until that is done it may call nobody.
     pub(crate) makes_room: bool,
     /// What the guest gave as its reason for a `fail` verdict.
     pub(crate) failure: Option<String>,
@@ -181,14 +181,11 @@ impl State {
     }
 }
 
-/// Called at every tick in which the guest runs: the worker goes round once (but not while room is made, which is
-/// short), then the guest goes on, until its CPU time is used up. That is what it really computed, host calls included, and not the ticks.
+/// Called at every tick in which the guest runs: the worker goes round once, then the guest goes on,
+/// until its CPU time is used up. That is what it really computed, host calls included, and not the ticks.
 pub(crate) fn on_tick(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
-    let State { limits, makes_room, .. } = store.data_mut();
+    let limits = &mut store.data_mut().limits;
     if meter::used() < limits.cpu {
-        if *makes_room {
-            return Ok(UpdateDeadline::Continue(1));
-        }
         // tokio's own yield lets the worker look at its sockets before the guest goes on.
         return Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())));
     }

@@ -30,6 +30,8 @@ pub(super) struct Hook {
     pub(super) name: String,
     /// Whether it may be the first one of an exchange.
     pub(super) may_be_first: bool,
+    /// Whether its instance is thrown away after it, so that nothing has to be freed.
+    pub(super) is_last: bool,
 }
 
 /// The name of a hook's second entrance, which is for the first hook of an exchange.
@@ -54,8 +56,9 @@ impl CoreModule {
         let module = shape.modules.get(main).ok_or("its core module is not its own")?;
         let start = module.start_pages()?;
         let mut options = Options { instance, memory: None, realloc: None };
-        for hook in &lifted {
-            options.take(&shape, hook.options)?;
+        for (hook, lifted) in hooks.iter().zip(&lifted) {
+            let frees = |option: &&CanonicalOption| matches!(option, CanonicalOption::PostReturn(_));
+            options.take(&shape, lifted.options.iter().filter(|option| !(hook.is_last && frees(option))))?;
         }
         let firsts: Vec<_> =
             hooks.iter().filter(|hook| hook.may_be_first).map(|hook| hook.name.as_str()).collect();
@@ -284,11 +287,16 @@ impl<'a> Shape<'a> {
             if number != main && module.defines_memory() {
                 return Err("it has more than one memory".to_owned());
             }
+            if number != main && module.fills_memory() {
+                return Err("a core module beside the one with the hooks fills its memory".to_owned());
+            }
         }
         if self.fillers().count() > 1 || self.core_tables.len() > 1 {
             return Err("it has several tables that its modules share".to_owned());
         }
-        if self.core_tables.iter().any(|(of, _)| *of == instance) {
+        let given_table = |filler| self.given(filler, self.module(filler)?.table_import()?.module);
+        let is_alias = |filler| matches!(given_table(filler), Some((_, Instance::FromExports(_))));
+        if !self.fillers().all(is_alias) || self.core_tables.iter().any(|(of, _)| *of == instance) {
             return Err("the table of the module with the hooks is used by another one".to_owned());
         }
         Ok(())
@@ -350,7 +358,7 @@ impl<'a> Shape<'a> {
     fn fillers(&self) -> impl Iterator<Item = u32> {
         (0..).zip(&self.instances).filter_map(|(number, instance)| {
             let module = self.modules.get(module_index(instance)? as usize)?;
-            module.imports_table().then_some(number)
+            module.table_import().map(|_| number)
         })
     }
 
@@ -379,7 +387,11 @@ fn export(exports: &[Export<'_>], name: &str, kind: ExternalKind) -> Option<u32>
 
 impl<'a> Options<'a> {
     /// Looks at how something is passed; the error says that this is not how all else is.
-    fn take(&mut self, shape: &Shape<'a>, options: &[CanonicalOption]) -> Result<(), String> {
+    fn take<'b>(
+        &mut self,
+        shape: &Shape<'a>,
+        options: impl IntoIterator<Item = &'b CanonicalOption>,
+    ) -> Result<(), String> {
         let otherwise = || "what it passes is passed in a way not known here".to_owned();
         for option in options {
             let (known, (instance, name)) = match *option {
@@ -472,7 +484,11 @@ mod tests {
         (export "limen:policy/hook-request@0.1.0" (instance $hooks)))"#;
 
     fn hooks() -> [Hook; 1] {
-        [Hook { name: "limen:policy/hook-request@0.1.0#on-request".to_owned(), may_be_first: true }]
+        [Hook {
+            name: "limen:policy/hook-request@0.1.0#on-request".to_owned(),
+            may_be_first: true,
+            is_last: false,
+        }]
     }
 
     fn take(text: &str) -> Result<CoreModule, String> {
@@ -538,6 +554,35 @@ mod tests {
             assert_ne!(text, POLICY, "{from}");
             assert_eq!(take(&text).err().as_deref(), Some(because), "{to}");
         }
+    }
+
+    /// What it answers is freed by a function of its own, which is not called where the instance is thrown away.
+    #[test]
+    fn a_tick_is_the_last_that_its_instance_does() {
+        let text = POLICY
+            .replace(
+                "(global $calls",
+                r#"(func (export "limen:policy/hook-tick@0.1.0#on-tick") (result i32) i32.const 64)
+                (func (export "free") (param i32))
+                (global $calls"#,
+            )
+            .replace(
+                "(instance $hooks (export",
+                r#"(func $tick (result (result (error string)))
+                    (canon lift (core func $main "limen:policy/hook-tick@0.1.0#on-tick")
+                        (memory $memory) (post-return (func $main "free"))))
+                (instance $ticking (export "on-tick" (func $tick)))
+                (export "limen:policy/hook-tick@0.1.0" (instance $ticking))
+                (instance $hooks (export"#,
+            );
+        let take = |is_last| {
+            let [request] = hooks();
+            let name = "limen:policy/hook-tick@0.1.0#on-tick".to_owned();
+            let hooks = [request, Hook { name, may_be_first: false, is_last }];
+            CoreModule::of(&wat::parse_str(&text).unwrap(), &hooks).map(|module| module.memory)
+        };
+        assert_eq!(take(true).unwrap(), "memory");
+        assert_eq!(take(false).unwrap_err(), "what it passes is passed in a way not known here");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 
-use wasmtime::{AsContextMut, Caller, Func, FuncType, Linker, Memory, Trap, Val, ValRaw, ValType};
+use wasmtime::{AsContext, AsContextMut, Caller, Func, FuncType, Linker, Memory, Trap, Val, ValRaw, ValType};
 use wasmtime_wasi::clocks::WasiClocksView;
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 use wasmtime_wasi::p2::bindings::{clocks, random as wasi_random};
@@ -161,7 +161,14 @@ impl Link {
                     match (R::RETURN, results.first_mut()) {
                         (Return::Number(number), Some(first)) => *first = number.value(result.bits()),
                         (Return::Stored, _) => {
-                            result.store(at, &mut Calling { caller: &mut caller, passage })?;
+                            let mut sizes = Sizes::default();
+                            result.store(at, &mut sizes)?;
+                            let mut rooms = Vec::with_capacity(sizes.0.len());
+                            for (size, align) in sizes.0 {
+                                rooms.push(make_room(&mut caller, passage, size, align).await?);
+                            }
+                            let memory = passage.memory.data_mut(&mut caller);
+                            result.store(at, &mut Made { memory, rooms: rooms.into_iter() })?;
                         }
                         _ => {}
                     }
@@ -240,8 +247,8 @@ struct Calling<'a, 'b> {
 impl Target for Calling<'_, '_> {
     #[allow(
         unsafe_code,
-        reason = "wasmtime's safe calls can't be made from within a host function, or take a stack of their own; tests \
-                  below, and in mod.rs with a guest that uses up both its stacks"
+        reason = "wasmtime's safe calls can't be made from within a host function that does not wait; tests below, \
+                  and in mod.rs with a guest that uses up both its stacks"
     )]
     fn room(&mut self, size: usize, align: usize) -> wasmtime::Result<usize> {
         let realloc = self.passage.realloc.ok_or_else(no_realloc)?;
@@ -249,9 +256,10 @@ impl Target for Calling<'_, '_> {
         let mut raw = [ValRaw::u32(0), ValRaw::u32(0), ValRaw::u32(align as u32), ValRaw::u32(size32)];
         self.caller.data_mut().makes_room = true;
         // SAFETY: the function is of this store and takes four `i32` and gives one: both were looked at when the
-        // instance was made. It is called within a `call_async`, as wasmtime's components call theirs: it does not
-        // suspend (`on_tick`) and does not come back to the host (`passage`), so that it is one level and no more, and
-        // the stack has room for the depth that wasmtime allows each of the two (`async_stack_size`).
+        // instance was made. It is called within a `call_async`, which wasmtime's docs warn of, as its components call
+        // theirs: on the same fiber, which may suspend here as in the guest itself. It does not come back to the host
+        // (`passage`), so that it is one level and no more, and the stack has room for the depth that wasmtime allows
+        // each of the two (`async_stack_size`).
         unsafe { realloc.call_unchecked(&mut *self.caller, &mut raw)? };
         self.caller.data_mut().makes_room = false;
         let [at, ..] = raw;
@@ -260,6 +268,58 @@ impl Target for Calling<'_, '_> {
 
     fn memory(&mut self) -> &mut [u8] {
         self.passage.memory.data_mut(&mut *self.caller)
+    }
+}
+
+/// The same for a host function that waits: wasmtime polls it with what a fiber suspends by in its hands, so that the
+/// guest needs a fiber of its own.
+async fn make_room(
+    caller: &mut Caller<'_, State>,
+    passage: Passage,
+    size: usize,
+    align: usize,
+) -> wasmtime::Result<usize> {
+    let realloc = passage.realloc.ok_or_else(no_realloc)?;
+    let realloc = realloc.typed::<(u32, u32, u32, u32), u32>(caller.as_context())?;
+    let size32 = u32::try_from(size).map_err(too_large)?;
+    caller.data_mut().makes_room = true;
+    let at = realloc.call_async(&mut *caller, (0, 0, align as u32, size32)).await?;
+    caller.data_mut().makes_room = false;
+    checked(at, size, align, passage.memory.data_size(&*caller))
+}
+
+/// The rooms that an answer wants, in the order in which it asks for them.
+#[derive(Default)]
+struct Sizes(Vec<(usize, usize)>);
+
+impl Target for Sizes {
+    fn room(&mut self, size: usize, align: usize) -> wasmtime::Result<usize> {
+        self.0.push((size, align));
+        Ok(0)
+    }
+
+    fn memory(&mut self) -> &mut [u8] {
+        &mut []
+    }
+
+    fn put(&mut self, _: usize, _: &[u8]) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+/// A memory, and the rooms that were made in it.
+struct Made<'a> {
+    memory: &'a mut [u8],
+    rooms: std::vec::IntoIter<usize>,
+}
+
+impl Target for Made<'_> {
+    fn room(&mut self, _: usize, _: usize) -> wasmtime::Result<usize> {
+        self.rooms.next().ok_or_else(no_realloc)
+    }
+
+    fn memory(&mut self) -> &mut [u8] {
+        self.memory
     }
 }
 

@@ -60,9 +60,12 @@ impl Direct {
     pub(crate) fn of(engine: &Engine, component: &[u8], exports: &Exports) -> Result<Self, String> {
         let linker = engine.core_linker().ok_or("what crosses is counted, by components")?;
         let asked = Phase::ALL.into_iter().filter(|phase| exports.hook(*phase).is_some());
-        let hooks =
-            asked.map(|phase| Hook { name: core_name(phase.name()), may_be_first: phase.may_be_first() });
-        let tick = exports.tick.map(|_| Hook { name: core_name("tick"), may_be_first: false });
+        let hooks = asked.map(|phase| Hook {
+            name: core_name(phase.name()),
+            may_be_first: phase.may_be_first(),
+            is_last: false,
+        });
+        let tick = exports.tick.map(|_| Hook { name: core_name("tick"), may_be_first: false, is_last: true });
         let hooks: Vec<_> = hooks.chain(tick).collect();
         let CoreModule { bytes, start, memory, realloc } = CoreModule::of(component, &hooks)?;
         let module = engine.compile_module(&bytes).map_err(|error| one_line(&error))?;
@@ -173,7 +176,7 @@ impl Instance {
         chunk_verdict(hook.call_async(&mut *store, (at, size, u32::from(last))).await?)
     }
 
-    /// Calls the hook beside all exchanges; the inner error is the guest's own.
+    /// Calls the hook beside all exchanges, after which the instance is thrown away; the inner error is the guest's own.
     pub(crate) async fn tick(
         &self,
         direct: &Direct,
@@ -228,6 +231,10 @@ mod tests {
     use crate::meter::metered;
     use crate::plugin::loading_limits;
     use crate::state::Grounds;
+    use bytes::Bytes;
+    use limen_config::Store as Terms;
+    use limen_store::{Life, Store as _};
+    use std::sync::Arc;
     use std::time::{Duration, Instant};
     use wasmtime::Trap;
 
@@ -250,7 +257,12 @@ mod tests {
         (depth, asks): (u32, bool),
         cpu: Duration,
     ) -> wasmtime::Result<()> {
-        let mut store = bounded_store(engine, State::new(Grounds::blank(), &loading_limits()));
+        let terms = Terms { name: "store".to_owned(), shared: false, size: 1 << 20, ttl: None };
+        let kept = limen_store::Memory::new(&terms);
+        kept.set("store", Bytes::from_static(b"value"), Life::Usual).await.unwrap();
+        let mut grounds = Grounds::blank();
+        Arc::get_mut(&mut grounds).unwrap().stores.granted.push(("store".to_owned(), Arc::new(kept)));
+        let mut store = bounded_store(engine, State::new(grounds, &loading_limits()));
         store.data_mut().arm(cpu);
         let instance = pre.instantiate_async(&mut store).await?;
         let memory = instance.get_memory(&mut store, "memory").unwrap();
@@ -279,6 +291,28 @@ mod tests {
         let called = deep(&engine, &linked(&engine, &text), (0, true), Duration::from_millis(20)).await;
         assert_eq!(trap(called), Trap::Interrupt);
         assert!(began.elapsed() >= Duration::from_millis(20), "{:?}", began.elapsed());
+    }
+
+    /// Asks a store for what makes room, where the store is asked again.
+    const WAITS: &str = r#"(module
+        (import "limen:policy/kv" "get" (func $get (param i32 i32 i32 i32 i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 16) "store")
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+            (if (i32.load8_u (i32.const 64)) (then (call $get (i32.const 16) (i32.const 5) (i32.const 16) (i32.const 5) (i32.const 1024))))
+            (i32.const 4096))
+        (func $deep (export "deep") (param $depth i32) (param $again i32)
+            (i32.store8 (i32.const 64) (local.get $again))
+            (call $get (i32.const 16) (i32.const 5) (i32.const 16) (i32.const 5) (i32.const 1024))
+            (if (i32.ne (i32.load8_u (i32.const 4096)) (i32.const 118)) (then unreachable))))"#;
+
+    #[tokio::test]
+    async fn who_makes_room_for_what_it_waited_for_does_not_wait_again() {
+        let engine = Engine::new(None, Link::Serving).unwrap();
+        let pre = linked(&engine, WAITS);
+        let time = Duration::from_secs(5);
+        deep(&engine, &pre, (0, false), time).await.unwrap();
+        assert_eq!(trap(deep(&engine, &pre, (0, true), time).await), Trap::CannotLeaveComponent);
     }
 
     #[tokio::test]

@@ -155,8 +155,15 @@ impl<'a> Module<'a> {
         self.globals.iter().any(|(global, _)| global.mutable)
     }
 
-    pub(super) fn imports_table(&self) -> bool {
-        self.imports.iter().any(|import| matches!(import.ty, TypeRef::Table(_)))
+    /// The table that it is given, to put something into it.
+    pub(super) fn table_import(&self) -> Option<Wanted<'a>> {
+        let table = self.imports.iter().find(|import| matches!(import.ty, TypeRef::Table(_)))?;
+        Some(Wanted { module: table.module, name: table.name })
+    }
+
+    /// Whether it puts something into another one's memory.
+    pub(super) fn fills_memory(&self) -> bool {
+        self.imports_memory && !self.data.is_empty()
     }
 
     pub(super) fn defines_memory(&self) -> bool {
