@@ -14,8 +14,13 @@ pub struct Case {
     pub policies: &'static str,
     /// What else they need of the configuration.
     pub tables: &'static str,
+    /// How many of what they count may pass, in place of `@ROOM@` in settings, ours and those of peers. With room
+    /// for one, one of several requests has to be refused.
+    pub room: Option<u64>,
     /// A file that they need, and what is in it.
-    pub file: Option<(&'static str, &'static str)>,
+    pub file: Option<(&'static str, Content)>,
+    /// Whether its requests come over TLS, from clients with certificates.
+    pub tls: bool,
     /// The request that is measured.
     pub ask: Ask,
     /// What its answer is like, whoever gives it.
@@ -28,6 +33,14 @@ pub struct Case {
     pub peers: &'static [Peer],
     /// Whether a route without policies is what is asked, where others have all that is measured here.
     pub elsewhere: bool,
+}
+
+/// What is in a file.
+#[derive(Clone, Copy)]
+pub enum Content {
+    Text(&'static str),
+    /// A database of these networks and their countries.
+    Countries(&'static [(&'static str, &'static str)]),
 }
 
 /// Who gives the answers.
@@ -52,6 +65,8 @@ pub struct Peer {
     pub filter: &'static str,
     /// The filter's settings, in YAML's flow style.
     pub settings: &'static str,
+    /// The type of a filter behind it that does the rest of it, and its settings.
+    pub then: Option<(&'static str, &'static str)>,
     /// What Envoy's route matches and does.
     pub route: &'static str,
     /// What stands in its answer besides.
@@ -68,6 +83,8 @@ pub struct Ask {
     pub body: Body,
     /// Its client's address.
     pub from: &'static str,
+    /// Whose certificate is shown, where it comes over TLS.
+    pub shows: &'static str,
 }
 
 #[derive(Clone, Copy)]
@@ -87,7 +104,14 @@ pub struct Gets {
     pub lacks: &'static [&'static str],
 }
 
-pub const GET: Ask = Ask { method: "GET", path: "small", headers: &[], body: Body::None, from: "127.0.0.1" };
+pub const GET: Ask = Ask {
+    method: "GET",
+    path: "small",
+    headers: &[],
+    body: Body::None,
+    from: "127.0.0.1",
+    shows: crate::tls::ADA,
+};
 pub const POST: Ask = Ask { method: "POST", headers: &[("content-type", "application/json")], ..GET };
 pub const OK: Gets = gets(200);
 
@@ -101,7 +125,7 @@ const fn gets(status: u16) -> Gets {
 
 /// Envoy's filter with these settings.
 const fn envoy(name: &'static str, filter: &'static str, settings: &'static str) -> Peer {
-    Peer { by: By::Envoy, name, filter, settings, route: ORIGIN, shows: "" }
+    Peer { by: By::Envoy, name, filter, settings, then: None, route: ORIGIN, shows: "" }
 }
 
 /// What Envoy's routes do without a filter.
@@ -115,7 +139,9 @@ impl Case {
             name,
             policies,
             tables: "",
+            room: None,
             file: None,
+            tls: false,
             ask: GET,
             gets: OK,
             shows: "",
@@ -129,6 +155,21 @@ impl Case {
     /// The first segment of its requests' paths.
     pub fn segment(&self) -> String {
         self.name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
+    }
+
+    /// The same where there is room for one.
+    pub fn tight_segment(&self) -> String {
+        format!("{}-tight", self.segment())
+    }
+
+    /// Settings with as much room as is measured with.
+    pub fn roomy(&self, settings: &str) -> String {
+        settings.replace("@ROOM@", &self.room.unwrap_or_default().to_string())
+    }
+
+    /// Settings with room for one.
+    pub fn tight(&self, settings: &str) -> String {
+        settings.replace("@ROOM@", "1")
     }
 }
 
@@ -145,6 +186,15 @@ impl By {
         match self {
             By::Envoy => "envoy",
             By::Nginx => "nginx",
+        }
+    }
+}
+
+impl Content {
+    pub fn bytes(self) -> Vec<u8> {
+        match self {
+            Content::Text(text) => text.into(),
+            Content::Countries(networks) => limen_tests::countries(networks),
         }
     }
 }

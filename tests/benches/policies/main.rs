@@ -19,8 +19,12 @@
 //! gateway answers by itself there is nothing to compare with, and the figure is all of the request. A ratio above 1
 //! says that the other one is cheaper.
 //!
+//! wrk shows no certificates: where they are needed, a second nginx beside it takes its requests in clear, and asks for
+//! them over TLS, on connections that stay open.
+//!
 //! Before a case is measured, each gateway is asked for what shows that the policy does its work, and for what shows
-//! that it does not do it to everybody. During a run every request has to be answered without an error, by whom it
+//! that it does not do it to everybody. What counts requests is tried with the same settings and room for one, where
+//! one of several has to be refused. During a run every request has to be answered without an error, by whom it
 //! should be: the origin counts. Else the case fails, by name, and so does the benchmark.
 
 #![allow(
@@ -38,17 +42,19 @@ mod nginx;
 mod options;
 mod process;
 mod table;
+mod tls;
 mod words;
 
 use cases::{Answered, By, Case};
 use envoy::Envoy;
 use limen::Limen;
-use measure::Load;
-use nginx::{Cache, Origin};
+use measure::{Asker, Load};
+use nginx::{Cache, Front, Origin};
 use options::Options;
 use process::Site;
 use std::process::ExitCode;
 use table::{Row, Table};
+use tls::Tls;
 use words::Words;
 
 #[tokio::main(flavor = "current_thread")]
@@ -72,6 +78,9 @@ struct Bench {
     bare: Limen,
     envoy: Option<Envoy>,
     cache: Cache,
+    /// Between wrk and those that speak TLS, where there are such cases.
+    front: Option<Front>,
+    tls: Tls,
     load: Load,
     words: Words,
     options: Options,
@@ -80,16 +89,19 @@ struct Bench {
 impl Bench {
     async fn start(options: Options) -> Bench {
         let cases = options.cases();
-        let origin = Origin::start().await;
-        let limen = Limen::start(&origin, &cases).await;
-        let bare = Limen::start(&origin, &[]).await;
+        let (origin, tls) = (Origin::start().await, Tls::new());
+        let limen = Limen::start(&origin, &cases, &tls).await;
+        let bare = Limen::start(&origin, &[], &tls).await;
         // The gateway makes keys only where a route asks for them.
         let has_keys = cases.iter().any(|case| case.name == "api-key");
         let words = Words::new(if has_keys { limen.key().await } else { String::new() });
-        let envoy = Envoy::start(&origin, &cases, &words).await;
+        let envoy = Envoy::start(&origin, &cases, &words, &tls).await;
         let cache = Cache::start(&origin).await;
         let load = Load::new(options.seconds);
-        Bench { cases, origin, limen, bare, envoy, cache, load, words, options }
+        let mut bench =
+            Bench { cases, origin, limen, bare, envoy, cache, front: None, tls, load, words, options };
+        bench.front = Front::start(bench.sites(), &bench.tls).await;
+        bench
     }
 
     async fn measure(self) -> ExitCode {
@@ -130,26 +142,43 @@ impl Bench {
         }
     }
 
+    /// All that is measured, but for what has no policy at all.
+    fn sites(&self) -> impl Iterator<Item = Site> {
+        let rows = self.rows().into_iter();
+        rows.flat_map(|row| {
+            let plain = self.envoy.as_ref().map(|envoy| envoy.plain(row.case));
+            [Some(self.limen.site(row.case)), plain, self.peer(&row)].into_iter().flatten()
+        })
+    }
+
     async fn check(&self, row: &Row) -> Result<(), String> {
-        let case = row.case;
-        measure::check("limen", &self.limen.site(), case, case.shows, &self.words).await?;
-        if let (Some(site), Some(number)) = (self.peer(row), row.peer) {
-            let peer = &case.peers[number];
-            measure::check(peer.by.name(), &site, case, peer.shows, &self.words).await?;
+        let (case, limen) = (row.case, self.limen.site(row.case));
+        let asker = Asker { words: &self.words, tls: &self.tls };
+        let by = |who: &'static str| move |wrong: String| format!("{who}: {wrong}");
+        asker.check(&limen, case, case.shows).await.map_err(by("limen"))?;
+        if case.room.is_some() {
+            asker.check_tight(&limen, case).await.map_err(by("limen"))?;
+        }
+        let (Some(site), Some(number)) = (self.peer(row), row.peer) else { return Ok(()) };
+        let peer = &case.peers[number];
+        asker.check(&site, case, peer.shows).await.map_err(by(peer.by.name()))?;
+        if let (Some(envoy), true) = (&self.envoy, case.room.is_some()) {
+            asker.check_tight(&envoy.tight_site(case, number), case).await.map_err(by(peer.by.name()))?;
         }
         Ok(())
     }
 
     /// Measures each side once.
     fn turn(&self, row: &mut Row) -> Result<(), String> {
-        let (case, limen) = (row.case, self.limen.site());
+        let (case, limen) = (row.case, self.limen.site(row.case));
         if case.elsewhere {
-            row.limen.push(self.run(case, &limen, "plain")? - self.run(case, &self.bare.site(), "plain")?);
+            row.limen
+                .push(self.run(case, &limen, "plain")? - self.run(case, &self.bare.site(case), "plain")?);
             return Ok(());
         }
         row.limen.push(self.figure(case, &limen, &limen)?);
         if let Some(site) = self.peer(row) {
-            let plain = self.envoy.as_ref().map_or_else(|| site.clone(), Envoy::plain);
+            let plain = self.envoy.as_ref().map_or_else(|| site.clone(), |envoy| envoy.plain(case));
             row.other.push(self.figure(case, &plain, &site)?);
         }
         Ok(())
@@ -167,6 +196,8 @@ impl Bench {
     }
 
     fn run(&self, case: &Case, site: &Site, segment: &str) -> Result<f64, String> {
-        self.load.run(site, segment, case, &self.words, &self.origin)
+        let front = self.front.as_ref().and_then(|front| front.of(&site.url));
+        let url = front.as_ref().unwrap_or(&site.url);
+        self.load.run(site, url, segment, case, &self.words, &self.origin)
     }
 }

@@ -3,7 +3,9 @@
 use crate::cases::{Answered, Ask, Case, Gets};
 use crate::nginx::Origin;
 use crate::process::{BESIDE, Site, cpu, pinned_command};
+use crate::tls::Tls;
 use crate::words::Words;
+use limen_tests::client::Request;
 use limen_tests::{Answer, Client};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -13,33 +15,61 @@ const CONNECTIONS: u64 = 64;
 /// How many requests of a run the origin may see that are not of the run, or of one that it should see nothing of.
 const STRAY: u64 = 2 * CONNECTIONS;
 
-/// Asks as the case asks, and as its other one does; `shows` is what this gateway's answer has besides.
-pub async fn check(who: &str, site: &Site, case: &Case, shows: &str, words: &Words) -> Result<(), String> {
-    if case.elsewhere {
-        return Ok(());
-    }
-    // The first answer may be the one that is kept.
-    ask(site, case, &case.ask, words).await;
-    let answer = ask(site, case, &case.ask, words).await;
-    let shown = is_as(&answer, &case.gets).and_then(|()| has(&answer, shows));
-    shown.map_err(|wrong| format!("{who}: {wrong}"))?;
-    if let Some((other, gets)) = &case.other {
-        let answer = ask(site, case, other, words).await;
-        is_as(&answer, gets).map_err(|wrong| format!("{who}, another request: {wrong}"))?;
-    }
-    Ok(())
+/// How many requests are let pass where there is room for one, before it is said that all are.
+const TRIES: usize = 10;
+
+/// Who asks cases, and what fills in their words.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    pub words: &'a Words,
+    pub tls: &'a Tls,
 }
 
-async fn ask(site: &Site, case: &Case, ask: &Ask, words: &Words) -> Answer {
-    let url = format!("{}/{}/{}", site.url, case.segment(), ask.path);
-    let client = Client::http1().from_address(ask.from.parse().unwrap());
-    let mut request = client.request(ask.method.parse().unwrap(), url);
-    for (name, value) in ask.headers {
-        request = request.header(name, &words.fill(value));
+impl Asker<'_> {
+    /// Asks as the case asks, and as its other one does; `shows` is what this gateway's answer has besides.
+    pub async fn check(self, site: &Site, case: &Case, shows: &str) -> Result<(), String> {
+        if case.elsewhere {
+            return Ok(());
+        }
+        let segment = case.segment();
+        // The first answer may be the one that is kept.
+        self.request(site, &segment, case, &case.ask).send().await;
+        let answer = self.request(site, &segment, case, &case.ask).send().await;
+        is_as(&answer, &case.gets).and_then(|()| has(&answer, shows))?;
+        if let Some((other, gets)) = &case.other {
+            let answer = self.request(site, &segment, case, other).send().await;
+            is_as(&answer, gets).map_err(|wrong| format!("another request: {wrong}"))?;
+        }
+        Ok(())
     }
-    let body = ask.body.bytes();
-    let request = if body.is_empty() { request } else { request.body(body) };
-    request.send().await
+
+    /// Asks where there is room for one, until one request is refused. The answers are held meanwhile, for what
+    /// counts those that are under way.
+    pub async fn check_tight(self, site: &Site, case: &Case) -> Result<(), String> {
+        let ask = Ask { path: "held", ..case.ask };
+        let mut held = vec![];
+        while held.len() < TRIES {
+            let answer = self.request(site, &case.tight_segment(), case, &ask).open().await;
+            match answer.status.as_u16() {
+                200 => held.push(answer),
+                429 => return Ok(()),
+                other => return Err(format!("with room for one: {other} and not 429")),
+            }
+        }
+        Err(format!("with room for one it lets {TRIES} pass"))
+    }
+
+    fn request(self, site: &Site, segment: &str, case: &Case, ask: &Ask) -> Request<'static> {
+        let client = if case.tls { self.tls.client(ask.shows) } else { Client::http1() };
+        let client = client.from_address(ask.from.parse().unwrap());
+        let url = format!("{}/{segment}/{}", site.url, ask.path);
+        let mut request = client.request(ask.method.parse().unwrap(), url);
+        for (name, value) in ask.headers {
+            request = request.header(name, &self.words.fill(value));
+        }
+        let body = ask.body.bytes();
+        if body.is_empty() { request } else { request.body(body) }
+    }
 }
 
 fn is_as(answer: &Answer, gets: &Gets) -> Result<(), String> {
@@ -78,10 +108,12 @@ impl Load {
         Load { folder: TempDir::new().unwrap(), seconds }
     }
 
-    /// Microseconds of the site's process for each request of the case, on the route with this first segment.
+    /// Microseconds of the site's process for each request of the case, on the route with this first segment, which wrk
+    /// asks for at this URL.
     pub fn run(
         &self,
         site: &Site,
+        url: &str,
         segment: &str,
         case: &Case,
         words: &Words,
@@ -99,7 +131,7 @@ impl Load {
         for (name, value) in case.ask.headers {
             command.args(["-H", &format!("{name}: {}", words.fill(value))]);
         }
-        command.arg(format!("{}/{segment}/{}", site.url, case.ask.path));
+        command.arg(format!("{url}/{segment}/{}", case.ask.path));
         let (seen, spent) = (origin.requests(), cpu(site.pid));
         let output = command.output().unwrap();
         let (spent, seen) = (cpu(site.pid) - spent, origin.requests() - seen);

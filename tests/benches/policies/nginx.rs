@@ -1,8 +1,10 @@
-//! nginx: the origin of all, and the cache beside which ours is measured.
+//! nginx: the origin of all, the cache beside which ours is measured, and who speaks TLS for wrk.
 
 use crate::cases::items;
 use crate::process::{BESIDE, MEASURED, Process, Site, free_port};
+use crate::tls::{ADA, Tls};
 use limen_tests::{Client, eventually};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -13,7 +15,8 @@ const HTTP: &str =
     "access_log off;\nsendfile on;\ntcp_nopush on;\nkeepalive_requests 1000000000;\nkeepalive_timeout 1h;
     open_file_cache max=100;\n";
 
-/// Answers at once, with what stands in a file where a path ends on `text` or `large`.
+/// Answers at once, with what stands in a file where a path ends on `text` or `large`; where one ends on `held`, the
+/// answer takes minutes to end.
 pub struct Origin {
     _process: Process,
     port: u16,
@@ -39,6 +42,7 @@ impl Origin {
                 location = /introspect {{ return 200 '{{"active":true,"sub":"ada"}}'; }}
                 location = /requests  {{ stub_status; }}
                 location ~ /(text|large)$ {{ root {root}; try_files /$1 =404; }}
+                location ~ /held$ {{ root {root}; try_files /large =404; limit_rate 1k; }}
             }}"#
         );
         Origin { _process: start(BESIDE, folder, &http, port).await, port }
@@ -90,6 +94,46 @@ impl Cache {
 
     pub fn site(&self) -> Site {
         Site { url: format!("http://127.0.0.1:{}", self.port), pid: self.process.pid() }
+    }
+}
+
+/// Shows the certificate that wrk has no means to show: it takes requests in clear, and asks a site that speaks TLS.
+pub struct Front {
+    _process: Process,
+    ports: BTreeMap<String, u16>,
+}
+
+impl Front {
+    /// In front of all that speak TLS of these sites.
+    pub async fn start(sites: impl Iterator<Item = Site>, tls: &Tls) -> Option<Front> {
+        let urls: BTreeSet<_> = sites.map(|site| site.url).filter(|url| url.starts_with("https:")).collect();
+        let ports: BTreeMap<_, _> = urls.into_iter().map(|url| (url, free_port())).collect();
+        let (_, first) = ports.first_key_value()?;
+        let [cert, key] = tls.client_files(ADA);
+        let servers = ports.iter().map(|(url, port)| {
+            let behind = url.trim_start_matches("https://");
+            format!(
+                r#"
+                upstream behind{port} {{ server {behind}; keepalive 64; keepalive_requests 1000000000; }}
+                server {{
+                    listen 127.0.0.1:{port};
+                    location / {{
+                        proxy_pass https://behind{port};
+                        proxy_http_version 1.1;
+                        proxy_set_header connection "";
+                        proxy_ssl_certificate {cert};
+                        proxy_ssl_certificate_key {key};
+                    }}
+                }}"#
+            )
+        });
+        let process = start(BESIDE, TempDir::new().unwrap(), &servers.collect::<String>(), *first).await;
+        Some(Front { _process: process, ports })
+    }
+
+    /// Where wrk asks for what is at this URL of a site.
+    pub fn of(&self, url: &str) -> Option<String> {
+        self.ports.get(url).map(|port| format!("http://127.0.0.1:{port}"))
     }
 }
 

@@ -1,24 +1,9 @@
 use super::mistake;
 use crate::common::{assert_problem, config, route};
-use limen_tests::{Client, Gateway, Origin, eventually};
-use maxminddb_writer::Database;
-use maxminddb_writer::metadata::IpVersion;
-use maxminddb_writer::paths::IpAddrWithMask;
+use limen_tests::{Client, Gateway, Origin, countries, eventually};
 use serde_json::json;
 
-/// A database of countries: some networks that are meant for examples (RFC 5737), and one of addresses of version 6.
-pub fn countries(networks: &[(&str, &str)]) -> Vec<u8> {
-    let mut database = Database::default();
-    database.metadata.binary_format_major_version = 2;
-    database.metadata.ip_version = IpVersion::V6;
-    database.metadata.database_type = "Test-Country".to_owned();
-    for (network, code) in networks {
-        let country = database.insert_value(json!({ "country": { "iso_code": code } })).unwrap();
-        database.insert_node(network.parse::<IpAddrWithMask>().unwrap(), country);
-    }
-    database.write_to(Vec::new()).unwrap()
-}
-
+/// Networks that are meant for examples (RFC 5737), and one of addresses of version 6.
 const WORLD: &[(&str, &str)] =
     &[("::c000:200/120", "DE"), ("::c633:6400/120", "FR"), ("2001:db8::/32", "US")];
 

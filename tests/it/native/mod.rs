@@ -67,7 +67,7 @@ async fn each_policy_has_an_example_that_is_a_good_one() {
         let route = if example.contains("[[route]]") { "" } else { "[[route]]\nupstream = \"orders\"\n" };
         let upstream = format!("[upstream.orders]\nendpoints = [\"{origin}\"]\n");
         let text = [&upstream, listener(), route, example].concat();
-        let countries = geo::countries(&[("2001:db8::/32", "DE")]);
+        let countries = limen_tests::countries(&[("2001:db8::/32", "DE")]);
         let gateway = Gateway::with(text).file("idp.json", Issuer::new().jwks("one"));
         let gateway = gateway.file("country.mmdb", countries).file("api.yaml", openapi::SMALL);
         let gateway = gateway.file("users.htpasswd", basic::USERS);

@@ -1,6 +1,6 @@
 //! Policies that answer, so that there is no upstream to ask.
 
-use super::{Answered, Ask, By, Case, GET, Gets, OK, POST, Peer, envoy, envoy_route, gets};
+use super::{Answered, Ask, By, Case, Content, GET, Gets, OK, POST, Peer, envoy, envoy_route, gets};
 
 const NGINX: Peer = Peer { by: By::Nginx, shows: "x-cache: hit", ..envoy("proxy_cache", "", "") };
 const SIMPLE: Peer = Peer {
@@ -40,7 +40,7 @@ pub const CASES: &[Case] = &[
         ..Case::new("redirect", "{ use = 'redirect', with = { to = '/new' } }")
     },
     Case {
-        file: Some(("people.yaml", super::bodies::DOCUMENT)),
+        file: Some(("people.yaml", Content::Text(super::bodies::DOCUMENT))),
         ask: POST,
         gets: Gets { has: &["\"ok\""], ..OK },
         answered: Answered::ByGateway,

@@ -1,6 +1,6 @@
 //! Policies that read bodies, or make others of them.
 
-use super::{Ask, Body, Case, GET, Gets, OK, POST, envoy, gets};
+use super::{Ask, Body, Case, Content, GET, Gets, OK, POST, envoy, gets};
 
 /// 4 KiB, of which gzip makes a hundred bytes.
 const ZIPPED: Body = Body::Base64(
@@ -72,7 +72,7 @@ pub const CASES: &[Case] = &[
         ..Case::new("xml-json", "{ use = 'xml-json', with = { response = 'json-to-xml' } }")
     },
     Case {
-        file: Some(("people.yaml", DOCUMENT)),
+        file: Some(("people.yaml", Content::Text(DOCUMENT))),
         ask: Ask { body: Body::Text(TYPED), ..POST },
         other: Some((Ask { body: Body::Text(MISTYPED), ..POST }, gets(400))),
         ..Case::new("openapi", "{ use = 'openapi', with = { document = 'people.yaml', base = '/openapi' } }")

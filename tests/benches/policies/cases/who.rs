@@ -1,13 +1,27 @@
 //! Policies that find out who asks, and whether that one may.
 
-use super::{Ask, Case, GET, Gets, OK, envoy, gets};
+use super::{Ask, Case, Content, GET, Gets, OK, Peer, envoy, gets};
 
 const SEEN: Gets = Gets { has: &["x-seen: ada"], ..OK };
+
+/// Where clients come from: the measured one from the first network.
+const COUNTRIES: (&str, Content) = (
+    "country.mmdb",
+    Content::Countries(&[
+        ("::7f00:1/128", "DE"),
+        ("::7f00:2/128", "FR"),
+        ("::c000:200/120", "ES"),
+        ("2001:db8::/32", "US"),
+    ]),
+);
+const MAXMIND: &str = "provider: { name: envoy.geoip_providers.maxmind, typed_config: {
+       '@type': type.googleapis.com/envoy.extensions.geoip_providers.maxmind.v3.MaxMindConfig,
+       country_db_path: ./country.mmdb, common_provider_config: { geo_field_keys: { country: x-user } } } }";
 
 pub const CASES: &[Case] = &[
     Case {
         tables: "[key_set.idp]\njwks = 'idp.json'\nissuer = 'https://id.example.com'\naudience = 'orders'",
-        file: Some(("idp.json", crate::words::JWKS)),
+        file: Some(("idp.json", Content::Text(crate::words::JWKS))),
         ask: Ask { headers: &[("authorization", "Bearer @TOKEN@")], ..GET },
         gets: SEEN,
         other: Some((Ask { headers: &[("authorization", "Bearer @FORGED@")], ..GET }, gets(401))),
@@ -42,7 +56,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         // `htpasswd -nbB -C 4 ada "open sesame"`
-        file: Some(("users.htpasswd", "ada:$2y$04$fsx/21FF.K2QIbRfQqOsceBd00w9aRBNXwebMr7OjEfOJh5iA/Suq\n")),
+        file: Some(("users.htpasswd", Content::Text("ada:$2y$04$fsx/21FF.K2QIbRfQqOsceBd00w9aRBNXwebMr7OjEfOJh5iA/Suq\n"))),
         ask: Ask { headers: &[("authorization", "Basic YWRhOm9wZW4gc2VzYW1l")], ..GET },
         gets: SEEN,
         other: Some((Ask { headers: &[("authorization", "Basic YWRhOm9wZW4=")], ..GET }, gets(401))),
@@ -60,7 +74,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         tables: "[secret.partner]\nfile = 'partner.secret'",
-        file: Some(("partner.secret", crate::words::SECRET)),
+        file: Some(("partner.secret", Content::Text(crate::words::SECRET))),
         ask: Ask {
             headers: &[("signature-input", "sig1=@SIGNED@"), ("signature", "sig1=:@SIGNATURE@:")],
             ..GET
@@ -123,5 +137,43 @@ pub const CASES: &[Case] = &[
                { direct_remote_ip: { address_prefix: 127.0.0.1, prefix_len: 32 } }] } } }",
         )],
         ..Case::new("ip", "{ use = 'ip', with = { allow = ['10.0.0.0/8', '127.0.0.1'] } }")
+    },
+    Case {
+        file: Some(COUNTRIES),
+        gets: Gets { has: &["x-seen: de"], ..OK },
+        other: Some((Ask { from: "127.0.0.2", ..GET }, Gets { has: &["x-seen: fr"], ..OK })),
+        peers: &[envoy("geoip", "geoip.v3.Geoip", MAXMIND)],
+        ..Case::new("geo, told", "{ use = 'geo', with = { database = 'country.mmdb', header = 'x-user' } }")
+    },
+    Case {
+        file: Some(COUNTRIES),
+        gets: Gets { has: &["x-seen: de"], ..OK },
+        other: Some((Ask { from: "127.0.0.2", ..GET }, gets(403))),
+        peers: &[Peer {
+            then: Some((
+                "rbac.v3.RBAC",
+                "rules: { action: ALLOW, policies: { near: { permissions: [{ any: true }],
+                   principals: [{ header: { name: x-user, string_match: { exact: DE } } }] } } }",
+            )),
+            ..envoy("geoip, rbac by header", "geoip.v3.Geoip", MAXMIND)
+        }],
+        ..Case::new(
+            "geo",
+            "{ use = 'geo', with = { database = 'country.mmdb', allow = ['DE'], header = 'x-user' } }",
+        )
+    },
+    Case {
+        tls: true,
+        other: Some((Ask { shows: crate::tls::EVE, ..GET }, gets(403))),
+        peers: &[envoy(
+            "rbac by principal",
+            "rbac.v3.RBAC",
+            "rules: { action: ALLOW, policies: { ada: { permissions: [{ any: true }], principals: [
+               { authenticated: { principal_name: { exact: 'spiffe://example.com/ada' } } }] } } }",
+        )],
+        ..Case::new(
+            "mtls",
+            "{ use = 'mtls', with = { allow = [{ uri = 'spiffe://example.com/ada' }], consumer = 'uri' } }",
+        )
     },
 ];
