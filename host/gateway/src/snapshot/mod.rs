@@ -10,7 +10,7 @@ use limen_config::{
     State, Target,
 };
 use limen_policy::keys::Keyring;
-use limen_policy::native::{CacheShelf, Kept, Storeroom};
+use limen_policy::native::{CacheShelf, Documents, Kept, Storeroom};
 use limen_policy::vault::Vault;
 use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
 use limen_store::{Redis, StateFile};
@@ -146,7 +146,9 @@ impl Snapshot {
         let stores = stores.values().map(|terms| (terms.clone(), registry.store(terms, shared.as_ref())));
         let stores: Vec<_> = stores.collect();
         let store = Storeroom { terms: store_terms, file: state, shared: shared.as_ref() };
-        let means = Means { registry, vault: &vault, kept: &kept, store, stores: &stores, upstreams };
+        let documents = &Documents::default();
+        let means =
+            Means { registry, vault: &vault, documents, kept: &kept, store, stores: &stores, upstreams };
         let mut policies = Policies::load(plugins, fetched, routes, last_good, means, &mut errors);
 
         let mut built_listeners = Vec::new();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limen_config::{Attachment, Component, ConfigError, LeftOut, Target};
-use limen_policy::native::{Kept, Materials, Storeroom};
+use limen_policy::native::{Documents, Kept, Materials, Storeroom};
 use limen_policy::vault::Vault;
 use limen_policy::{FailureKind, Policy, SecretPlace, native};
 use limen_wasm::meters::Meters;
@@ -73,6 +73,7 @@ pub struct KeptBack {
 pub struct Means<'a> {
     pub registry: &'a Registry,
     pub vault: &'a Vault,
+    pub documents: &'a Documents,
     pub kept: &'a Kept,
     pub store: Storeroom<'a>,
     /// What plugins may be granted of those.
@@ -335,7 +336,7 @@ fn build_native(
     // One that the configuration names is the same wherever it is attached.
     let whose = if attachment.name == name { format!("{route}/{name}") } else { attachment.name.clone() };
     let folder = attachment.place.file.parent().unwrap_or(Path::new(""));
-    let materials = Materials::new(&whose, folder, means.vault, means.kept, means.store);
+    let materials = Materials::new(&whose, folder, means.vault, means.documents, means.kept, means.store);
     let wrong = |pointer: &str, message: &str| {
         let place = attachment.settings.place(pointer).clone();
         ConfigError::new(place, format!("policy `{name}`: {message}"))

@@ -47,6 +47,7 @@ use limen_store::{Journal, Redis, StateFile};
 use serde_json::Value;
 
 pub use cache::{Purge, Reading as CacheReading, Shelf as CacheShelf};
+pub use description::Documents;
 pub use kept::Kept;
 pub use outline::{Outline, outline};
 pub use settings::SettingsError;
@@ -208,6 +209,7 @@ pub struct Materials<'a> {
     /// The folder that paths in its settings are relative to.
     pub folder: &'a Path,
     pub vault: &'a Vault,
+    documents: &'a Documents,
     kept: &'a Kept,
     store: Storeroom<'a>,
 }
@@ -225,7 +227,8 @@ pub struct Storeroom<'a> {
 #[cfg(test)]
 fn plain(build: fn(&Value, &Materials<'_>) -> Built, settings: &Value) -> Built {
     let store = Storeroom { terms: &limen_config::State::default(), file: &StateFile::tried(), shared: None };
-    build(settings, &Materials::new("test", Path::new(""), &Vault::default(), &Kept::default(), store))
+    let (vault, documents, kept) = Default::default();
+    build(settings, &Materials::new("test", Path::new(""), &vault, &documents, &kept, store))
 }
 
 impl<'a> Materials<'a> {
@@ -233,10 +236,11 @@ impl<'a> Materials<'a> {
         name: &'a str,
         folder: &'a Path,
         vault: &'a Vault,
+        documents: &'a Documents,
         kept: &'a Kept,
         store: Storeroom<'a>,
     ) -> Self {
-        Materials { name, folder, vault, kept, store }
+        Materials { name, folder, vault, documents, kept, store }
     }
 
     /// All API keys, and what they are hashed with.
@@ -329,7 +333,7 @@ pub fn document(name: &str, settings: &Value, folder: &Path) -> Option<PathBuf> 
 
 /// The files that an OpenAPI document refers to, whether they are there or not. Reads them all.
 pub fn referred(document: &Path) -> Vec<PathBuf> {
-    description::Files::referred(document)
+    Documents::default().referred(document)
 }
 
 /// The built-in policy of that name.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::SettingsError;
-use super::description::Description;
+use super::description::{Description, Documents};
 
 /// One operation of an OpenAPI document, as a route needs it.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Outline {
 
 /// The operations of a document, for each of its servers' paths. `base` is in place of those.
 pub fn outline(document: &Path, base: Option<&str>) -> Result<Vec<Outline>, SettingsError> {
-    let Description { files, operations, .. } = Description::open(document, base)?;
+    let Description { files, operations, .. } = Description::open(document, base, &Documents::default())?;
     let outlines = operations.iter().flat_map(|operation| {
         let name = operation.name(&files);
         let method = operation.method.to_string();

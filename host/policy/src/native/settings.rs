@@ -15,7 +15,7 @@ use serde_path_to_error::Segment;
 use crate::{EditError, Exchange, HeaderEdit, Phase, Side};
 
 /// What is wrong with the settings of a built-in policy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SettingsError {
     /// A JSON Pointer (RFC 6901) to the setting.
     pub pointer: String,

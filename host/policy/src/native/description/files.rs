@@ -34,6 +34,7 @@ struct File {
 }
 
 /// How a file looked just before it was read.
+#[derive(Clone)]
 pub(in crate::native) struct Stamp {
     path: PathBuf,
     seen: Option<(SystemTime, u64, u64)>,
@@ -121,11 +122,9 @@ impl Files {
         Ok(files)
     }
 
-    /// The files that a document refers to, and they in turn; none if it can't be read.
-    pub(in crate::native) fn referred(document: &Path) -> Vec<PathBuf> {
-        let folder = document.parent().unwrap_or(Path::new(""));
-        let all = Files::open(document).map(|files| files.all).unwrap_or_default();
-        all.into_iter().skip(1).map(|file| folder.join(file.path)).collect()
+    /// All but the document itself, which is in this folder.
+    pub(super) fn referred(&self, folder: &Path) -> Vec<PathBuf> {
+        self.all.iter().skip(1).map(|file| folder.join(&file.path)).collect()
     }
 
     /// One that is nowhere.
@@ -135,8 +134,8 @@ impl Files {
         Files { all: vec![File { stamp: Stamp::of(&path), path, root: Ok(root) }] }
     }
 
-    pub(in crate::native) fn stamps(self) -> Vec<Stamp> {
-        self.all.into_iter().map(|file| file.stamp).collect()
+    pub(in crate::native) fn stamps(&self) -> Vec<Stamp> {
+        self.all.iter().map(|file| file.stamp.clone()).collect()
     }
 
     pub(in crate::native) fn get(&self, spot: &Spot) -> Option<&Value> {

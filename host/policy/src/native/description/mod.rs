@@ -1,24 +1,27 @@
 //! An API as its OpenAPI document describes it: files, paths and operations. What policies make of them is
 //! theirs.
 
+mod documents;
 mod files;
 mod operations;
 mod paths;
 mod servers;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use http::Method;
 use serde_json::Value;
 
 use super::SettingsError;
 
+pub use documents::Documents;
 pub(super) use files::{Files, Spot, Stamp};
 pub(super) use paths::{Found, Tree};
 
 /// A document and the files it refers to, read and checked as far as its outline goes.
 pub(super) struct Description {
-    pub(super) files: Files,
+    pub(super) files: Arc<Files>,
     pub(super) version: Version,
     pub(super) operations: Vec<Operation>,
     /// Leads from a path to the operations there, as indices into `operations`.
@@ -53,8 +56,12 @@ pub(super) struct Wrong {
 
 impl Description {
     /// `base` is in place of the paths of `servers`.
-    pub(super) fn open(file: &Path, base: Option<&str>) -> Result<Self, SettingsError> {
-        let files = Files::open(file)?;
+    pub(super) fn open(
+        file: &Path,
+        base: Option<&str>,
+        documents: &Documents,
+    ) -> Result<Self, SettingsError> {
+        let files = documents.open(file)?;
         Self::read(&files, base)
             .map_err(|wrong| files.mistake(&wrong))
             .map(|(version, operations, paths)| Description { files, version, operations, paths })

@@ -58,8 +58,8 @@ enum Unknown {
 
 pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
     let settings: Settings = read(settings)?;
-    let description =
-        Description::open(&materials.folder.join(&settings.document), settings.base.as_deref())?;
+    let document = materials.folder.join(&settings.document);
+    let description = Description::open(&document, settings.base.as_deref(), materials.documents)?;
     let operations = description.operations.iter();
     let operations = operations
         .map(|operation| Answers::read(&description.files, &operation.spot))

@@ -13,7 +13,7 @@ use super::schema::{Reading, Schemas, Validators};
 use super::violation::Violations;
 use super::{Mode, Settings, Strictness};
 use crate::native::denial::Denial;
-use crate::native::description::{Description, Found, Stamp, Tree};
+use crate::native::description::{Description, Documents, Found, Stamp, Tree};
 use crate::native::settings::SettingsError;
 use crate::{Answer, Exchange, Failure, FailureKind, Phase, Phases, Seat, Side, Verdict};
 
@@ -36,9 +36,10 @@ impl Guard {
     pub(super) fn open(
         settings: Settings,
         document: &Path,
+        documents: &Documents,
         reports: Arc<Reports>,
     ) -> Result<(Self, Vec<Stamp>), SettingsError> {
-        let description = Description::open(document, settings.base.as_deref())?;
+        let description = Description::open(document, settings.base.as_deref(), documents)?;
         let reading = Reading {
             version: description.version,
             formats: settings.formats,

@@ -142,7 +142,8 @@ pub(super) fn build(written: &Value, materials: &Materials<'_>) -> Built {
     let document = materials.folder.join(&settings.document);
     let shared = materials.kept(Shared::default);
     let reports = materials.kept(Reports::default);
-    let guard = shared.take(written, &document, || Guard::open(settings, &document, reports))?;
+    let open = || Guard::open(settings, &document, materials.documents, reports);
+    let guard = shared.take(written, &document, open)?;
     Ok(Box::new(OpenApi { guard, _shared: shared }))
 }
 
