@@ -45,7 +45,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use limen_config::{Config, Errors, Natives};
-use limen_policy::native::NATIVE;
+use limen_policy::native::{Documents, NATIVE};
 use limen_store::StateFile;
 use limen_wasm::Registry;
 
@@ -92,7 +92,7 @@ pub fn check(file: &Path) -> Result<String, StartError> {
     let access = config.log.access.as_ref().map(|access| &access.output);
     let logs = access.into_iter().chain(&config.log.audit).filter_map(|output| output.file());
     let logs_to_be: Vec<_> = logs.filter(|file| !file.exists()).collect();
-    let built = build(&config, 1, &StateFile::tried());
+    let built = build(&config, Documents::default(), 1, &StateFile::tried());
     for file in logs_to_be {
         // To try whether it can be written has made it, for whoever checks and not for the gateway's user.
         let _ = std::fs::remove_file(file);
@@ -120,11 +120,13 @@ pub fn explain(file: &Path, question: Question) -> Result<String, StartError> {
 /// The first snapshot of a configuration.
 fn build(
     config: &Config,
+    documents: Documents,
     workers: usize,
     state: &Arc<StateFile>,
 ) -> Result<(Registry, Snapshot), StartError> {
     let registry = Registry::new(workers, config.gateway.code_cache.clone());
-    let (snapshot, _) = Snapshot::build(config, None, &registry, state).map_err(StartError::Config)?;
+    let built = Snapshot::build(config, documents, None, &registry, state);
+    let (snapshot, _) = built.map_err(StartError::Config)?;
     Ok((registry, snapshot))
 }
 

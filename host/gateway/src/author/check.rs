@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use limen_config::Component;
+use limen_policy::native::Documents;
 use limen_store::StateFile;
 
 use super::reference;
@@ -24,7 +25,7 @@ pub fn check(component: &str, config: &Path, plugin: Option<&str>) -> Result<Str
         return Err(StartError::Machine(format!("{file} has no plugin `{name}`; it has `{known}`")));
     };
     plugin.component = component.clone();
-    let (_, snapshot) = build(&config, 1, &StateFile::tried())?;
+    let (_, snapshot) = build(&config, Documents::default(), 1, &StateFile::tried())?;
     let uses = config.routes.iter().flat_map(|route| &route.policies);
     let uses =
         uses.filter(|it| matches!(&it.target, limen_config::Target::Plugin(it) if *it == name)).count();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use limen_config::{Attachment, Config, Errors, Target};
-use limen_policy::native;
+use limen_policy::native::{self, Documents};
 
 use crate::component;
 
@@ -26,8 +26,9 @@ struct Look {
 impl Fingerprint {
     /// All files that a configuration is made of: its own, as they were when they were read, and those
     /// that are yet to be read: components, what TLS is made of, fixed answers, secrets and keys. (A file
-    /// that a pattern of `include` will match is seen by its folder's own look.)
-    pub fn of(config: &Config) -> Self {
+    /// that a pattern of `include` will match is seen by its folder's own look.) Reads the documents, to see what
+    /// they refer to.
+    pub fn of(config: &Config, documents: &Documents) -> Self {
         let trust = &config.gateway.trust;
         let components = config.plugins.values();
         let components: Vec<_> =
@@ -35,8 +36,8 @@ impl Fingerprint {
         let attached = config.routes.iter().flat_map(|route| &route.policies);
         let mut natives: BTreeSet<_> = attached.clone().flat_map(native_files).collect();
         // One document may stand on many routes.
-        let documents: BTreeSet<_> = attached.filter_map(document).collect();
-        natives.extend(documents.iter().flat_map(|document| native::referred(document)));
+        let described: BTreeSet<_> = attached.filter_map(document).collect();
+        natives.extend(described.iter().flat_map(|document| documents.referred(document)));
         let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let tls = tls.flat_map(limen_config::Tls::files);
         let answers = config.routes.iter().filter_map(|route| route.action.file());

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use limen_config::{Config, ConfigError, Errors, Place};
+use limen_policy::native::Documents;
 use limen_wasm::Registry;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::oneshot;
@@ -207,11 +208,12 @@ impl Reloader {
 
     /// Makes the files the next edition. Until all of it is known to be good nothing changes.
     fn load_and_apply(&mut self) -> Result<Vec<KeptBack>, Errors> {
-        let (config, seen) = load(&self.file)?;
+        let (config, documents, seen) = load(&self.file)?;
         self.seen = seen;
         let running = self.editions.current();
         let (before, registry) = (&running.snapshot, &self.registry);
-        let (snapshot, kept_back) = Snapshot::build(&config, Some(before), registry, &before.state)?;
+        let (snapshot, kept_back) =
+            Snapshot::build(&config, documents, Some(before), registry, &before.state)?;
         let admin = self.admin.open(config.admin.as_ref(), None);
         let sockets = socket::open(&config.listeners, self.workers, &running.sockets, &mut Vec::new());
         let (admin, sockets) = match (admin, sockets) {
@@ -249,12 +251,12 @@ impl Reloader {
     }
 }
 
-/// A configuration, and how its files looked before they were read: what changes after that is seen
-/// as a change.
-pub fn load(file: &Path) -> Result<(Config, Fingerprint), Errors> {
-    let config = crate::load_config(file)?;
-    let seen = Fingerprint::of(&config);
-    Ok((config, seen))
+/// A configuration, the documents that it names, and how its files looked before they were read: what changes
+/// after that is seen as a change.
+pub fn load(file: &Path) -> Result<(Config, Documents, Fingerprint), Errors> {
+    let (config, documents) = (crate::load_config(file)?, Documents::default());
+    let seen = Fingerprint::of(&config, &documents);
+    Ok((config, documents, seen))
 }
 
 /// Says where the listeners are that were not `running` before, and which of those are gone.

@@ -29,7 +29,7 @@ use watchdog::Watchdog;
 
 /// Serves until it is told to stop, or another process takes over.
 pub fn run(file: &Path) -> Result<(), StartError> {
-    let (config, seen) = reload::load(file).map_err(StartError::Config)?;
+    let (config, documents, seen) = reload::load(file).map_err(StartError::Config)?;
     let _log = observe::log::start(&config.log);
     log_panics();
     let workers = config.gateway.workers.unwrap_or_else(|| available_parallelism().map_or(1, Into::into));
@@ -45,7 +45,7 @@ pub fn run(file: &Path) -> Result<(), StartError> {
         admin.listen(admin_place.clone());
     }
 
-    let (registry, snapshot) = build(&config, workers, &StateFile::serving())?;
+    let (registry, snapshot) = build(&config, documents, workers, &StateFile::serving())?;
     snapshot.prepare();
     snapshot.tell_left_out(None);
     raise_open_files();

@@ -96,9 +96,12 @@ impl Snapshot {
     /// previous snapshot is reused. A plugin whose file is broken, or refuses its settings, stays on
     /// the version of the previous snapshot; without one it is an error, and so is everything else.
     ///
+    /// What was read of documents already is not read again.
+    ///
     /// Takes as long as compiling does: never on a worker.
     pub fn build(
         config: &Config,
+        documents: Documents,
         previous: Option<&Snapshot>,
         registry: &Registry,
         state: &Arc<StateFile>,
@@ -146,10 +149,17 @@ impl Snapshot {
         let stores = stores.values().map(|terms| (terms.clone(), registry.store(terms, shared.as_ref())));
         let stores: Vec<_> = stores.collect();
         let store = Storeroom { terms: store_terms, file: state, shared: shared.as_ref() };
-        let documents = &Documents::default();
-        let means =
-            Means { registry, vault: &vault, documents, kept: &kept, store, stores: &stores, upstreams };
+        let means = Means {
+            registry,
+            vault: &vault,
+            documents: &documents,
+            kept: &kept,
+            store,
+            stores: &stores,
+            upstreams,
+        };
         let mut policies = Policies::load(plugins, fetched, routes, last_good, means, &mut errors);
+        drop(documents);
 
         let mut built_listeners = Vec::new();
         for (number, listener) in listeners.iter().enumerate() {

@@ -325,15 +325,11 @@ pub fn files(name: &str, settings: &Value, folder: &Path) -> Vec<PathBuf> {
     paths.map(|path| folder.join(path)).collect()
 }
 
-/// The OpenAPI document that its settings name, if they name one: it is read with [what it refers to](referred).
+/// The OpenAPI document that its settings name, if they name one: it is read with [what it refers
+/// to](Documents::referred).
 pub fn document(name: &str, settings: &Value, folder: &Path) -> Option<PathBuf> {
     find(name).filter(|native| native.files.contains(&DOCUMENT))?;
     Some(folder.join(settings.get(DOCUMENT)?.as_str()?))
-}
-
-/// The files that an OpenAPI document refers to, whether they are there or not. Reads them all.
-pub fn referred(document: &Path) -> Vec<PathBuf> {
-    Documents::default().referred(document)
 }
 
 /// The built-in policy of that name.

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use limen_config::suite::{Ask, Case, ORIGIN, Played, Step};
 use limen_config::{CodeCache, Config, ConfigError, Errors, IsolateMode, Place};
+use limen_policy::native::Documents;
 use limen_policy::{Failure, FailureKind, Policy};
 use limen_store::{Life, StateFile};
 use limen_wasm::{Manifest, Registry, Reset, Totals};
@@ -122,7 +123,8 @@ impl Stage {
             origins.insert(name.clone(), origin);
         }
         self.registry.forget();
-        let (mut snapshot, _) = Snapshot::build(&config, None, &self.registry, &StateFile::tried())?;
+        let (registry, state) = (&self.registry, StateFile::tried());
+        let (mut snapshot, _) = Snapshot::build(&config, Documents::default(), None, registry, &state)?;
         for (number, route) in snapshot.routes.iter_mut().enumerate() {
             route.pipeline.wrap(|policy| around(number, policy));
         }
