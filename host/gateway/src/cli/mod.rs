@@ -4,6 +4,7 @@ mod cache;
 mod check;
 mod explain;
 mod key;
+#[cfg(feature = "openapi")]
 mod openapi;
 mod policy;
 mod quota;
@@ -13,17 +14,26 @@ mod status;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 use limen_gateway::remote::Report;
+use limen_policy::native;
 
 /// A programmable API gateway: your policies, in sandboxed WebAssembly, on every request.
 #[derive(Parser)]
-#[command(name = "limen", version, max_term_width = 100)]
+#[command(name = "limen", version = VERSION.as_str(), max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// Says also what a small build is without.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let without: Vec<_> = native::left_out().collect();
+    let version = env!("CARGO_PKG_VERSION");
+    if without.is_empty() { version.to_owned() } else { format!("{version}, without {}", without.join(", ")) }
+});
 
 #[derive(Subcommand)]
 enum Command {
@@ -40,6 +50,7 @@ enum Command {
     Quota(quota::Quota),
     #[command(subcommand)]
     Policy(policy::Policy),
+    #[cfg(feature = "openapi")]
     #[command(subcommand, name = "openapi")]
     OpenApi(openapi::OpenApi),
 }
@@ -55,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Key(key) => key.main(),
         Command::Quota(quota) => quota.main(),
         Command::Policy(policy) => policy.main(),
+        #[cfg(feature = "openapi")]
         Command::OpenApi(openapi) => openapi.main().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

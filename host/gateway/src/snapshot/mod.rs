@@ -159,7 +159,6 @@ impl Snapshot {
             upstreams,
         };
         let mut policies = Policies::load(plugins, fetched, routes, last_good, means, &mut errors);
-        drop(documents);
 
         let mut built_listeners = Vec::new();
         for (number, listener) in listeners.iter().enumerate() {

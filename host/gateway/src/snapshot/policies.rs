@@ -341,7 +341,8 @@ fn build_native(
         let place = attachment.settings.place(pointer).clone();
         ConfigError::new(place, format!("policy `{name}`: {message}"))
     };
-    let policy = (native.build)(attachment.settings.value(), &materials)
+    let policy = native
+        .build(attachment.settings.value(), &materials)
         .map_err(|error| wrong(&error.pointer, &error.message).maybe_hint(error.hint))?;
     let is_there = |called: &str| policy.own_upstream().is_some() || means.upstreams.contains_key(called);
     match policy.upstream().filter(|called| !is_there(called)) {

@@ -54,22 +54,6 @@ impl Denial {
         self
     }
 
-    /// A further member of the problem (RFC 9457, section 3.2).
-    pub(super) fn member(mut self, name: &'static str, value: Value) -> Self {
-        self.members.push((name, value));
-        self
-    }
-
-    /// One word of a fixed list, for metrics.
-    pub(super) fn code(&self) -> &'static str {
-        self.denied.code
-    }
-
-    /// What the log is told.
-    pub(super) fn why(&self) -> &str {
-        &self.denied.why
-    }
-
     /// Answers with it.
     pub(super) fn answer(self, exchange: &mut Exchange) -> Answer<'static> {
         Answer::Ready(self.stage(exchange))
@@ -84,5 +68,25 @@ impl Denial {
         let denied = Some(Box::new(self.denied));
         exchange.reply = Some(Reply { head, body, denied, ..Reply::default() });
         Ok(Verdict::Reply)
+    }
+}
+
+/// What only `openapi` tells and asks.
+#[cfg(feature = "openapi")]
+impl Denial {
+    /// A further member of the problem (RFC 9457, section 3.2).
+    pub(super) fn member(mut self, name: &'static str, value: Value) -> Self {
+        self.members.push((name, value));
+        self
+    }
+
+    /// One word of a fixed list, for metrics.
+    pub(super) fn code(&self) -> &'static str {
+        self.denied.code
+    }
+
+    /// What the log is told.
+    pub(super) fn why(&self) -> &str {
+        &self.denied.why
     }
 }

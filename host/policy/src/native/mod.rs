@@ -4,22 +4,31 @@
 mod amount;
 mod bearer;
 mod denial;
+#[cfg(feature = "openapi")]
 mod description;
 pub(crate) mod expression;
+mod features;
 mod kept;
+#[cfg(feature = "openapi")]
 mod outline;
 mod paths;
 mod settings;
+#[cfg(not(feature = "openapi"))]
+mod undescribed;
 
 mod api_key;
 mod authorize;
 mod basic;
 mod cache;
+#[cfg(feature = "compress")]
 mod compress;
 mod concurrency;
 mod cors;
+#[cfg(feature = "compress")]
 mod decompress;
+#[cfg(feature = "geo")]
 mod geo;
+#[cfg(feature = "graphql")]
 mod graphql;
 mod headers;
 mod hmac;
@@ -27,8 +36,10 @@ mod introspect;
 mod ip;
 mod json;
 mod jwt;
+#[cfg(feature = "openapi")]
 mod mock;
 mod mtls;
+#[cfg(feature = "openapi")]
 mod openapi;
 mod quota;
 mod rate_limit;
@@ -38,6 +49,7 @@ mod rewrite;
 mod security_headers;
 mod size;
 mod throttle;
+#[cfg(feature = "xml")]
 mod xml_json;
 
 use std::path::{Path, PathBuf};
@@ -47,139 +59,200 @@ use limen_store::{Journal, Redis, StateFile};
 use serde_json::Value;
 
 pub use cache::{Purge, Reading as CacheReading, Shelf as CacheShelf};
+#[cfg(feature = "openapi")]
 pub use description::Documents;
+pub use features::left_out;
 pub use kept::Kept;
+#[cfg(feature = "openapi")]
 pub use outline::{Outline, outline};
 pub use settings::SettingsError;
+#[cfg(not(feature = "openapi"))]
+pub use undescribed::Documents;
 
 use crate::Policy;
 use crate::keys::{KeyError, Keyring, Peppers};
 use crate::vault::Vault;
 
-/// Every built-in policy.
+/// Made by a function that is there only with a cargo feature.
+macro_rules! of_feature {
+    ($feature:literal, $build:path) => {{
+        #[cfg(feature = $feature)]
+        let build: Option<Build> = Some($build);
+        #[cfg(not(feature = $feature))]
+        let build: Option<Build> = None;
+        Make::Feature($feature, build)
+    }};
+}
+
+/// Every built-in policy, also those that this build leaves out.
 pub const NATIVE: &[Native] = &[
     Native {
         name: "api-key",
         summary: "let pass who has a key, and name the consumer",
         files: &[],
-        build: api_key::build,
+        make: Make::Always(api_key::build),
     },
     Native {
         name: "authorize",
         summary: "let pass by scopes, roles and conditions",
         files: &[],
-        build: authorize::build,
+        make: Make::Always(authorize::build),
     },
-    Native { name: "basic", summary: "let pass who knows a password", files: &["file"], build: basic::build },
+    Native {
+        name: "basic",
+        summary: "let pass who knows a password",
+        files: &["file"],
+        make: Make::Always(basic::build),
+    },
     Native {
         name: "cache",
         summary: "answer again with what the upstream has answered before",
         files: &[],
-        build: cache::build,
+        make: Make::Always(cache::build),
     },
     Native {
         name: "compress",
         summary: "compress responses for clients that can read it",
         files: &[],
-        build: compress::build,
+        make: of_feature!("compress", compress::build),
     },
     Native {
         name: "concurrency",
         summary: "let pass so many requests at the same time",
         files: &[],
-        build: concurrency::build,
+        make: Make::Always(concurrency::build),
     },
-    Native { name: "cors", summary: "let web pages of other origins ask", files: &[], build: cors::build },
+    Native {
+        name: "cors",
+        summary: "let web pages of other origins ask",
+        files: &[],
+        make: Make::Always(cors::build),
+    },
     Native {
         name: "decompress",
         summary: "decompress the bodies of requests, bounded",
         files: &[],
-        build: decompress::build,
+        make: of_feature!("compress", decompress::build),
     },
     Native {
         name: "geo",
         summary: "let pass by the country of the client's address",
         files: &["database"],
-        build: geo::build,
+        make: of_feature!("geo", geo::build),
     },
     Native {
         name: "graphql",
         summary: "let queries pass that ask for no more than they may",
         files: &[],
-        build: graphql::build,
+        make: of_feature!("graphql", graphql::build),
     },
     Native {
         name: "headers",
         summary: "set, add, remove and rename headers of requests and responses",
         files: &[],
-        build: headers::build,
+        make: Make::Always(headers::build),
     },
-    Native { name: "hmac", summary: "let pass what is signed (RFC 9421)", files: &[], build: hmac::build },
+    Native {
+        name: "hmac",
+        summary: "let pass what is signed (RFC 9421)",
+        files: &[],
+        make: Make::Always(hmac::build),
+    },
     Native {
         name: "introspect",
         summary: "let pass who has a token that its issuer says is good",
         files: &["roots"],
-        build: introspect::build,
+        make: Make::Always(introspect::build),
     },
-    Native { name: "ip", summary: "let pass by the client's address", files: &[], build: ip::build },
+    Native {
+        name: "ip",
+        summary: "let pass by the client's address",
+        files: &[],
+        make: Make::Always(ip::build),
+    },
     Native {
         name: "json",
         summary: "remove, rename, move, set and mask fields of JSON bodies",
         files: &[],
-        build: json::build,
+        make: Make::Always(json::build),
     },
     Native {
         name: "jwt",
         summary: "let pass who has a token (JWT), and name the consumer",
         files: &[],
-        build: jwt::build,
+        make: Make::Always(jwt::build),
     },
     Native {
         name: "mock",
         summary: "answer as an OpenAPI document says the upstream will",
         files: &[DOCUMENT],
-        build: mock::build,
+        make: of_feature!("openapi", mock::build),
     },
-    Native { name: "mtls", summary: "let pass by the client's certificate", files: &[], build: mtls::build },
+    Native {
+        name: "mtls",
+        summary: "let pass by the client's certificate",
+        files: &[],
+        make: Make::Always(mtls::build),
+    },
     Native {
         name: "openapi",
         summary: "let pass what is as an OpenAPI document describes it",
         files: &[DOCUMENT],
-        build: openapi::build,
+        make: of_feature!("openapi", openapi::build),
     },
     Native {
         name: "quota",
         summary: "let pass so many requests in an hour, a day or a month",
         files: &[],
-        build: quota::build,
+        make: Make::Always(quota::build),
     },
     Native {
         name: "rate-limit",
         summary: "let pass so many requests in a time",
         files: &[],
-        build: rate_limit::build,
+        make: Make::Always(rate_limit::build),
     },
-    Native { name: "redirect", summary: "send clients elsewhere", files: &[], build: redirect::build },
-    Native { name: "respond", summary: "answer itself", files: &["file"], build: respond::build },
+    Native {
+        name: "redirect",
+        summary: "send clients elsewhere",
+        files: &[],
+        make: Make::Always(redirect::build),
+    },
+    Native {
+        name: "respond",
+        summary: "answer itself",
+        files: &["file"],
+        make: Make::Always(respond::build),
+    },
     Native {
         name: "rewrite",
         summary: "change path, query, method and host of requests",
         files: &[],
-        build: rewrite::build,
+        make: Make::Always(rewrite::build),
     },
     Native {
         name: "security-headers",
         summary: "tell browsers to be careful with responses",
         files: &[],
-        build: security_headers::build,
+        make: Make::Always(security_headers::build),
     },
-    Native { name: "size", summary: "bound what a client may send", files: &[], build: size::build },
-    Native { name: "xml-json", summary: "make JSON of XML and back", files: &[], build: xml_json::build },
+    Native {
+        name: "size",
+        summary: "bound what a client may send",
+        files: &[],
+        make: Make::Always(size::build),
+    },
+    Native {
+        name: "xml-json",
+        summary: "make JSON of XML and back",
+        files: &[],
+        make: of_feature!("xml", xml_json::build),
+    },
     Native {
         name: "throttle",
         summary: "let requests pass at a steady pace, and wait for it",
         files: &[],
-        build: throttle::build,
+        make: Make::Always(throttle::build),
     },
 ];
 
@@ -191,8 +264,27 @@ pub struct Native {
     /// The settings that name a file. A path is relative to the folder of the configuration's file that has
     /// it; when the file changes, the configuration is read again.
     pub files: &'static [&'static str],
+    make: Make,
+}
+
+/// How one comes into being.
+#[derive(Clone, Copy)]
+enum Make {
+    Always(Build),
+    /// Of a cargo feature, if this build has it.
+    Feature(&'static str, Option<Build>),
+}
+
+type Build = fn(&Value, &Materials<'_>) -> Built;
+
+impl Native {
     /// Makes it from its settings (`with`).
-    pub build: fn(&Value, &Materials<'_>) -> Built,
+    pub fn build(&self, settings: &Value, materials: &Materials<'_>) -> Built {
+        match self.make {
+            Make::Always(build) | Make::Feature(_, Some(build)) => build(settings, materials),
+            Make::Feature(feature, None) => Err(features::missing(feature, features::ALL)),
+        }
+    }
 }
 
 /// The setting that names an OpenAPI document.
@@ -209,7 +301,7 @@ pub struct Materials<'a> {
     /// The folder that paths in its settings are relative to.
     pub folder: &'a Path,
     pub vault: &'a Vault,
-    documents: &'a Documents,
+    pub documents: &'a Documents,
     kept: &'a Kept,
     store: Storeroom<'a>,
 }
@@ -225,7 +317,7 @@ pub struct Storeroom<'a> {
 
 /// Makes a policy of these settings, and of nothing else.
 #[cfg(test)]
-fn plain(build: fn(&Value, &Materials<'_>) -> Built, settings: &Value) -> Built {
+fn plain(build: impl Fn(&Value, &Materials<'_>) -> Built, settings: &Value) -> Built {
     let store = Storeroom { terms: &limen_config::State::default(), file: &StateFile::tried(), shared: None };
     let (vault, documents, kept) = Default::default();
     build(settings, &Materials::new("test", Path::new(""), &vault, &documents, &kept, store))

@@ -54,7 +54,7 @@ mod tests {
         let store = Storeroom { terms: &terms, file: &file, shared: None };
         let (vault, kept) = (Vault::default(), Kept::default());
         let materials = Materials::new("test", folder, &vault, documents, &kept, store);
-        (find(name).unwrap().build)(settings, &materials)
+        find(name).unwrap().build(settings, &materials)
     }
 
     #[test]
