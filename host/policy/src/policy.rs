@@ -24,6 +24,12 @@ pub trait Policy: Send + Sync {
         false
     }
 
+    /// Whether it looks at the request's headers after the request has gone on. Where nobody does they go to the
+    /// upstream as they are, and else as a copy.
+    fn looks_back(&self) -> bool {
+        true
+    }
+
     /// Whether what it makes of a body's pieces is the same content, coded in another way. What the head says
     /// of the body it settles itself then, before the first piece.
     fn recodes(&self) -> bool {

@@ -40,6 +40,8 @@ use stream::Stream;
 pub struct Pipeline {
     policies: Policies,
     phases: Phases,
+    /// Some policy looks at the request's headers when they have gone on.
+    looks_back: bool,
     /// Some policy keeps something until the exchange has ended.
     holds_on: bool,
 }
@@ -55,8 +57,10 @@ pub enum Decision {
 impl Pipeline {
     pub fn new(policies: Vec<Attached>) -> Self {
         let phases = policies.iter().flat_map(|attached| attached.policy.phases().iter()).collect();
+        let looks_back = |policy: &dyn Policy| is_asked_later(policy.phases()) && policy.looks_back();
+        let looks_back = policies.iter().any(|attached| looks_back(&*attached.policy));
         let holds_on = policies.iter().any(|attached| attached.policy.holds_on());
-        Pipeline { policies: Policies::new(policies), phases, holds_on }
+        Pipeline { policies: Policies::new(policies), phases, looks_back, holds_on }
     }
 
     /// Puts something around each policy, before anybody is asked.
@@ -74,9 +78,9 @@ impl Pipeline {
         self.phases.has(Phase::ResponseBody) || self.phases.has(Phase::ResponseChunk)
     }
 
-    /// Whether some policy is asked once the request has gone on, and may look back at it.
+    /// Whether some policy looks at the request's headers when they have gone on.
     pub fn looks_back(&self) -> bool {
-        self.phases.any_after(Phase::RequestBody)
+        self.looks_back
     }
 
     /// Whether some policy wants to know how the exchange ended.
@@ -190,7 +194,7 @@ impl Pipeline {
 
     /// Asks the policies that took part, in reverse order. `body` is what the client will get.
     pub async fn on_response(&self, case: &mut Case, body: &mut ResponseBody) {
-        if !self.looks_back() {
+        if !is_asked_later(self.phases) {
             return;
         }
         if let Some(desk) = case.has_desk() {
@@ -288,6 +292,11 @@ impl Pipeline {
             self.policies.release(number, Phase::Log, case);
         }
     }
+}
+
+/// Whether somebody with these phases is asked once the request has gone on.
+fn is_asked_later(phases: Phases) -> bool {
+    phases.any_after(Phase::RequestBody)
 }
 
 /// Where trailers follow a body that a policy waited for, its length is not said: HTTP/1.1 has trailers only

@@ -112,18 +112,24 @@ impl Policy for Cors {
         Phases::default().with(Phase::Request).with(Phase::Response)
     }
 
-    fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
+    fn looks_back(&self) -> bool {
+        false
+    }
+
+    fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a> {
         match phase {
-            Phase::Request => self.before(exchange),
-            _ => self.after(exchange),
+            Phase::Request => self.before(exchange, seat),
+            _ => self.after(exchange, seat),
         }
     }
 }
 
 impl Cors {
-    /// Answers a preflight; what is none goes on.
-    fn before(&self, exchange: &mut Exchange) -> Answer<'static> {
+    /// Answers a preflight; what is none goes on. Whose pages may read the response is kept for then.
+    fn before(&self, exchange: &mut Exchange, seat: &mut Seat) -> Answer<'static> {
         let head = exchange.request.headers();
+        let origin = head.get(header::ORIGIN).filter(|origin| !self.is_everybody && self.allows(origin));
+        *seat = origin.map(|origin| Box::new(origin.clone()) as _);
         let (Some(origin), Some(method)) =
             (head.get(header::ORIGIN), head.get(header::ACCESS_CONTROL_REQUEST_METHOD))
         else {
@@ -170,7 +176,7 @@ impl Cors {
     }
 
     /// Says on the response, also on that to a preflight, whose pages may read it.
-    fn after(&self, exchange: &mut Exchange) -> Answer<'static> {
+    fn after(&self, exchange: &mut Exchange, seat: &mut Seat) -> Answer<'static> {
         let is_preflight = exchange.response_is_local
             && exchange.response.headers().contains_key(header::ACCESS_CONTROL_MAX_AGE);
         for name in SAID.iter().filter(|_| !is_preflight) {
@@ -182,11 +188,10 @@ impl Cors {
             return self.expose(exchange, is_preflight);
         }
         change(exchange, header::VARY, Change::Add(HeaderValue::from_static("origin")));
-        let origin = exchange.request.headers().get(header::ORIGIN).filter(|origin| self.allows(origin));
-        let Some(origin) = origin.cloned() else {
+        let Some(origin) = seat.take().and_then(|seat| seat.downcast::<HeaderValue>().ok()) else {
             return Answer::Ready(Ok(Verdict::Next));
         };
-        change(exchange, header::ACCESS_CONTROL_ALLOW_ORIGIN, Change::Set(origin));
+        change(exchange, header::ACCESS_CONTROL_ALLOW_ORIGIN, Change::Set(*origin));
         if self.credentials {
             let yes = Change::Set(HeaderValue::from_static("true"));
             change(exchange, header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);

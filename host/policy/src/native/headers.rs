@@ -77,6 +77,10 @@ impl Policy for Headers {
         phases
     }
 
+    fn looks_back(&self) -> bool {
+        self.response.iter().any(Edit::is_computed)
+    }
+
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
         let (side, edits) = match phase {
             Phase::Request => (Side::Request, &self.request),
@@ -90,6 +94,13 @@ impl Policy for Headers {
 }
 
 impl Edit {
+    fn is_computed(&self) -> bool {
+        match self {
+            Edit::Rename(..) | Edit::Remove(_) => false,
+            Edit::Set(_, value) | Edit::Add(_, value) => value.fixed().is_none(),
+        }
+    }
+
     /// All of them were tried when the configuration was loaded, but for values that are computed.
     fn make(&self, side: Side, exchange: &mut Exchange) {
         let _ = match self {

@@ -128,6 +128,10 @@ impl Policy for SecurityHeaders {
         Phases::default().with(Phase::Response)
     }
 
+    fn looks_back(&self) -> bool {
+        false
+    }
+
     fn call<'a>(&'a self, _: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
         // What can be set and removed was tried when the configuration was loaded.
         for Name(name) in &self.remove {

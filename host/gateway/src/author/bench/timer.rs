@@ -77,6 +77,10 @@ impl Policy for Timer {
         self.policy.wants_timing()
     }
 
+    fn looks_back(&self) -> bool {
+        self.policy.looks_back()
+    }
+
     fn recodes(&self) -> bool {
         self.policy.recodes()
     }

@@ -79,6 +79,10 @@ impl Policy for Witness {
         self.policy.wants_timing()
     }
 
+    fn looks_back(&self) -> bool {
+        self.policy.looks_back()
+    }
+
     fn recodes(&self) -> bool {
         self.policy.recodes()
     }

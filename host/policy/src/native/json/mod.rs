@@ -149,6 +149,10 @@ impl Policy for Json {
         self.limit
     }
 
+    fn looks_back(&self) -> bool {
+        false
+    }
+
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
         match phase {
             Phase::Request => want_request(exchange, is_json, self.invalid),

@@ -201,6 +201,10 @@ impl Policy for RateLimit {
         if self.fields.is_some() { phases.with(Phase::Response) } else { phases }
     }
 
+    fn looks_back(&self) -> bool {
+        false
+    }
+
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a> {
         if phase == Phase::Response {
             self.tell(exchange, seat);

@@ -124,6 +124,10 @@ impl Policy for XmlJson {
         self.0.limit.0
     }
 
+    fn looks_back(&self) -> bool {
+        false
+    }
+
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
         let Settings { request, response, invalid, .. } = &self.0;
         match (phase, request, response) {
