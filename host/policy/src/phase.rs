@@ -2,7 +2,7 @@
 
 /// One moment; each comes at most once per exchange and policy, but for chunks (one call each) and
 /// attempts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// The request head is there. In the route's order.
     #[default]

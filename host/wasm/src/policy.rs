@@ -7,7 +7,7 @@ use limen_policy::{Answer, Exchange, Failure, FailureKind, Phase, Phases, Policy
 
 use crate::account::Account;
 use crate::image::{Reset, Start};
-use crate::isolate::Isolate;
+use crate::isolate::{Code, Isolate};
 use crate::keeper::{Keeper, Permit};
 use crate::pool::IsolatePool;
 use crate::turnstile::{self, Inside};
@@ -17,6 +17,8 @@ pub struct WasmPolicy {
     pool: Arc<IsolatePool>,
     keeper: Arc<Keeper>,
     account: Arc<Account>,
+    /// Those of the image: asked for several times in each exchange.
+    phases: Phases,
 }
 
 /// What one exchange has of a policy, from the first hook to the last.
@@ -30,7 +32,8 @@ struct Seated {
 
 impl WasmPolicy {
     pub(crate) fn new(pool: Arc<IsolatePool>, keeper: Arc<Keeper>, account: Arc<Account>) -> Self {
-        WasmPolicy { pool, keeper, account }
+        let phases = pool.image.exports.phases();
+        WasmPolicy { pool, keeper, account, phases }
     }
 
     /// How its isolates get the memory that `configure` left.
@@ -119,7 +122,7 @@ impl WasmPolicy {
 
 impl Policy for WasmPolicy {
     fn phases(&self) -> Phases {
-        self.pool.image.exports.phases()
+        self.phases
     }
 
     fn body_limit(&self) -> u64 {
@@ -128,6 +131,16 @@ impl Policy for WasmPolicy {
 
     fn wants_timing(&self) -> bool {
         self.pool.grounds.is_timed
+    }
+
+    fn looks_back(&self) -> bool {
+        // While a request is under way nobody can tell whether its headers have gone already.
+        let beside = [Phase::RequestChunk, Phase::RequestTrailers, Phase::Upstream];
+        let may = match &self.pool.image.code {
+            Code::Component(_) => true,
+            Code::Direct(direct) => direct.looks_back,
+        };
+        may || beside.into_iter().any(|phase| self.phases.has(phase))
     }
 
     fn call<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>, seat: &'a mut Seat) -> Answer<'a> {

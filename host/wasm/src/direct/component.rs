@@ -23,6 +23,8 @@ pub(super) struct CoreModule {
     pub(super) memory: String,
     /// What makes room in it.
     pub(super) realloc: Option<String>,
+    /// Whether one of the hooks that look back can.
+    pub(super) looks_back: bool,
 }
 
 /// A function of the core module that will be called, by the name that wit-bindgen gives it.
@@ -32,7 +34,23 @@ pub(super) struct Hook {
     pub(super) may_be_first: bool,
     /// Whether its instance is thrown away after it, so that nothing has to be freed.
     pub(super) is_last: bool,
+    /// Whether it is called when the request has gone on, so that its headers have to be there still if it asks for them.
+    pub(super) looks_back: bool,
 }
+
+/// What of the contract looks at the request's headers.
+const HEADS: [&str; 10] = [
+    "authority",
+    "content-length",
+    "cookie",
+    "header",
+    "header-bytes",
+    "header-equals",
+    "header-many",
+    "header-values",
+    "has-header",
+    "packed",
+];
 
 /// The name of a hook's second entrance, which is for the first hook of an exchange.
 pub(super) fn first(export: &str) -> String {
@@ -64,9 +82,21 @@ impl CoreModule {
             hooks.iter().filter(|hook| hook.may_be_first).map(|hook| hook.name.as_str()).collect();
         let origins = module.imports().map(|import| shape.origin(&import, instance, &mut options));
         let origins = origins.collect::<Result<Vec<_>, _>>()?;
+        let later: Vec<_> =
+            hooks.iter().filter(|hook| hook.looks_back).map(|hook| hook.name.as_str()).collect();
+        let looks_back = module.imports_reached(&later).is_none_or(|reached| {
+            origins.iter().zip(reached).any(|(origin, is_reached)| is_reached && origin.looks_at_headers())
+        });
         let bytes = module.rebuilt(&origins, &firsts, first)?;
         let memory = options.memory.ok_or("none of its functions is given the memory")?.to_owned();
-        Ok(CoreModule { bytes, start, memory, realloc: options.realloc.map(str::to_owned) })
+        let realloc = options.realloc.map(str::to_owned);
+        Ok(CoreModule { bytes, start, memory, realloc, looks_back })
+    }
+}
+
+impl Origin<'_> {
+    fn looks_at_headers(&self) -> bool {
+        self.interface == "limen:policy/request" && HEADS.contains(&self.name)
     }
 }
 
@@ -488,6 +518,7 @@ mod tests {
             name: "limen:policy/hook-request@0.1.0#on-request".to_owned(),
             may_be_first: true,
             is_last: false,
+            looks_back: false,
         }]
     }
 
@@ -578,7 +609,7 @@ mod tests {
         let take = |is_last| {
             let [request] = hooks();
             let name = "limen:policy/hook-tick@0.1.0#on-tick".to_owned();
-            let hooks = [request, Hook { name, may_be_first: false, is_last }];
+            let hooks = [request, Hook { name, may_be_first: false, is_last, looks_back: false }];
             CoreModule::of(&wat::parse_str(&text).unwrap(), &hooks).map(|module| module.memory)
         };
         assert_eq!(take(true).unwrap(), "memory");

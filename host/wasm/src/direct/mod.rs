@@ -38,6 +38,8 @@ pub(crate) struct Direct {
     /// The hooks, and the entrances that are for the first one of an exchange.
     hooks: [[Option<ModuleExport>; Phase::ALL.len()]; 2],
     tick: Option<ModuleExport>,
+    /// Whether a hook that is called when the request has gone on can come to look at its headers.
+    pub(crate) looks_back: bool,
     /// What an instance is put back to.
     pub(crate) start: StartPages,
 }
@@ -64,10 +66,16 @@ impl Direct {
             name: core_name(phase.name()),
             may_be_first: phase.may_be_first(),
             is_last: false,
+            looks_back: phase > Phase::RequestBody,
         });
-        let tick = exports.tick.map(|_| Hook { name: core_name("tick"), may_be_first: false, is_last: true });
+        let tick = exports.tick.map(|_| Hook {
+            name: core_name("tick"),
+            may_be_first: false,
+            is_last: true,
+            looks_back: false,
+        });
         let hooks: Vec<_> = hooks.chain(tick).collect();
-        let CoreModule { bytes, start, memory, realloc } = CoreModule::of(component, &hooks)?;
+        let CoreModule { bytes, start, memory, realloc, looks_back } = CoreModule::of(component, &hooks)?;
         let module = engine.compile_module(&bytes).map_err(|error| one_line(&error))?;
         let find = |name: &str| {
             module.get_export_index(name).ok_or_else(|| format!("its core module exports no `{name}`"))
@@ -78,6 +86,7 @@ impl Direct {
             realloc: realloc.as_deref().map(find).transpose()?,
             hooks: [[None; Phase::ALL.len()]; 2],
             tick: exports.tick.map(|_| find(&core_name("tick"))).transpose()?,
+            looks_back,
             start,
         };
         let [hooks, firsts] = &mut direct.hooks;

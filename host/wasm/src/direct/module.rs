@@ -47,13 +47,15 @@ pub(super) struct Module<'a> {
     exported_tables: HashMap<u32, &'a str>,
     /// What it puts into tables when it starts; none where that can't be told.
     elements: Vec<Option<Elements>>,
+    /// The functions in its segments for tables; none where some can't be told.
+    in_tables: Option<Vec<u32>>,
     data: Vec<(usize, &'a [u8])>,
 }
 
 impl<'a> Module<'a> {
     /// Reads one; the error says what of it can't be put back.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
-        let mut module = Module::default();
+        let mut module = Module { in_tables: Some(Vec::new()), ..Module::default() };
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(|error| error.to_string())?;
             if let Some((number, range)) = payload.as_section() {
@@ -118,10 +120,19 @@ impl<'a> Module<'a> {
             Payload::ElementSection(reader) => {
                 for segment in reader {
                     let segment = segment?;
+                    let functions: Option<Vec<u32>> = match segment.items {
+                        ElementItems::Functions(functions) => {
+                            Some(functions.into_iter().collect::<wasmparser::Result<_>>()?)
+                        }
+                        ElementItems::Expressions(..) => None,
+                    };
+                    self.in_tables = self.in_tables.take().zip(functions.as_ref()).map(|(mut all, these)| {
+                        all.extend(these);
+                        all
+                    });
                     let ElementKind::Active { table_index, offset_expr } = segment.kind else { continue };
-                    self.elements.push(match (constant(&offset_expr)?, segment.items) {
-                        (Some(Instruction::I32Const(from)), ElementItems::Functions(functions)) => {
-                            let functions = functions.into_iter().collect::<wasmparser::Result<_>>()?;
+                    self.elements.push(match (constant(&offset_expr)?, functions) {
+                        (Some(Instruction::I32Const(from)), Some(functions)) => {
                             let (table, from) = (table_index.unwrap_or(0), from.cast_unsigned());
                             Some(Elements { table, from, functions })
                         }
@@ -231,6 +242,40 @@ impl<'a> Module<'a> {
         let function = *functions.get(slot.checked_sub(*from)? as usize)?;
         let table = of(|ty| matches!(ty, TypeRef::Table(_)), *table)?;
         Some((table, of(|ty| matches!(ty, TypeRef::Func(_)), function)?))
+    }
+
+    /// Which of its imported functions can be called from these exports on; none where that can't be told. A function
+    /// that is in a table may be called by everything that calls through one.
+    pub(super) fn imports_reached(&self, exports: &[&str]) -> Option<Vec<bool>> {
+        let imported = self.functions.len().checked_sub(self.bodies.len())?;
+        let mut reached = vec![false; self.functions.len()];
+        let mut next: Vec<_> =
+            exports.iter().map(|name| self.exports.get(name).copied()).collect::<Option<_>>()?;
+        let mut through_tables = false;
+        while let Some(function) = next.pop() {
+            if std::mem::replace(reached.get_mut(function as usize)?, true) {
+                continue;
+            }
+            let Some(own) = (function as usize).checked_sub(imported) else { continue };
+            let mut operators = self.bodies.get(own)?.get_operators_reader().ok()?;
+            while !operators.eof() {
+                match operators.read().ok()? {
+                    Operator::Call { function_index }
+                    | Operator::ReturnCall { function_index }
+                    | Operator::RefFunc { function_index } => next.push(function_index),
+                    Operator::CallIndirect { .. } | Operator::ReturnCallIndirect { .. }
+                        if !through_tables =>
+                    {
+                        through_tables = true;
+                        next.extend(self.in_tables.as_ref()?);
+                    }
+                    Operator::CallRef { .. } | Operator::ReturnCallRef { .. } => return None,
+                    _ => {}
+                }
+            }
+        }
+        reached.truncate(imported);
+        Some(reached)
     }
 
     /// The module with imports of these origins, one for each of its own, and a second entrance for each of these
@@ -444,6 +489,40 @@ mod tests {
             hook.call(&mut store, ()).unwrap()
         };
         assert_eq!(["hook", "hook", "first-hook", "hook", "first-hook"].map(&mut ask), [8, 9, 8, 9, 8]);
+    }
+
+    #[test]
+    fn what_an_export_can_come_to_is_told() {
+        let text = r#"(module
+            (import "a" "near" (func $near))
+            (import "a" "far" (func $far))
+            (import "a" "table" (func $table))
+            (type $plain (func))
+            (table 2 funcref)
+            (elem (i32.const 0) func $calls-near $table)
+            (func $calls-near (call $near))
+            (func $returns (return_call $far))
+            (func (export "nothing"))
+            (func (export "deep") (call $returns))
+            (func (export "itself") (call 7))
+            (func (export "indirect") (call_indirect (type $plain) (i32.const 0)))
+            (func (export "both") (call $far) (call_indirect (type $plain) (i32.const 0))))"#;
+        let bytes = wat::parse_str(text).unwrap();
+        let module = Module::read(&bytes).unwrap();
+        let reached = |exports: &[&str]| module.imports_reached(exports);
+        assert_eq!(reached(&[]), Some(vec![false; 3]));
+        assert_eq!(reached(&["nothing", "itself"]), Some(vec![false; 3]));
+        assert_eq!(reached(&["deep"]), Some(vec![false, true, false]));
+        assert_eq!(reached(&["nothing", "indirect"]), Some(vec![true, false, true]));
+        assert_eq!(reached(&["both"]), Some(vec![true; 3]));
+        assert_eq!(reached(&["there is none"]), None);
+        let by_expression =
+            text.replace("func $calls-near $table)", "funcref (ref.func $calls-near) (ref.func $table))");
+        assert_ne!(by_expression, text);
+        let bytes = wat::parse_str(by_expression).unwrap();
+        let module = Module::read(&bytes).unwrap();
+        assert_eq!(module.imports_reached(&["deep"]), Some(vec![false, true, false]));
+        assert_eq!(module.imports_reached(&["indirect"]), None, "what is in its table can't be told");
     }
 
     #[test]
