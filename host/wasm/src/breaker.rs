@@ -92,30 +92,29 @@ impl Breaker {
         }
     }
 
-    /// A call has ended, badly or not, after so much computing.
+    /// A call has ended, badly at this moment or not, after so much computing.
     pub(crate) fn record(
         &mut self,
-        bad: bool,
+        bad: Option<Instant>,
         as_probe: bool,
         used: Duration,
-        now: Instant,
         terms: &PluginBreaker,
     ) -> Option<Change> {
         match self.state {
-            State::Probing if as_probe && bad => Some(self.open(Because::StillBad, now, terms)),
-            State::Probing if as_probe => {
-                *self = Breaker::default();
-                Some(Change::Closed)
-            }
+            State::Probing if as_probe => match bad {
+                Some(now) => Some(self.open(Because::StillBad, now, terms)),
+                None => {
+                    *self = Breaker::default();
+                    Some(Change::Closed)
+                }
+            },
             State::Closed => {
                 let of = u32::try_from(terms.calls).unwrap_or(u32::MAX).clamp(1, 64);
-                self.outcomes = (self.outcomes << 1) | u64::from(bad);
+                self.outcomes = (self.outcomes << 1) | u64::from(bad.is_some());
                 self.calls = (self.calls + 1).min(of);
                 let recent = self.outcomes & (u64::MAX >> (64 - of));
                 let too_many = u64::from(recent.count_ones()) * 100 >= terms.errors as u64 * u64::from(of);
-                if !bad {
-                    return None;
-                }
+                let now = bad?;
                 let wasteful = self.waste.add(used, now, terms);
                 let often = Because::Often { bad: recent.count_ones(), of };
                 let because = (self.calls == of && too_many).then_some(often).or(wasteful)?;
@@ -175,24 +174,24 @@ mod tests {
         let (mut breaker, now) = (Breaker::default(), Instant::now());
         for bad in [true, false, false] {
             assert_eq!(breaker.admit(now), Some(Admitted::Normally));
-            assert_eq!(breaker.record(bad, false, QUICK, now, &TERMS), None);
+            assert_eq!(breaker.record(bad.then_some(now), false, QUICK, &TERMS), None);
         }
         let pause = Duration::from_secs(1);
         let because = Because::Often { bad: 2, of: 4 };
-        let opened = breaker.record(true, false, QUICK, now, &TERMS);
+        let opened = breaker.record(Some(now), false, QUICK, &TERMS);
         assert_eq!(opened, Some(Change::Opened { because, pause }));
         assert_eq!(breaker.admit(now + pause / 2), None);
-        assert_eq!(breaker.record(true, false, QUICK, now, &TERMS), None, "began before");
+        assert_eq!(breaker.record(Some(now), false, QUICK, &TERMS), None, "began before");
 
         let later = now + pause;
         assert_eq!(breaker.admit(later), Some(Admitted::AsProbe));
         assert_eq!(breaker.admit(later), None, "one at a time");
         let twice = Duration::from_secs(2);
-        let opened = breaker.record(true, true, QUICK, later, &TERMS);
+        let opened = breaker.record(Some(later), true, QUICK, &TERMS);
         assert_eq!(opened, Some(Change::Opened { because: Because::StillBad, pause: twice }));
         assert_eq!(breaker.admit(later + pause), None);
         assert_eq!(breaker.admit(later + twice), Some(Admitted::AsProbe));
-        assert_eq!(breaker.record(false, true, QUICK, later, &TERMS), Some(Change::Closed));
+        assert_eq!(breaker.record(None, true, QUICK, &TERMS), Some(Change::Closed));
         assert_eq!(breaker.admit(later), Some(Admitted::Normally));
     }
 
@@ -201,19 +200,19 @@ mod tests {
         let (mut breaker, now) = (Breaker::default(), Instant::now());
         let wasted = Duration::from_millis(60);
         for _ in 0..3 {
-            assert_eq!(breaker.record(false, false, wasted * 10, now, &TERMS), None, "that is not wasted");
+            assert_eq!(breaker.record(None, false, wasted * 10, &TERMS), None, "that is not wasted");
         }
-        assert_eq!(breaker.record(true, false, wasted * 10, now, &TERMS), None, "one is what a call may use");
+        assert_eq!(breaker.record(Some(now), false, wasted * 10, &TERMS), None, "one is what a call may use");
         let later = now + WINDOW;
         for _ in 0..3 {
-            assert_eq!(breaker.record(false, false, QUICK, later, &TERMS), None);
+            assert_eq!(breaker.record(None, false, QUICK, &TERMS), None);
         }
-        assert_eq!(breaker.record(true, false, wasted, later, &TERMS), None, "another second");
+        assert_eq!(breaker.record(Some(later), false, wasted, &TERMS), None, "another second");
         for _ in 0..3 {
-            assert_eq!(breaker.record(false, false, QUICK, later, &TERMS), None);
+            assert_eq!(breaker.record(None, false, QUICK, &TERMS), None);
         }
         let because = Because::Wasteful { bad: 2, time: wasted * 2 };
-        let opened = breaker.record(true, false, wasted, later, &TERMS);
+        let opened = breaker.record(Some(later), false, wasted, &TERMS);
         assert_eq!(opened, Some(Change::Opened { because, pause: TERMS.open }));
     }
 
@@ -221,7 +220,7 @@ mod tests {
     fn a_probe_that_is_lost_is_followed_by_another() {
         let (mut breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..4 {
-            breaker.record(true, false, QUICK, now, &TERMS);
+            breaker.record(Some(now), false, QUICK, &TERMS);
         }
         let later = now + Duration::from_secs(1);
         assert_eq!(breaker.admit(later), Some(Admitted::AsProbe));
@@ -233,12 +232,12 @@ mod tests {
     fn the_pause_has_an_end() {
         let (mut breaker, mut now) = (Breaker::default(), Instant::now());
         for _ in 0..4 {
-            breaker.record(true, false, QUICK, now, &TERMS);
+            breaker.record(Some(now), false, QUICK, &TERMS);
         }
         for _ in 0..100 {
             now += Duration::from_secs(10);
             assert_eq!(breaker.admit(now), Some(Admitted::AsProbe));
-            breaker.record(true, true, QUICK, now, &TERMS);
+            breaker.record(Some(now), true, QUICK, &TERMS);
         }
     }
 }

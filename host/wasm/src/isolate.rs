@@ -1,5 +1,6 @@
 //! One isolate: a store and its instance. It serves one exchange at a time.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ impl Isolate {
     ) -> Result<Self, Failure> {
         let mut store = bounded_store(engine, State::new(grounds, limits));
         store.data_mut().arm(limits.cpu);
-        let (started, making) = metered(limits.wall, code.instantiate(&mut store)).await;
+        let (started, making) = metered(limits.wall, pin!(code.instantiate(&mut store))).await;
         match started {
             Some(Ok(guest)) => Ok(Isolate { store, guest, dead: false, making }),
             Some(Err(error)) => Err(failure(&store, &error)),
@@ -128,7 +129,7 @@ impl Isolate {
         self.dead = true;
         let (result, used) = {
             let lent = Lent::lend(self, exchange);
-            metered(limits.wall, hook::run(lent.isolate, image, phase, cpu)).await
+            metered(limits.wall, pin!(hook::run(lent.isolate, image, phase, cpu))).await
         };
         let answer = match result {
             None => Err(Failure::new(
@@ -168,7 +169,7 @@ impl Isolate {
             let Lent { isolate, .. } = &mut Lent::lend(self, exchange);
             isolate.store.data_mut().arm(limits.cpu);
             isolate.store.set_epoch_deadline(1);
-            let called = hook::tick(isolate, image);
+            let called = pin!(hook::tick(isolate, image));
             metered(limits.wall, called).await
         };
         let answer = match result {
@@ -212,14 +213,16 @@ impl Isolate {
         self.dead = true;
         self.store.data_mut().arm(LOAD_LIMIT);
         self.store.set_epoch_deadline(1);
-        let (result, used) = metered(LOAD_LIMIT, async {
-            let Guest::Component { instance, .. } = &self.guest else {
-                wasmtime::bail!("only components are loaded")
-            };
-            let function = instance.get_typed_func::<P, R>(&mut self.store, index)?;
-            function.call_async(&mut self.store, args).await
-        })
-        .await;
+        let (result, used) = {
+            let call = pin!(async {
+                let Guest::Component { instance, .. } = &self.guest else {
+                    wasmtime::bail!("only components are loaded")
+                };
+                let function = instance.get_typed_func::<P, R>(&mut self.store, index)?;
+                function.call_async(&mut self.store, args).await
+            });
+            metered(LOAD_LIMIT, call).await
+        };
         self.making += used;
         match result {
             None => Err(Failure::new(FailureKind::WallLimit, format!("{name} took longer than 5 s"))),

@@ -141,7 +141,10 @@ impl Keeper {
         let mut conduct = desk.lock();
         conduct.used += used;
         let change = match bad || permit.as_probe || conduct.breaker.is_closed() {
-            true => conduct.breaker.record(bad, permit.as_probe, used, Instant::now(), &limits.breaker),
+            true => {
+                let bad = bad.then(Instant::now);
+                conduct.breaker.record(bad, permit.as_probe, used, &limits.breaker)
+            }
             false => None,
         };
         drop(conduct);

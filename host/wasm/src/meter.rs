@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -32,9 +32,12 @@ pub(crate) fn used() -> Duration {
 }
 
 /// Runs a call, for so long on the clock at most: what it came to, or none when the time is over, and
-/// what it computed for. A call that never waits costs no timer.
-pub(crate) async fn metered<F: Future>(wall: Duration, call: F) -> (Option<F::Output>, Duration) {
-    let mut call = pin!(call);
+/// what it computed for. A call that never waits costs no timer. (It is lent: moved in here it would have its place
+/// twice in the future of whoever asks.)
+pub(crate) async fn metered<F: Future>(
+    wall: Duration,
+    mut call: Pin<&mut F>,
+) -> (Option<F::Output>, Duration) {
     let mut timer = None;
     let mut used = Duration::ZERO;
     let output = poll_fn(|context| {
@@ -95,18 +98,20 @@ fn cpu_time(clock: libc::clockid_t) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[tokio::test]
     async fn waiting_is_not_computing() {
-        let (output, used) = metered(Duration::from_secs(60), async {
+        let call = pin!(async {
             let begun = thread_time();
             while thread_time() - begun < Duration::from_millis(5) {}
             let at_once = super::used();
             tokio::time::sleep(Duration::from_millis(50)).await;
             (at_once, super::used())
-        })
-        .await;
+        });
+        let (output, used) = metered(Duration::from_secs(60), call).await;
         let (before, after) = output.unwrap();
         assert!(before >= Duration::from_millis(5), "{before:?}");
         assert!(after >= before && used >= after, "{before:?}, {after:?}, {used:?}");
@@ -116,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_clock_ends_what_waits() {
-        let (output, used) = metered(Duration::from_millis(5), std::future::pending::<()>()).await;
+        let (output, used) = metered(Duration::from_millis(5), pin!(std::future::pending::<()>())).await;
         assert!(output.is_none() && used < Duration::from_millis(5));
     }
 }

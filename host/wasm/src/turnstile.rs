@@ -6,9 +6,10 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
-use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
 /// With fewer isolates in use than this, nobody waits.
@@ -26,78 +27,123 @@ thread_local! {
 struct Turnstile {
     /// How many isolates are in use.
     inside: usize,
-    /// Who waits, but for the one that leads.
-    queue: VecDeque<oneshot::Sender<Go>>,
-    is_led: bool,
+    /// Who waits and is to be woken, but for the one that leads; none where one has gone.
+    queue: VecDeque<Option<Waker>>,
+    /// The number of the first in the queue. Whoever has a lower one was called.
+    first: u64,
+    /// The number of the one that leads, if anybody does.
+    leader: Option<u64>,
 }
 
 /// The place of an exchange that has an isolate.
 pub(crate) struct Inside(Rc<RefCell<Turnstile>>);
 
-enum Go {
-    In,
-    Lead(Lead),
+/// The place in the queue of one that waits, until it is called.
+struct Turn<'a> {
+    turnstile: &'a RefCell<Turnstile>,
+    number: u64,
+    is_called: bool,
 }
 
 /// Held by the one that waits for the worker's next turn, for all. When it has come, or when that one has gone,
 /// those go in whose turn it is, and another one leads.
-struct Lead(Rc<RefCell<Turnstile>>);
+struct Lead<'a>(&'a RefCell<Turnstile>);
 
 /// Goes in: at once, or in its turn.
 pub(crate) async fn enter() -> Inside {
     let turnstile = TURNSTILE.with(Rc::clone);
-    let place = turnstile.borrow_mut().step_up(&turnstile);
-    let go = match place {
-        Ok(go) => go,
-        // Nobody drops a sender: it would be as if there were no queue.
-        Err(turn) => turn.await.unwrap_or(Go::In),
-    };
-    if let Go::Lead(lead) = go {
-        yield_now().await;
-        drop(lead);
+    let number = turnstile.borrow_mut().step_up();
+    if let Some(number) = number {
+        Turn { turnstile: &turnstile, number, is_called: false }.await;
+        if turnstile.borrow().leader == Some(number) {
+            let lead = Lead(&turnstile);
+            yield_now().await;
+            drop(lead);
+        }
     }
     turnstile.borrow_mut().inside += 1;
     Inside(turnstile)
 }
 
 impl Turnstile {
-    fn step_up(&mut self, this: &Rc<RefCell<Self>>) -> Result<Go, oneshot::Receiver<Go>> {
-        if self.is_led {
-            let (sender, turn) = oneshot::channel();
-            self.queue.push_back(sender);
-            return Err(turn);
+    /// The number to wait with; none: it may go in.
+    fn step_up(&mut self) -> Option<u64> {
+        if self.leader.is_some() {
+            self.queue.push_back(Some(Waker::noop().clone()));
+            return Some(self.first + self.queue.len() as u64 - 1);
         }
         if self.inside < FREE {
-            return Ok(Go::In);
+            return None;
         }
-        self.is_led = true;
-        Ok(Go::Lead(Lead(this.clone())))
+        // It is called already, and leads.
+        self.leader = Some(self.first);
+        self.first += 1;
+        self.leader
+    }
+
+    /// Lets the next ones in, and one lead if more wait.
+    fn turn(&mut self) {
+        // The one that led goes in as well.
+        let mut left = EACH_TURN - 1;
+        self.leader = None;
+        while self.leader.is_none()
+            && let Some(next) = self.queue.pop_front()
+        {
+            let number = self.first;
+            self.first += 1;
+            // Whoever has gone meanwhile takes nobody's turn.
+            let Some(waker) = next else { continue };
+            match left.checked_sub(1) {
+                Some(fewer) => left = fewer,
+                None => self.leader = Some(number),
+            }
+            waker.wake();
+        }
+    }
+
+    /// The place of one that was not called yet.
+    fn place(&mut self, number: u64) -> Option<&mut Option<Waker>> {
+        let place = number.checked_sub(self.first)?;
+        self.queue.get_mut(usize::try_from(place).ok()?)
     }
 }
 
-impl Drop for Lead {
-    fn drop(&mut self) {
-        // The one that led goes in as well.
-        let mut left = EACH_TURN - 1;
-        loop {
-            let next = {
-                let mut turnstile = self.0.borrow_mut();
-                // Whoever has gone meanwhile takes nobody's turn.
-                while turnstile.queue.front().is_some_and(oneshot::Sender::is_closed) {
-                    turnstile.queue.pop_front();
-                }
-                let next = turnstile.queue.pop_front();
-                turnstile.is_led = next.is_some();
-                next
-            };
-            let Some(next) = next else { return };
-            if left == 0 {
-                let _ = next.send(Go::Lead(Lead(self.0.clone())));
-                return;
+impl Future for Turn<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let turnstile = self.turnstile;
+        match turnstile.borrow_mut().place(self.number) {
+            None => {
+                self.is_called = true;
+                Poll::Ready(())
             }
-            left -= 1;
-            let _ = next.send(Go::In);
+            Some(waker) => {
+                *waker = Some(context.waker().clone());
+                Poll::Pending
+            }
         }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.is_called {
+            return;
+        }
+        let mut turnstile = self.turnstile.borrow_mut();
+        if let Some(waker) = turnstile.place(self.number) {
+            *waker = None;
+        } else if turnstile.leader == Some(self.number) {
+            // It was called to lead, and does not know yet.
+            turnstile.turn();
+        }
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        self.0.borrow_mut().turn();
     }
 }
 
@@ -152,6 +198,27 @@ mod tests {
                 }
             })
             .await;
+    }
+
+    #[test]
+    fn whoever_goes_when_called_to_lead_lets_another_one() {
+        let mut context = Context::from_waker(Waker::noop());
+        let all =
+            (0..FREE + EACH_TURN + 3).map(|_| Box::pin(enter()) as Pin<Box<dyn Future<Output = Inside>>>);
+        let mut all: Vec<_> = all.collect();
+        let mut places = Vec::new();
+        let mut poll = |one: &mut Pin<Box<dyn Future<Output = Inside>>>| {
+            if let Poll::Ready(place) = one.as_mut().poll(&mut context) {
+                places.push(place);
+            }
+        };
+        all.iter_mut().for_each(&mut poll);
+        let mut waiting = all.split_off(FREE);
+        // The first of them led, and lets the next ones in. Then comes the one that is called to lead after it.
+        poll(&mut waiting[0]);
+        drop(waiting.remove(EACH_TURN));
+        waiting[1..].iter_mut().for_each(&mut poll);
+        assert_eq!(places.len(), FREE + EACH_TURN + 2);
     }
 
     #[tokio::test]

@@ -243,6 +243,7 @@ mod tests {
     use bytes::Bytes;
     use limen_config::Store as Terms;
     use limen_store::{Life, Store as _};
+    use std::pin::pin;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
     use wasmtime::Trap;
@@ -279,7 +280,7 @@ mod tests {
         store.data_mut().passage = Some(Passage { memory, realloc });
         let deep = instance.get_typed_func::<(u32, u32), ()>(&mut store, "deep")?;
         let call = deep.call_async(&mut store, (depth, u32::from(asks)));
-        metered(Duration::from_secs(60), call).await.0.unwrap()
+        metered(Duration::from_secs(60), pin!(call)).await.0.unwrap()
     }
 
     fn linked(engine: &Engine, text: &str) -> InstancePre<State> {
