@@ -55,12 +55,23 @@ pub enum Change {
     Remove,
 }
 
-impl HeaderEdit<'_> {
+impl<'a> HeaderEdit<'a> {
+    /// The name of the header.
+    pub fn name(&self) -> &'a str {
+        match *self {
+            HeaderEdit::Set(name, _) | HeaderEdit::Add(name, _) | HeaderEdit::Remove(name) => name,
+        }
+    }
+
     fn read(&self) -> Result<(HeaderName, Change), EditError> {
+        Ok((header_name(self.name())?, self.change()?))
+    }
+
+    fn change(&self) -> Result<Change, EditError> {
         Ok(match *self {
-            HeaderEdit::Set(name, value) => (header_name(name)?, Change::Set(header_value(value)?)),
-            HeaderEdit::Add(name, value) => (header_name(name)?, Change::Add(header_value(value)?)),
-            HeaderEdit::Remove(name) => (header_name(name)?, Change::Remove),
+            HeaderEdit::Set(_, value) => Change::Set(header_value(value)?),
+            HeaderEdit::Add(_, value) => Change::Add(header_value(value)?),
+            HeaderEdit::Remove(_) => Change::Remove,
         })
     }
 }
@@ -205,6 +216,24 @@ impl Exchange {
         self.may_edit_headers(side)?;
         let (name, change) = edit.read()?;
         self.make(side, name, change);
+        Ok(())
+    }
+
+    /// As [`edit_header`](Self::edit_header), with the edit's name where somebody has read it before; none: it is no
+    /// name.
+    pub fn edit_known_header(
+        &mut self,
+        side: Side,
+        name: Option<&HeaderName>,
+        edit: HeaderEdit<'_>,
+    ) -> Result<(), EditError> {
+        self.may_edit_headers(side)?;
+        let name = name.ok_or(EditError::Invalid)?;
+        if belongs_to_the_gateway(name) {
+            return Err(EditError::Forbidden);
+        }
+        let change = edit.change()?;
+        self.make(side, name.clone(), change);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use crate::capability::cache::Cache;
 use crate::capability::counters::Shelf;
 use crate::capability::fetch::Calls;
+use crate::capability::heads::Names;
 use crate::capability::kv::Stores;
 use crate::capability::log::LogBudget;
 use crate::capability::secrets::GrantedSecret;
@@ -36,6 +37,7 @@ pub(crate) struct State {
     /// The same for calls to upstreams.
     pub(crate) calls: Option<Box<Calls>>,
     pub(crate) log: LogBudget,
+    pub(crate) names: Names,
     /// How values pass, where the guest is called directly.
     pub(crate) passage: Option<Passage>,
     /// While it makes room for what it is given. Until that is done it may call nobody.
@@ -130,6 +132,7 @@ impl State {
             wasi: None,
             calls: None,
             log: LogBudget::default(),
+            names: Names::default(),
             passage: None,
             makes_room: false,
             failure: None,

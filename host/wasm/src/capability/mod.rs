@@ -49,6 +49,7 @@ pub(crate) mod counters;
 mod crypto;
 pub(crate) mod fetch;
 pub(crate) mod grants;
+pub(crate) mod heads;
 mod jwt;
 pub(crate) mod kv;
 pub(crate) mod log;

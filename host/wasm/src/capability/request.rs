@@ -6,7 +6,7 @@ use limen_policy::{HeaderEdit, Side};
 
 use super::bindings::limen::policy::types::{EditError, HttpMethod, HttpVersion};
 use super::bindings::limen::policy::{request, request_body, request_body_edit, request_edit};
-use super::{all_values, edited, first_bytes, first_text, pack, read};
+use super::{edited, first_text, pack, read};
 use crate::state::State;
 
 /// What one call of `header-many` may ask for: what goes from host to guest nothing else bounds.
@@ -67,24 +67,23 @@ impl request::Host for State {
     }
 
     fn header(&mut self, name: String) -> Option<String> {
-        first_text(self.exchange.request.headers(), &name)
+        State::header(self, Side::Request, &name)
     }
 
     fn header_bytes(&mut self, name: String) -> Option<Vec<u8>> {
-        first_bytes(self.exchange.request.headers(), &name)
+        State::header_bytes(self, Side::Request, &name)
     }
 
     fn header_values(&mut self, name: String) -> Vec<Vec<u8>> {
-        all_values(self.exchange.request.headers(), &name)
+        State::header_values(self, Side::Request, &name)
     }
 
     fn has_header(&mut self, name: String) -> bool {
-        self.exchange.request.headers().contains_key(&name)
+        State::has_header(self, Side::Request, &name)
     }
 
     fn header_equals(&mut self, name: String, value: String) -> bool {
-        let mut values = self.exchange.request.headers().get_all(&name).iter();
-        values.any(|present| present.as_bytes() == value.as_bytes())
+        State::header_equals(self, Side::Request, &name, &value)
     }
 
     fn header_many(&mut self, names: Vec<String>) -> wasmtime::Result<Vec<Option<String>>> {
@@ -116,15 +115,15 @@ impl request::Host for State {
 
 impl request_edit::Host for State {
     fn set_header(&mut self, name: String, value: String) -> Result<(), EditError> {
-        edited(self.exchange.edit_header(Side::Request, HeaderEdit::Set(&name, &value)))
+        self.edit_header(Side::Request, HeaderEdit::Set(&name, &value))
     }
 
     fn add_header(&mut self, name: String, value: String) -> Result<(), EditError> {
-        edited(self.exchange.edit_header(Side::Request, HeaderEdit::Add(&name, &value)))
+        self.edit_header(Side::Request, HeaderEdit::Add(&name, &value))
     }
 
     fn remove_header(&mut self, name: String) -> Result<(), EditError> {
-        edited(self.exchange.edit_header(Side::Request, HeaderEdit::Remove(&name)))
+        self.edit_header(Side::Request, HeaderEdit::Remove(&name))
     }
 
     fn set_method(&mut self, name: String) -> Result<(), EditError> {

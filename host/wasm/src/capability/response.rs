@@ -5,7 +5,7 @@ use limen_policy::{HeaderEdit, Side};
 
 use super::bindings::limen::policy::types::EditError;
 use super::bindings::limen::policy::{response, response_body, response_body_edit, response_edit};
-use super::{all_values, edited, first_bytes, first_text, pack, read};
+use super::{edited, pack, read};
 use crate::state::State;
 
 impl response::Host for State {
@@ -14,19 +14,19 @@ impl response::Host for State {
     }
 
     fn header(&mut self, name: String) -> Option<String> {
-        first_text(self.exchange.response.headers(), &name)
+        State::header(self, Side::Response, &name)
     }
 
     fn header_bytes(&mut self, name: String) -> Option<Vec<u8>> {
-        first_bytes(self.exchange.response.headers(), &name)
+        State::header_bytes(self, Side::Response, &name)
     }
 
     fn header_values(&mut self, name: String) -> Vec<Vec<u8>> {
-        all_values(self.exchange.response.headers(), &name)
+        State::header_values(self, Side::Response, &name)
     }
 
     fn has_header(&mut self, name: String) -> bool {
-        self.exchange.response.headers().contains_key(&name)
+        State::has_header(self, Side::Response, &name)
     }
 
     fn packed(&mut self) -> Vec<u8> {
@@ -52,15 +52,15 @@ impl response_edit::Host for State {
     }
 
     fn set_header(&mut self, name: String, value: String) -> Result<(), EditError> {
-        edited(self.exchange.edit_header(Side::Response, HeaderEdit::Set(&name, &value)))
+        self.edit_header(Side::Response, HeaderEdit::Set(&name, &value))
     }
 
     fn add_header(&mut self, name: String, value: String) -> Result<(), EditError> {
-        edited(self.exchange.edit_header(Side::Response, HeaderEdit::Add(&name, &value)))
+        self.edit_header(Side::Response, HeaderEdit::Add(&name, &value))
     }
 
     fn remove_header(&mut self, name: String) -> Result<(), EditError> {
-        edited(self.exchange.edit_header(Side::Response, HeaderEdit::Remove(&name)))
+        self.edit_header(Side::Response, HeaderEdit::Remove(&name))
     }
 }
 

@@ -169,11 +169,10 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    fn text(&mut self, at: usize, bytes: usize) -> wasmtime::Result<String> {
+    pub(super) fn text(&mut self, at: usize, bytes: usize) -> wasmtime::Result<&'a str> {
         let text = self.elements(at, bytes, 1, 1)?;
         self.charge(bytes)?;
-        let text = std::str::from_utf8(text);
-        text.map(str::to_owned).map_err(|_| invalid("a text that is not UTF-8"))
+        std::str::from_utf8(text).map_err(|_| invalid("a text that is not UTF-8"))
     }
 }
 
@@ -187,7 +186,7 @@ pub(super) fn result_of_text(at: usize, from: &mut Source<'_>) -> wasmtime::Resu
     let result = from.elements(at, 1, 12, 4)?;
     match result.first() {
         Some(0) => Ok(Ok(())),
-        Some(1) => from.text(word(result, 4), word(result, 8)).map(Err),
+        Some(1) => from.text(word(result, 4), word(result, 8)).map(|text| Err(text.to_owned())),
         _ => Err(invalid("neither a success nor an error")),
     }
 }
@@ -286,7 +285,7 @@ impl Lift for String {
 
     fn lift(numbers: &mut Numbers<'_>, from: &mut Source<'_>) -> wasmtime::Result<Self> {
         let (at, bytes) = (numbers.word()?, numbers.word()?);
-        from.text(at, bytes)
+        from.text(at, bytes).map(str::to_owned)
     }
 }
 
@@ -295,7 +294,7 @@ impl Element for String {
     const ALIGN: usize = 4;
 
     fn load(bytes: &[u8], from: &mut Source<'_>) -> wasmtime::Result<Self> {
-        from.text(word(bytes, 0), word(bytes, 4))
+        from.text(word(bytes, 0), word(bytes, 4)).map(str::to_owned)
     }
 }
 
@@ -304,7 +303,8 @@ impl Element for (String, String) {
     const ALIGN: usize = 4;
 
     fn load(bytes: &[u8], from: &mut Source<'_>) -> wasmtime::Result<Self> {
-        Ok((from.text(word(bytes, 0), word(bytes, 4))?, from.text(word(bytes, 8), word(bytes, 12))?))
+        let mut text = |at| from.text(word(bytes, at), word(bytes, at + 4)).map(str::to_owned);
+        Ok((text(0)?, text(8)?))
     }
 }
 

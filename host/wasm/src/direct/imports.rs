@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 
+use limen_policy::{HeaderEdit, Side};
 use wasmtime::{AsContext, AsContextMut, Caller, Func, FuncType, Linker, Memory, Trap, Val, ValRaw, ValType};
 use wasmtime_wasi::clocks::WasiClocksView;
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
@@ -57,6 +58,10 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
         };
     }
     contract!(calls);
+    // They take the places of those of the list.
+    link.linker.allow_shadowing(true);
+    link.heads()?;
+    link.linker.allow_shadowing(false);
     link.wasi()?;
     Ok(link.linker)
 }
@@ -100,19 +105,82 @@ impl Link {
         })
     }
 
+    /// What nearly every policy calls, with texts that are read where they lie.
+    fn heads(&mut self) -> wasmtime::Result<()> {
+        use HeaderEdit::{Add, Remove, Set};
+        for (side, head) in
+            [(Side::Request, "limen:policy/request"), (Side::Response, "limen:policy/response")]
+        {
+            self.texts(head, "header", move |state, [name]| state.header(side, name))?;
+            self.texts(head, "has-header", move |state, [name]| state.has_header(side, name))?;
+            let edits = format!("{head}-edit");
+            self.texts(&edits, "set-header", move |state, [name, value]| {
+                state.edit_header(side, Set(name, value))
+            })?;
+            self.texts(&edits, "add-header", move |state, [name, value]| {
+                state.edit_header(side, Add(name, value))
+            })?;
+            self.texts(&edits, "remove-header", move |state, [name]| state.edit_header(side, Remove(name)))?;
+        }
+        self.texts("limen:policy/request", "header-equals", |state, [name, value]| {
+            state.header_equals(Side::Request, name, value)
+        })
+    }
+
+    /// One that is given so many texts.
+    fn texts<const N: usize, R: Lower>(
+        &mut self,
+        interface: &str,
+        name: &str,
+        call: impl Fn(&mut State, [&str; N]) -> R + Send + Sync + 'static,
+    ) -> wasmtime::Result<()> {
+        let numbers = [Number::I32; 2].repeat(N);
+        self.answering(interface, name, numbers, move |caller, passage, arguments| {
+            let (memory, state) = passage.memory.data_and_store_mut(caller.as_context_mut());
+            let mut source = Source { memory, left: state.limits.host_call_bytes };
+            let mut numbers = Numbers(arguments.iter());
+            let mut texts = [""; N];
+            for text in &mut texts {
+                *text = source.text(numbers.word()?, numbers.word()?)?;
+            }
+            let at = place::<R>(&mut numbers, memory)?;
+            state.host_calls += 1;
+            Ok((call(state, texts), at))
+        })
+    }
+
     /// One that answers at once.
-    #[allow(
-        unsafe_code,
-        reason = "wasmtime's typed functions need a type with each number of the arguments spelt out; every function is tried below \
-                  with all kinds of arguments"
-    )]
     fn function<A: Lift, R: Lower>(
         &mut self,
         interface: &str,
         name: &str,
         call: impl Fn(&mut State, A) -> wasmtime::Result<R> + Send + Sync + 'static,
     ) -> wasmtime::Result<()> {
-        let ty = core_type::<A, R>(self.linker.engine());
+        let mut numbers = Vec::new();
+        A::numbers(&mut numbers);
+        self.answering(interface, name, numbers, move |caller, passage, arguments| {
+            let (arguments, at) = lift::<A, R>(caller, passage, arguments)?;
+            Ok((call(caller.data_mut(), arguments)?, at))
+        })
+    }
+
+    /// One that is given numbers, and says where its answer goes.
+    #[allow(
+        unsafe_code,
+        reason = "wasmtime's typed functions need a type with each number of the arguments spelt out; every function is tried below \
+                  with all kinds of arguments"
+    )]
+    fn answering<R: Lower>(
+        &mut self,
+        interface: &str,
+        name: &str,
+        numbers: Vec<Number>,
+        call: impl Fn(&mut Caller<'_, State>, Passage, &[ValRaw]) -> wasmtime::Result<(R, usize)>
+        + Send
+        + Sync
+        + 'static,
+    ) -> wasmtime::Result<()> {
+        let ty = core_type::<R>(self.linker.engine(), numbers);
         let count = ty.params().len();
         let answer = move |mut caller: Caller<'_, State>, raw: &mut [MaybeUninit<ValRaw>]| {
             let Some(arguments) = raw.get(..count) else { return Err(out_of_bounds()) };
@@ -120,8 +188,7 @@ impl Link {
             // for its result.
             let arguments = unsafe { arguments.assume_init_ref() };
             let passage = passage(&caller)?;
-            let (arguments, at) = lift::<A, R>(&mut caller, passage, arguments)?;
-            let result = call(caller.data_mut(), arguments)?;
+            let (result, at) = call(&mut caller, passage, arguments)?;
             match R::RETURN {
                 Return::Nothing => {}
                 Return::Number(number) => {
@@ -147,7 +214,9 @@ impl Link {
         name: &str,
         call: for<'a> fn(&'a mut State, A) -> Later<'a, R>,
     ) -> wasmtime::Result<()> {
-        let ty = core_type::<A, R>(self.linker.engine());
+        let mut numbers = Vec::new();
+        A::numbers(&mut numbers);
+        let ty = core_type::<R>(self.linker.engine(), numbers);
         self.linker.func_new_async(
             interface,
             &name.replace('_', "-"),
@@ -180,10 +249,8 @@ impl Link {
     }
 }
 
-/// The type of a function as a core module sees it.
-fn core_type<A: Lift, R: Lower>(engine: &wasmtime::Engine) -> FuncType {
-    let mut numbers = Vec::new();
-    A::numbers(&mut numbers);
+/// The type of a function that is given these numbers, as a core module sees it.
+fn core_type<R: Lower>(engine: &wasmtime::Engine, mut numbers: Vec<Number>) -> FuncType {
     let results: Option<ValType> = match R::RETURN {
         Return::Nothing => None,
         Return::Number(number) => Some(number.ty()),
@@ -213,11 +280,16 @@ fn lift<A: Lift, R: Lower>(
     let mut source = Source { memory, left: state.limits.host_call_bytes };
     let mut numbers = Numbers(arguments.iter());
     let lifted = A::lift(&mut numbers, &mut source)?;
-    let at = match R::RETURN {
-        Return::Stored => numbers.place(memory, R::SIZE, R::ALIGN)?,
-        Return::Nothing | Return::Number(_) => 0,
-    };
+    let at = place::<R>(&mut numbers, memory)?;
     Ok((lifted, at))
+}
+
+/// Where the answer goes, if it goes into the memory.
+fn place<R: Lower>(numbers: &mut Numbers<'_>, memory: &[u8]) -> wasmtime::Result<usize> {
+    match R::RETURN {
+        Return::Stored => numbers.place(memory, R::SIZE, R::ALIGN),
+        Return::Nothing | Return::Number(_) => Ok(0),
+    }
 }
 
 /// The address of new room that a guest has made, if it is one.
