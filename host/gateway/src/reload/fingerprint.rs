@@ -34,10 +34,13 @@ impl Fingerprint {
         let components: Vec<_> =
             components.flat_map(|plugin| component::files(&plugin.component, trust)).collect();
         let attached = config.routes.iter().flat_map(|route| &route.policies);
-        let mut natives: BTreeSet<_> = attached.clone().flat_map(native_files).collect();
-        // One document may stand on many routes.
+        let natives: BTreeSet<_> = attached.clone().flat_map(native_files).collect();
+        // One document may stand on many routes. It is looked at before it is read.
         let described: BTreeSet<_> = attached.filter_map(document).collect();
-        natives.extend(described.iter().flat_map(|document| documents.referred(document)));
+        let described: Vec<_> = described.into_iter().map(look).collect();
+        let referred = described.iter().flat_map(|(document, _)| documents.referred(document));
+        let referred = referred.map(|(file, seen)| (file, seen.as_ref().and_then(Look::of)));
+        let referred: Vec<_> = referred.collect();
         let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let tls = tls.flat_map(limen_config::Tls::files);
         let answers = config.routes.iter().filter_map(|route| route.action.file());
@@ -57,6 +60,7 @@ impl Fingerprint {
         // Those were read already: how they look now may not be what was read.
         let read = config.files.iter().chain(&config.folders);
         let read = read.map(|seen| (seen.path.clone(), Look::of(&seen.metadata)));
+        let read = read.chain(described).chain(referred);
         Fingerprint(read.chain(named.cloned().map(look)).collect())
     }
 
@@ -119,4 +123,30 @@ fn look(file: PathBuf) -> (PathBuf, Option<Look>) {
     let here = if file.as_os_str().is_empty() { Path::new(".") } else { &file };
     let look = std::fs::metadata(here).ok().and_then(|found| Look::of(&found));
     (file, look)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_document_refers_to_is_known_as_it_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let api = file("api.yaml", "openapi: 3.1.0\npaths: {/pets: {$ref: 'pets.yaml'}}\n");
+        let pets = "get: {responses: {'200': {description: all}}}\n";
+        file("pets.yaml", pets);
+        let route = "[[listener]]\naddress = '127.0.0.1:0'\n[[route]]\npath = '/**'\nrespond = { status = 204 }\n\
+                     policies = [{ use = 'openapi', with = { document = 'api.yaml' } }]\n";
+        let config = crate::load_config(&file("limen.toml", route)).unwrap();
+        let documents = Documents::default();
+        assert_eq!(documents.referred(&api).len(), 1);
+        assert!(!Fingerprint::of(&config, &documents).is_outdated());
+        file("pets.yaml", &pets.replace("all", "all of them"));
+        assert!(Fingerprint::of(&config, &documents).is_outdated(), "it was read before that");
+    }
 }

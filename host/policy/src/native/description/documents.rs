@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,10 +26,10 @@ impl Documents {
         read
     }
 
-    /// The files that a document refers to, and they in turn, whether they are there or not; none if it can't be read.
-    pub fn referred(&self, document: &Path) -> Vec<PathBuf> {
-        let folder = document.parent().unwrap_or(Path::new(""));
-        self.open(document).map(|files| files.referred(folder)).unwrap_or_default()
+    /// The files that a document refers to, and they in turn, as they looked just before they were read, if they were
+    /// there; none of them if the document can't be read.
+    pub fn referred(&self, document: &Path) -> Vec<(PathBuf, Option<Metadata>)> {
+        self.open(document).map(|files| files.referred().collect()).unwrap_or_default()
     }
 }
 
@@ -65,7 +66,8 @@ mod tests {
         std::fs::write(&api, paths).unwrap();
         std::fs::write(&pets, "get: {responses: {'200': {description: all}}}\n").unwrap();
         let documents = Documents::default();
-        assert_eq!(documents.referred(&api), std::slice::from_ref(&pets));
+        let referred = documents.referred(&api);
+        assert!(matches!(&*referred, [(path, Some(_))] if *path == pets), "{referred:?}");
         std::fs::remove_file(&pets).unwrap();
         std::fs::write(&api, "{").unwrap();
         let settings = json!({ "document": "api.yaml" });

@@ -1,6 +1,7 @@
 //! The files of a document, and the ways from one place in them to another (`$ref`).
 
 use std::fmt;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
@@ -37,22 +38,22 @@ struct File {
 #[derive(Clone)]
 pub(in crate::native) struct Stamp {
     path: PathBuf,
-    seen: Option<(SystemTime, u64, u64)>,
+    seen: Option<Metadata>,
 }
 
 impl Stamp {
     fn of(path: &Path) -> Self {
-        Stamp { path: path.to_owned(), seen: look(path) }
+        Stamp { path: path.to_owned(), seen: std::fs::metadata(path).ok() }
     }
 
     /// Whether it looks so still.
     pub(in crate::native) fn is_current(&self) -> bool {
-        self.seen.is_some() && look(&self.path) == self.seen
+        let look = self.seen.as_ref().and_then(look);
+        look.is_some() && std::fs::metadata(&self.path).ok().as_ref().and_then(self::look) == look
     }
 }
 
-fn look(path: &Path) -> Option<(SystemTime, u64, u64)> {
-    let found = std::fs::metadata(path).ok()?;
+fn look(found: &Metadata) -> Option<(SystemTime, u64, u64)> {
     Some((found.modified().ok()?, found.len(), found.ino()))
 }
 
@@ -122,9 +123,9 @@ impl Files {
         Ok(files)
     }
 
-    /// All but the document itself, which is in this folder.
-    pub(super) fn referred(&self, folder: &Path) -> Vec<PathBuf> {
-        self.all.iter().skip(1).map(|file| folder.join(&file.path)).collect()
+    /// All but the document itself, as they looked just before they were read; none: it was not there.
+    pub(super) fn referred(&self) -> impl Iterator<Item = (PathBuf, Option<Metadata>)> {
+        self.all.iter().skip(1).map(|file| (file.stamp.path.clone(), file.stamp.seen.clone()))
     }
 
     /// One that is nowhere.
