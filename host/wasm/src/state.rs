@@ -156,6 +156,7 @@ impl State {
         // The exchange went back to who lent it. Budgets and the reason of a failure each call renews.
         self.wasi = None;
         self.calls = None;
+        self.names = Names::default();
     }
 
     /// Gives the next call its full budget.

@@ -1,5 +1,7 @@
 //! The headers of both heads, as guests ask for them and change them.
 
+use std::borrow::Cow;
+
 use http::HeaderName;
 use limen_policy::{HeaderEdit, Side};
 
@@ -16,57 +18,57 @@ pub(crate) struct Names {
     kept: [Option<HeaderName>; 8],
     /// The place of the next one that is new.
     next: usize,
-    /// One that is not kept.
-    long: Option<HeaderName>,
 }
 
 impl Names {
     /// None: it is no name.
-    fn read(&mut self, text: &str) -> Option<&HeaderName> {
-        let is_it = |kept: &Option<HeaderName>| kept.as_ref().is_some_and(|kept| kept.as_str() == text);
+    fn read(&mut self, text: &str) -> Option<Cow<'_, HeaderName>> {
+        let is_it = |kept: &Option<HeaderName>| {
+            kept.as_ref().is_some_and(|kept| kept.as_str().eq_ignore_ascii_case(text))
+        };
         if let Some(place) = self.kept.iter().position(is_it) {
-            return self.kept.get(place)?.as_ref();
+            return self.kept.get(place)?.as_ref().map(Cow::Borrowed);
         }
         let name = HeaderName::from_bytes(text.as_bytes()).ok()?;
         if text.len() > LONGEST {
-            return Some(self.long.insert(name));
+            return Some(Cow::Owned(name));
         }
         let place = self.next;
         self.next = (place + 1) % self.kept.len();
-        Some(self.kept.get_mut(place)?.insert(name))
+        Some(Cow::Borrowed(self.kept.get_mut(place)?.insert(name)))
     }
 }
 
 impl State {
     pub(crate) fn header(&mut self, side: Side, name: &str) -> Option<String> {
-        let value = self.exchange.headers(side).get(self.names.read(name)?)?;
+        let value = self.exchange.headers(side).get(&*self.names.read(name)?)?;
         utf8(value).map(str::to_owned)
     }
 
     pub(crate) fn header_bytes(&mut self, side: Side, name: &str) -> Option<Vec<u8>> {
-        let value = self.exchange.headers(side).get(self.names.read(name)?)?;
+        let value = self.exchange.headers(side).get(&*self.names.read(name)?)?;
         Some(value.as_bytes().to_vec())
     }
 
     pub(crate) fn header_values(&mut self, side: Side, name: &str) -> Vec<Vec<u8>> {
         let Some(name) = self.names.read(name) else { return Vec::new() };
-        let values = self.exchange.headers(side).get_all(name).iter();
+        let values = self.exchange.headers(side).get_all(&*name).iter();
         values.map(|value| value.as_bytes().to_vec()).collect()
     }
 
     pub(crate) fn has_header(&mut self, side: Side, name: &str) -> bool {
-        self.names.read(name).is_some_and(|name| self.exchange.headers(side).contains_key(name))
+        self.names.read(name).is_some_and(|name| self.exchange.headers(side).contains_key(&*name))
     }
 
     pub(crate) fn header_equals(&mut self, side: Side, name: &str, value: &str) -> bool {
         let Some(name) = self.names.read(name) else { return false };
-        let mut values = self.exchange.headers(side).get_all(name).iter();
+        let mut values = self.exchange.headers(side).get_all(&*name).iter();
         values.any(|present| present.as_bytes() == value.as_bytes())
     }
 
     pub(crate) fn edit_header(&mut self, side: Side, edit: HeaderEdit<'_>) -> Result<(), EditError> {
         let name = self.names.read(edit.name());
-        edited(self.exchange.edit_known_header(side, name, edit))
+        edited(self.exchange.edit_known_header(side, name.as_deref(), edit))
     }
 }
 
@@ -79,18 +81,19 @@ mod tests {
         let mut names = Names::default();
         assert_eq!(names.read("x y"), None);
         assert_eq!(names.read(""), None);
-        assert_eq!(names.read("X-Name").unwrap(), "x-name");
+        assert_eq!(*names.read("X-Name").unwrap(), "x-name");
         let known = |names: &Names| names.kept.iter().flatten().count();
         for _ in 0..3 {
-            assert_eq!(names.read("x-name").unwrap(), "x-name");
+            assert_eq!(*names.read("x-name").unwrap(), "x-name");
+            assert_eq!(*names.read("x-Name").unwrap(), "x-name");
             assert_eq!(known(&names), 1);
         }
         let long = "x".repeat(LONGEST + 1);
-        assert_eq!(names.read(&long).unwrap(), &long);
+        assert_eq!(*names.read(&long).unwrap(), *long);
         assert_eq!(known(&names), 1);
         for number in 0..100 {
             let name = format!("x-{number}");
-            assert_eq!(names.read(&name).unwrap(), &name);
+            assert_eq!(*names.read(&name).unwrap(), *name);
         }
         assert_eq!(known(&names), names.kept.len());
     }
