@@ -42,9 +42,11 @@ section! {
         pub plain_http: bool =
             plain_http(section, name.as_ref(), [username.clone().flatten().is_some(), docker_config.clone().flatten().is_some()]),
 
-        /// `timeout`: how long it may take to get one component, second tries and all. So long a reload that
-        /// wants something new of it holds up other changes, if it does not answer; it is not waited for again
-        /// for other plugins. 1s to 1h; default 2m.
+        /// `timeout`: how long it may take to get what a start or a reload wants of it, all components together, second
+        /// tries and all. What is not there by then stays on its last good version, the rest is in force, and it is
+        /// asked again a little later for what is missing. Several registries are asked at the same time, four
+        /// components of each; what was downloaded once is never asked for again. A change of the files ends the wait:
+        /// what they say then is loaded at once. 1s to 1h; default 2m.
         pub timeout: Duration = section.or("timeout", duration(TIMEOUT), DEFAULT_TIMEOUT),
 
         /// Where it stands in the file.

@@ -23,6 +23,7 @@ mod listener;
 mod observe;
 mod onward;
 mod pipeline;
+mod progress;
 mod refusal;
 mod reload;
 pub mod remote;
@@ -49,6 +50,7 @@ use limen_policy::native::{Documents, NATIVE};
 use limen_store::StateFile;
 use limen_wasm::Registry;
 
+use progress::Progress;
 pub use route::Question;
 use snapshot::Snapshot;
 
@@ -125,7 +127,7 @@ fn build(
     state: &Arc<StateFile>,
 ) -> Result<(Registry, Snapshot), StartError> {
     let registry = Registry::new(workers, config.gateway.code_cache.clone());
-    let built = Snapshot::build(config, documents, None, &registry, state);
+    let built = Snapshot::build(config, documents, None, &registry, state, &Progress::default());
     let (snapshot, _) = built.map_err(StartError::Config)?;
     Ok((registry, snapshot))
 }

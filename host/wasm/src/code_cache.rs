@@ -34,9 +34,14 @@ impl CodeCache {
         CacheFolder::open(settings).map(CodeCache)
     }
 
+    /// Whether there is something that was compiled of bytes with this digest.
+    pub(crate) fn has(&self, engine: &wasmtime::Engine, digest: &[u8]) -> bool {
+        self.0.has(&name(engine, digest))
+    }
+
     /// What was compiled of these bytes before, by this version for this machine.
     pub(crate) fn get(&self, engine: &wasmtime::Engine, bytes: &[u8]) -> Option<Compiled> {
-        let name = name(engine, bytes);
+        let name = name(engine, &Sha256::digest(bytes));
         match read(engine, &self.0.get(&name)?) {
             Ok(compiled) => Some(compiled),
             Err(reason) => {
@@ -48,17 +53,18 @@ impl CodeCache {
 
     pub(crate) fn put(&self, engine: &wasmtime::Engine, bytes: &[u8], compiled: &Compiled) {
         match write(compiled) {
-            Ok(content) => self.0.put(&name(engine, bytes), &content),
+            Ok(content) => self.0.put(&name(engine, &Sha256::digest(bytes)), &content),
             Err(error) => tracing::warn!("a compiled component can't be kept: {error}"),
         }
     }
 }
 
-fn name(engine: &wasmtime::Engine, bytes: &[u8]) -> String {
+/// By the digest of the bytes.
+fn name(engine: &wasmtime::Engine, digest: &[u8]) -> String {
     let mut key = Feed(Sha256::new());
     env!("CARGO_PKG_VERSION").hash(&mut key);
     engine.precompile_compatibility_hash().hash(&mut key);
-    key.0.update(Sha256::digest(bytes));
+    key.0.update(digest);
     let name: String = key.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{name}.{ENDING}")
 }

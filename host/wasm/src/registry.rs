@@ -140,6 +140,19 @@ impl Registry {
         }
     }
 
+    /// Whether these bytes were compiled before: then they are loaded at once.
+    pub fn is_compiled(&self, bytes: &[u8]) -> bool {
+        let digest = digest(bytes);
+        let on_disk =
+            |engine: &Arc<Engine>| engine.code_cache().is_some_and(|it| it.has(engine.wasmtime(), &digest));
+        self.plugins.get(&digest).is_some() || self.engine().is_ok_and(on_disk)
+    }
+
+    /// Whether it was configured with these settings before, and what came of that is at hand.
+    pub fn is_configured(&self, plugin: &Plugin, settings: &Value) -> bool {
+        self.images.get(&(plugin.digest, settings.to_string())).is_some()
+    }
+
     /// The component as a policy of a route with these settings, tried once.
     pub fn policy(
         &self,

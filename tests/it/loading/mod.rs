@@ -5,6 +5,7 @@ mod layout;
 mod registry;
 mod registry_auth;
 mod registry_real;
+mod stalled;
 
 use crate::common::{PATIENT, config, plugin, route};
 use limen_tests::{Client, Gateway, Origin, Setup, eventually, guest_version};

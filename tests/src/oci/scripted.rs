@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::Certs;
@@ -45,6 +46,8 @@ pub enum Reply {
     Head(u16, (&'static str, String), Vec<u8>),
     /// The connection ends after these bytes, though more were announced.
     Cut(Vec<u8>),
+    /// This, once it is let go: until then the connection is there, and nothing comes.
+    Held(watch::Receiver<bool>, Box<Reply>),
     /// A body without end.
     Endless,
     /// A byte now and then.
@@ -164,7 +167,13 @@ async fn converse(
     let _ = stream.shutdown().await;
 }
 
-async fn answer(reply: Reply, stream: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
+async fn answer(mut reply: Reply, stream: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
+    while let Reply::Held(mut is_let_go, held) = reply {
+        if is_let_go.wait_for(|it| *it).await.is_err() {
+            return Ok(()); // nobody is left who could
+        }
+        reply = *held;
+    }
     let head = |status: u16, more: &str, length: usize| {
         format!("HTTP/1.1 {status} Scripted\r\n{more}connection: close\r\ncontent-length: {length}\r\n\r\n")
     };
@@ -199,6 +208,7 @@ async fn answer(reply: Reply, stream: &mut (impl AsyncWrite + Unpin)) -> std::io
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+        Reply::Held(..) => Ok(()), // see above
         Reply::Nonsense => stream.write_all(b"\x00\xff this was never HTTP\r\n\r\n").await,
     }
 }

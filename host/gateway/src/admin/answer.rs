@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
@@ -19,27 +20,50 @@ pub fn html(text: String) -> Response {
     with_type(StatusCode::OK, "text/html; charset=utf-8", text)
 }
 
-/// What went wrong (RFC 9457).
+/// Written piece by piece.
+pub fn stream(kind: &'static str, pieces: Body) -> Response {
+    with_type(StatusCode::OK, kind, pieces)
+}
+
 pub fn problem(status: StatusCode, detail: &str) -> Response {
-    problem_with(status, detail, json!({}))
+    Problem::new(status, detail).answer()
 }
 
-/// The same, with more to say.
-pub fn problem_with(status: StatusCode, detail: &str, more: Value) -> Response {
-    let mut problem = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-    });
-    if let (Some(problem), Value::Object(more)) = (problem.as_object_mut(), more) {
-        problem.extend(more);
+/// What went wrong (RFC 9457).
+pub struct Problem {
+    pub status: StatusCode,
+    pub detail: String,
+    /// What more there is to say.
+    pub more: Value,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, detail: &str) -> Self {
+        Problem { status, detail: detail.to_owned(), more: Value::Null }
     }
-    with_type(status, "application/problem+json", format!("{problem:#}\n"))
+
+    pub fn answer(self) -> Response {
+        let (status, problem) = (self.status, self.json());
+        with_type(status, "application/problem+json", format!("{problem:#}\n"))
+    }
+
+    pub fn json(self) -> Value {
+        let Problem { status, detail, more } = self;
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": detail,
+        });
+        if let (Some(problem), Value::Object(more)) = (problem.as_object_mut(), more) {
+            problem.extend(more);
+        }
+        problem
+    }
 }
 
-pub fn with_type(status: StatusCode, kind: &'static str, text: String) -> Response {
-    let mut response = (status, text).into_response();
+pub fn with_type(status: StatusCode, kind: &'static str, body: impl IntoResponse) -> Response {
+    let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     // What it shows is of this moment, and is to be shown as what it is.

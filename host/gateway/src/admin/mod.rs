@@ -10,6 +10,7 @@ mod peer;
 mod place;
 mod plugins;
 mod quotas;
+mod reload;
 mod status;
 mod upstreams;
 

@@ -1,7 +1,6 @@
 //! What the admin listener answers, page by page.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
@@ -9,18 +8,13 @@ use axum::extract::{Extension, Query, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode, header};
-use limen_config::{Action, ConfigError, Errors, Weighted};
+use limen_config::{Action, Weighted};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use super::peer::Peer;
-use super::{Admin, answer, caches as cache, keys, quotas, status};
+use super::{Admin, answer, caches as cache, keys, quotas, reload, status};
 use crate::edition::{Edition, Stage};
 use crate::observe::metrics::{self, Format};
-use crate::reload::{Ask, Outcome};
-
-/// A reload takes as long as compiling does.
-const RELOAD_LIMIT: Duration = Duration::from_secs(300);
 
 /// What there is, and what for.
 const PAGES: [(&str, &str); 13] = [
@@ -39,10 +33,13 @@ const PAGES: [(&str, &str); 13] = [
         "/quotas",
         "what is used of the quotas that count here; ?quota=NAME&key=KEY of one key; DELETE: it begins anew",
     ),
-    ("/reload", "GET: what became of the last reload; POST: reload now"),
+    (
+        "/reload",
+        "GET: what became of the last reload; POST: reload now; step by step as application/x-ndjson",
+    ),
 ];
 
-type Known = State<Arc<Admin>>;
+pub type Known = State<Arc<Admin>>;
 
 pub fn router(admin: Arc<Admin>) -> Router {
     keys::routes(Router::new())
@@ -58,7 +55,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/caches", get(caches))
         .route("/caches/purge", post(purge))
         .route("/quotas", get(quotas).delete(reset_quota))
-        .route("/reload", get(last_reload).post(reload))
+        .route("/reload", get(reload::last).post(reload::again))
         .fallback(async || answer::problem(StatusCode::NOT_FOUND, "no such page: / tells what there is"))
         .method_not_allowed_fallback(async || {
             answer::problem(StatusCode::METHOD_NOT_ALLOWED, "this page has other methods")
@@ -194,36 +191,6 @@ async fn reset_quota(
     }
 }
 
-async fn last_reload(State(admin): Known) -> Response {
-    let mut value = json!({ "applied": admin.reloads.applied(), "refused": admin.reloads.refused() });
-    if let (Some(last), Some(value)) = (admin.reloads.last(), value.as_object_mut()) {
-        value.insert("last".to_owned(), outcome(&last));
-    }
-    answer::json(&value)
-}
-
-async fn reload(State(admin): Known, Extension(peer): Extension<Peer>) -> Response {
-    let Some(serving) = admin.serving.get() else { return starting() };
-    let (sender, done) = oneshot::channel();
-    // The reloader is gone only at the end of the process.
-    let _ = serving.ask.send(Ask::Reload(peer.who(), Some(sender)));
-    match tokio::time::timeout(RELOAD_LIMIT, done).await {
-        Ok(Ok(last)) => match &last.result {
-            Ok(_) => answer::json(&outcome(&last)),
-            Err(_) => answer::problem_with(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "the new configuration is refused, the running one serves on",
-                outcome(&last),
-            ),
-        },
-        Ok(Err(_)) => answer::problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway ends"),
-        Err(_) => answer::problem(
-            StatusCode::GATEWAY_TIMEOUT,
-            "it is still reloading: GET /reload will tell what became of it",
-        ),
-    }
-}
-
 impl Admin {
     /// How the gateway is, and whether it is ready.
     pub(super) fn stage(&self) -> (StatusCode, &'static str) {
@@ -246,7 +213,7 @@ impl Admin {
     }
 }
 
-fn starting() -> Response {
+pub fn starting() -> Response {
     answer::problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway is starting")
 }
 
@@ -259,32 +226,4 @@ fn action(action: &Action) -> Value {
         Action::Redirect(_) => json!("redirect"),
         Action::Respond(_) => json!("respond"),
     }
-}
-
-pub(super) fn outcome(outcome: &Outcome) -> Value {
-    let kept_back = outcome
-        .result
-        .iter()
-        .flatten()
-        .map(|kept| json!({ "plugin": kept.plugin, "live": kept.live, "because": kept.because }));
-    let errors = outcome.result.as_ref().err().into_iter().flat_map(Errors::iter).map(error);
-    json!({
-        "at": answer::moment(outcome.at),
-        "took_ms": outcome.took.as_millis() as u64,
-        "ok": outcome.result.is_ok(),
-        "kept_back": kept_back.collect::<Value>(),
-        "errors": errors.collect::<Value>(),
-    })
-}
-
-fn error(error: &ConfigError) -> Value {
-    json!({
-        "file": error.place.file.display().to_string(),
-        "line": error.place.line,
-        "column": error.place.column,
-        "key": error.place.key,
-        "message": error.message,
-        "expected": error.expected,
-        "hint": error.hint,
-    })
 }

@@ -3,7 +3,7 @@
 use limen_config::LeftOut;
 use serde_json::{Value, json};
 
-use super::{Admin, answer, pages, plugins, upstreams};
+use super::{Admin, answer, plugins, reload, upstreams};
 use crate::edition::Edition;
 use crate::snapshot::Snapshot;
 
@@ -25,7 +25,7 @@ pub fn show(admin: &Admin) -> Value {
         "reloads": {
             "applied": reloads.applied(),
             "refused": reloads.refused(),
-            "last": reloads.last().map(|last| pages::outcome(&last)),
+            "last": reloads.last().map(|last| reload::outcome(&last)),
         },
         "routes": snapshot.map_or(0, |snapshot| snapshot.routes.len()),
         "listeners": edition.as_ref().map(listeners).unwrap_or_default(),

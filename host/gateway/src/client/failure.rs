@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// For the operator: in words, without secrets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     pub message: String,
     pub hint: Option<String>,

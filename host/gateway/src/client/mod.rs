@@ -61,12 +61,23 @@ impl Client {
 
     /// What answers, with a body of no more than `largest` bytes if it is 200.
     pub async fn get(&self, uri: &Uri, headers: &HeaderMap, largest: u64) -> Result<Answer, Failure> {
+        self.get_told(uri, headers, largest, |_| {}).await
+    }
+
+    /// The same, and each time that something came of that body it is told how much of it there is.
+    pub async fn get_told(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        largest: u64,
+        came: impl Fn(u64),
+    ) -> Result<Answer, Failure> {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let is_tls = uri.scheme() != Some(&Scheme::HTTP);
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let stream = in_time("connection", TcpStream::connect((host, port))).await?;
         if !is_tls {
-            return ask(stream, uri, headers, largest).await;
+            return ask(stream, uri, headers, largest, came).await;
         }
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Failure::new(format!("`{host}` is no name that a certificate could be for")))?;
@@ -78,7 +89,7 @@ impl Client {
                 false => failure,
             }
         })?;
-        ask(stream, uri, headers, largest).await
+        ask(stream, uri, headers, largest, came).await
     }
 }
 
@@ -132,6 +143,7 @@ async fn ask(
     uri: &Uri,
     headers: &HeaderMap,
     largest: u64,
+    came: impl Fn(u64),
 ) -> Result<Answer, Failure> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let mut request = Request::get(path)
@@ -148,9 +160,9 @@ async fn ask(
     let asking = async {
         let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
         let body = match head.status {
-            StatusCode::OK => read(body, largest).await?,
+            StatusCode::OK => read(body, largest, came).await?,
             // What it says is of use, but not all of it.
-            _ => read(body, LARGEST_COMPLAINT).await.unwrap_or_default(),
+            _ => read(body, LARGEST_COMPLAINT, |_| {}).await.unwrap_or_default(),
         };
         Ok(Answer { status: head.status, headers: head.headers, body })
     };
@@ -165,7 +177,7 @@ async fn ask(
 
 const USER_AGENT: &str = concat!("limen/", env!("CARGO_PKG_VERSION"));
 
-async fn read(mut body: hyper::body::Incoming, largest: u64) -> Result<Vec<u8>, Failure> {
+async fn read(mut body: hyper::body::Incoming, largest: u64, came: impl Fn(u64)) -> Result<Vec<u8>, Failure> {
     let too_long = || Failure::new(format!("the answer has more than {largest} bytes"));
     if body.size_hint().lower() > largest {
         return Err(too_long());
@@ -178,6 +190,7 @@ async fn read(mut body: hyper::body::Incoming, largest: u64) -> Result<Vec<u8>, 
             return Err(too_long());
         }
         bytes.extend_from_slice(data);
+        came(bytes.len() as u64);
     }
     Ok(bytes)
 }

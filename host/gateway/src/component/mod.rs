@@ -8,15 +8,19 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
-use limen_config::{CodeCache, Component, ConfigError, Place, Plugin, PublicKey, Reference, Registry, Which};
+use futures_util::future::join_all;
+use limen_config::{
+    CodeCache, Component, ConfigError, Place, Plugin, PublicKey, Reference, Registry, RegistryName, Which,
+};
 use limen_policy::vault::Vault;
 use minisign_verify::Signature;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
+use crate::progress::{Progress, Step, Superseded};
 use kept::Kept;
-use oci::registry::Silent;
+use oci::registry::{self, Lane};
 pub use oci::{COMPONENT, Failure, SIGNATURE};
 
 /// A component that is larger is none: those of interpreted languages have some 20 MiB.
@@ -25,12 +29,12 @@ const LARGEST: u64 = 256 << 20;
 /// A signature is four short lines.
 const LARGEST_SIGNATURE: u64 = 64 << 10;
 
-/// How many are downloaded at a time.
-const PARALLEL: usize = 4;
-
 /// Where components come from, and what was kept of those that came from afar.
 pub struct Components {
     kept: Kept,
+    /// The registries that a load waited for when it was superseded, and since when: the next one waits for what is left
+    /// of their timeouts, and not anew, lest nothing ever goes live while changes keep coming.
+    waited_for: Mutex<BTreeMap<RegistryName, Instant>>,
 }
 
 /// A component, and the signature that came with it.
@@ -57,40 +61,75 @@ pub struct Registries<'a> {
 
 impl Components {
     pub fn new(kept: CodeCache) -> Self {
-        Components { kept: Kept::new(kept) }
+        Components { kept: Kept::new(kept), waited_for: Mutex::default() }
     }
 
-    /// Gets what registries have of these plugins, some at a time.
+    /// Gets what registries have of these plugins, from all of them at the same time. Waits for none longer than its
+    /// timeout, and not at all once a newer configuration is wanted.
     pub fn fetch<'a>(
         &self,
         plugins: impl Iterator<Item = &'a Plugin>,
         trust: &'a [PublicKey],
         registries: Registries<'_>,
-    ) -> Fetched<'a> {
+        progress: &Progress,
+    ) -> Result<Fetched<'a>, Superseded> {
         let wanted: Vec<_> = plugins
             .filter_map(|plugin| match &plugin.component {
                 Component::Registry(reference) => Some((plugin, reference)),
                 _ => None,
             })
             .collect();
-        let (count, contents) = (wanted.len(), Mutex::new(BTreeMap::new()));
-        let (wanted, silent) = (Mutex::new(wanted.into_iter()), Silent::default());
-        thread::scope(|scope| {
-            for _ in 0..count.min(PARALLEL) {
-                scope.spawn(|| {
-                    // Taken before it is matched on: the others take the next one meanwhile.
-                    while let Some((plugin, reference)) = { lock(&wanted).next() } {
-                        let terms = registries.of(reference);
-                        let content =
-                            oci::registry::read(reference, &terms, registries.vault, &self.kept, &silent);
-                        let outcome = block_on(content);
-                        lock(&contents).insert(plugin.name.clone(), outcome);
-                    }
-                });
+        if wanted.is_empty() {
+            return Ok(Fetched { contents: BTreeMap::new(), trust });
+        }
+        let lanes = self.lanes(wanted.iter().map(|(_, reference)| *reference), registries);
+        let downloads = wanted.iter().filter_map(|(plugin, reference)| {
+            let lane = lanes.get(&reference.registry)?;
+            let told = |came, size| progress.tell(Step::downloading(&plugin.name, reference, came, size));
+            Some(async move {
+                let content = registry::read(reference, lane, registries.vault, &self.kept, &told).await;
+                (plugin.name.clone(), content)
+            })
+        });
+        let contents = block_on(async {
+            tokio::select! {
+                biased;
+                contents = join_all(downloads) => Ok(Ok(contents.into_iter().collect())),
+                superseded = progress.superseded() => Ok(Err(superseded)),
             }
         });
+        let contents = match contents {
+            Ok(contents) => contents?,
+            // Each plugin says it of its own.
+            Err(no_runtime) => {
+                wanted.iter().map(|(plugin, _)| (plugin.name.clone(), Err(no_runtime.clone()))).collect()
+            }
+        };
+        lock(&self.waited_for).clear();
         self.kept.tidy();
-        Fetched { contents: contents.into_inner().unwrap_or_else(PoisonError::into_inner), trust }
+        Ok(Fetched { contents, trust })
+    }
+
+    /// One for each registry that something is wanted of.
+    fn lanes<'a>(
+        &self,
+        wanted: impl Iterator<Item = &'a Reference>,
+        registries: Registries<'_>,
+    ) -> BTreeMap<&'a RegistryName, Lane> {
+        let mut counts: BTreeMap<_, (&Reference, usize)> = BTreeMap::new();
+        for reference in wanted {
+            counts.entry(&reference.registry).or_insert((reference, 0)).1 += 1;
+        }
+        let (mut waited_for, now) = (lock(&self.waited_for), Instant::now());
+        let lane = |(name, (reference, components)): (&'a RegistryName, (&Reference, usize))| {
+            let terms = registries.of(reference);
+            // What is over has nothing to do with this load.
+            let before = waited_for.get(name).filter(|since| **since + terms.timeout > now);
+            let since = before.copied().unwrap_or(now);
+            waited_for.insert(name.clone(), since);
+            (name, Lane::new(terms, since, components))
+        };
+        counts.into_iter().map(lane).collect()
     }
 
     /// One component as it is now, and where exactly it comes from.
@@ -102,13 +141,12 @@ impl Components {
         let Component::Registry(reference) = component else {
             return Ok((component.clone(), here(component, false)?.component));
         };
-        let terms = registries.of(reference);
+        let lane = Lane::new(registries.of(reference), Instant::now(), 1);
         block_on(async {
-            let digest = oci::registry::resolve(reference, &terms, registries.vault).await?;
+            let digest = registry::resolve(reference, &lane, registries.vault).await?;
             let which = Which { digest: Some(digest), ..reference.which.clone() };
             let exact = Reference { which, ..reference.clone() };
-            let silent = Silent::default();
-            let content = oci::registry::read(&exact, &terms, registries.vault, &self.kept, &silent).await?;
+            let content = registry::read(&exact, &lane, registries.vault, &self.kept, &|_, _| {}).await?;
             Ok((Component::Registry(exact), content.component))
         })
     }
@@ -248,4 +286,30 @@ fn block_on<T>(doing: impl Future<Output = Result<T, Failure>>) -> Result<T, Fai
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_load_that_follows_a_superseded_one_has_what_is_left_of_the_timeout() {
+        let components = Components::new(CodeCache { folder: None, size: 0 });
+        let reference = match Component::parse("oci://registry.example.com/a:1", Path::new("")) {
+            Ok(Component::Registry(reference)) => reference,
+            other => panic!("{other:?}"),
+        };
+        let (terms, vault, place) = (BTreeMap::new(), Vault::default(), Place::file(Path::new("limen.toml")));
+        let registries = Registries { terms: &terms, vault: &vault, place: &place };
+        let since = || {
+            components.lanes([&reference].into_iter(), registries);
+            lock(&components.waited_for).get(&reference.registry).copied().unwrap()
+        };
+        let first = since();
+        assert_eq!(since(), first);
+        let long_ago = first.checked_sub(Duration::from_secs(3600)).unwrap();
+        lock(&components.waited_for).insert(reference.registry.clone(), long_ago);
+        assert!(since() >= first, "what is over counts no more");
+    }
 }

@@ -7,8 +7,8 @@ mod record;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,13 +16,14 @@ use limen_config::{Config, ConfigError, Errors, Place};
 use limen_policy::native::Documents;
 use limen_wasm::Registry;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::Admin;
 use crate::edition::Editions;
 use crate::listener::socket::{self, Sockets};
 use crate::observe;
 use crate::observe::audit::Who;
+use crate::progress::{Progress, Step};
 use crate::run::say;
 use crate::snapshot::{KeptBack, Snapshot};
 use crate::systemd;
@@ -43,7 +44,15 @@ pub enum Ask {
     /// Something in a watched folder changed; whether it concerns us is looked up.
     FilesChanged,
     /// The operator asked for it, and may wait for what becomes of it.
-    Reload(Who, Option<oneshot::Sender<Arc<Outcome>>>),
+    Reload(Who, Option<Waiter>),
+    /// It was: what was being loaded has come to its end.
+    Loaded,
+}
+
+/// Somebody who waits.
+pub struct Waiter {
+    pub steps: mpsc::Sender<Step>,
+    pub done: oneshot::Sender<Arc<Outcome>>,
 }
 
 /// What is asked for at one moment.
@@ -51,7 +60,7 @@ pub enum Ask {
 struct Asked {
     /// Who asks; nobody but the files, if they changed.
     by: Vec<Who>,
-    waiting: Vec<oneshot::Sender<Arc<Outcome>>>,
+    waiting: Vec<Waiter>,
 }
 
 impl Asked {
@@ -61,21 +70,40 @@ impl Asked {
             self.waiting.extend(waits);
         }
     }
+
+    fn and(mut self, other: Asked) -> Asked {
+        self.by.extend(other.by);
+        self.waiting.extend(other.waiting);
+        self
+    }
+
+    fn answer(self, outcome: &Arc<Outcome>) {
+        for waiter in self.waiting {
+            let _ = waiter.done.send(outcome.clone()); // who asked may have gone
+        }
+    }
 }
 
 /// Keeps the running edition up to date with the files it was made of.
 pub struct Reloader {
-    file: PathBuf,
-    registry: Registry,
-    editions: Editions,
-    workers: usize,
-    admin: Arc<Admin>,
+    loader: Loader,
     record: Arc<Record>,
     seen: Fingerprint,
     folders: BTreeSet<PathBuf>,
     watcher: Option<RecommendedWatcher>,
     asks: Receiver<Ask>,
+    /// For whoever loads, to say that it is done.
+    ask: Sender<Ask>,
     again: Again,
+}
+
+/// Makes the files the next edition.
+struct Loader {
+    file: PathBuf,
+    registry: Registry,
+    editions: Editions,
+    workers: usize,
+    admin: Arc<Admin>,
 }
 
 impl Reloader {
@@ -103,19 +131,9 @@ impl Reloader {
         registry.step_back();
         let file = editions.current().config.file.clone();
         let (folders, record) = (BTreeSet::new(), admin.reloads());
-        let mut reloader = Reloader {
-            file,
-            registry,
-            editions,
-            workers,
-            admin,
-            record,
-            folders,
-            seen,
-            watcher,
-            asks,
-            again: Again::default(),
-        };
+        let loader = Loader { file, registry, editions, workers, admin };
+        let (own, again) = (ask.clone(), Again::default());
+        let mut reloader = Reloader { loader, record, folders, seen, watcher, asks, ask: own, again };
         reloader.watch_folders();
         (reloader, ask)
     }
@@ -124,27 +142,29 @@ impl Reloader {
     pub fn run(mut self) {
         // What changed while the first snapshot was being built, nobody was watching yet.
         let mut asked = Asked::default();
-        while !self.editions.is_draining() {
+        while !self.loader.editions.is_draining() {
             if !asked.by.is_empty() || self.seen.is_outdated() || self.again.is_due() {
-                let who = asked.by.drain(..).next().unwrap_or(Who::Files);
-                let outcome = self.reload(&who);
-                for waiting in asked.waiting.drain(..) {
-                    let _ = waiting.send(outcome.clone()); // who asked may have gone
+                asked = self.reload(asked);
+                if !asked.by.is_empty() || self.seen.is_outdated() {
+                    asked = self.settle(asked);
+                    continue;
                 }
             }
             asked = match self.asks.recv_timeout(LOOK_EVERY) {
-                Ok(first) => self.settle(first),
-                Err(RecvTimeoutError::Timeout) if self.seen.is_outdated() => self.settle(Ask::FilesChanged),
-                Err(RecvTimeoutError::Timeout) => Asked::default(),
+                Ok(first) => {
+                    asked.add(first);
+                    self.settle(asked)
+                }
+                Err(RecvTimeoutError::Timeout) if self.seen.is_outdated() => self.settle(asked),
+                Err(RecvTimeoutError::Timeout) => asked,
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
     /// Waits until the changes pause.
-    fn settle(&self, first: Ask) -> Asked {
-        let (begun, mut asked) = (Instant::now(), Asked::default());
-        asked.add(first);
+    fn settle(&self, mut asked: Asked) -> Asked {
+        let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             match self.asks.recv_timeout(QUIET) {
                 Ok(ask) => asked.add(ask),
@@ -154,17 +174,30 @@ impl Reloader {
         asked
     }
 
-    fn reload(&mut self, who: &Who) -> Arc<Outcome> {
+    /// Answers what is still asked for after it: what came when the files had changed again, and all of it if that made
+    /// an end of this.
+    fn reload(&mut self, mut asked: Asked) -> Asked {
         systemd::reloading();
         let (at, started) = (SystemTime::now(), Instant::now());
         observe::output::reopen();
         self.seen = self.seen.again();
-        let before = self.editions.current();
-        let result = self
-            .load_aside()
-            .unwrap_or_else(|what| Err(Errors::from_iter([ConfigError::new(Place::file(&self.file), what)])));
+        let before = self.loader.editions.current();
+        let progress = Progress::default();
+        asked.waiting.iter().for_each(|waiter| progress.tell_also(waiter.steps.clone()));
+        let (result, later) = self.load_aside(&progress, &mut asked);
+        let result = result.unwrap_or_else(|what| {
+            Err(Errors::from_iter([ConfigError::new(Place::file(&self.loader.file), what)]))
+        });
+        if progress.is_superseded() && result.is_err() {
+            tracing::info!(
+                "the files have changed again: what was being loaded is given up for what they say now"
+            );
+            progress.tell(Step::Again);
+            return asked.and(later);
+        }
         let took = started.elapsed();
-        audit::note(who, &before, &self.editions.current(), &result);
+        let edition = self.loader.editions.current();
+        audit::note(asked.by.first().unwrap_or(&Who::Files), &before, &edition, &result);
         match &result {
             Ok(kept_back) => {
                 for KeptBack { plugin, live, because, may_pass: _ } in kept_back {
@@ -174,7 +207,7 @@ impl Reloader {
                         "the new version can't be used, the last good one serves on: {because}"
                     );
                 }
-                let (edition, ms) = (self.editions.current(), took.as_millis() as u64);
+                let ms = took.as_millis() as u64;
                 let (routes, plugins) = (edition.snapshot.routes.len(), edition.snapshot.versions());
                 tracing::info!(routes, plugins, ms, "the configuration is live");
                 systemd::ready(&format!("serving {routes} routes"));
@@ -190,46 +223,53 @@ impl Reloader {
             Err(errors) => errors.iter().any(|error| error.may_pass),
         });
         self.watch_folders();
-        self.record.keep(Outcome { at, took, result })
+        asked.answer(&self.record.keep(Outcome { at, took, result }));
+        later
     }
 
     /// Loads on a thread that ends with it: one that stayed would hold on to a part of the memory that it takes
     /// to load, a little more each time. A panic is a bug of ours, and no reason to end what runs.
-    fn load_aside(&mut self) -> Result<Result<Vec<KeptBack>, Errors>, String> {
-        thread::scope(|scope| {
+    ///
+    /// Who asks meanwhile waits for it, too. Where the files have changed since they were read it is superseded; then it
+    /// is no longer waited for registries, and what is asked for from then on is answered.
+    fn load_aside(&mut self, progress: &Progress, asked: &mut Asked) -> (Loading, Asked) {
+        let (read, mut later) = (OnceLock::new(), Asked::default());
+        let Reloader { loader, seen, asks, ask, .. } = self;
+        let result = thread::scope(|scope| {
             let thread = thread::Builder::new().name("limen-load".to_owned());
-            let loading = thread.spawn_scoped(scope, || self.load_and_apply());
+            let done = Done(ask);
+            let loading = thread.spawn_scoped(scope, || {
+                let _done = done;
+                loader.load_and_apply(&read, progress)
+            });
             let loading = loading.map_err(|error| format!("can't start a thread to load it: {error}"))?;
+            loop {
+                let came = asks.recv_timeout(LOOK_EVERY);
+                if let Ok(Ask::Loaded) | Err(RecvTimeoutError::Disconnected) = came {
+                    break;
+                }
+                let is_outdated = read.get().unwrap_or(seen).is_outdated();
+                if is_outdated {
+                    progress.supersede();
+                }
+                match came {
+                    Ok(came) if is_outdated => later.add(came),
+                    Ok(Ask::Reload(who, waiter)) => {
+                        observe::output::reopen();
+                        waiter.iter().for_each(|waiter| progress.tell_also(waiter.steps.clone()));
+                        asked.add(Ask::Reload(who, waiter));
+                    }
+                    _ => {}
+                }
+            }
             loading.join().map_err(|_| {
                 "the gateway panicked while it loaded this, which is a bug in limen (see the log)".to_owned()
             })
-        })
-    }
-
-    /// Makes the files the next edition. Until all of it is known to be good nothing changes.
-    fn load_and_apply(&mut self) -> Result<Vec<KeptBack>, Errors> {
-        let (config, documents, seen) = load(&self.file)?;
-        self.seen = seen;
-        let running = self.editions.current();
-        let (before, registry) = (&running.snapshot, &self.registry);
-        let (snapshot, kept_back) =
-            Snapshot::build(&config, documents, Some(before), registry, &before.state)?;
-        let admin = self.admin.open(config.admin.as_ref(), None);
-        let sockets = socket::open(&config.listeners, self.workers, &running.sockets, &mut Vec::new());
-        let (admin, sockets) = match (admin, sockets) {
-            (Ok(admin), Ok(sockets)) => (admin, sockets),
-            (admin, sockets) => {
-                let errors = sockets.err().into_iter().flatten().chain(admin.err());
-                return Err(errors.collect());
-            }
-        };
-        snapshot.prepare();
-        snapshot.tell_left_out(Some(&running.snapshot));
-        announce(&config, &sockets, &running.sockets);
-        if self.editions.publish(config, snapshot, sockets) {
-            self.admin.listen(admin);
+        });
+        if let Some(read) = read.into_inner() {
+            self.seen = read;
         }
-        Ok(kept_back)
+        (result, later)
     }
 
     /// Watches the folders of all files: editors and builds replace files more often than they
@@ -248,6 +288,50 @@ impl Reloader {
             }
         }
         self.folders = folders;
+    }
+}
+
+impl Loader {
+    /// Until all of it is known to be good nothing changes. How the files looked that it read is put into `read`.
+    fn load_and_apply(
+        &self,
+        read: &OnceLock<Fingerprint>,
+        progress: &Progress,
+    ) -> Result<Vec<KeptBack>, Errors> {
+        let (config, documents, seen) = load(&self.file)?;
+        let _ = read.set(seen); // it is read once
+        let running = self.editions.current();
+        let (before, registry) = (&running.snapshot, &self.registry);
+        let (snapshot, kept_back) =
+            Snapshot::build(&config, documents, Some(before), registry, &before.state, progress)?;
+        let admin = self.admin.open(config.admin.as_ref(), None);
+        let sockets = socket::open(&config.listeners, self.workers, &running.sockets, &mut Vec::new());
+        let (admin, sockets) = match (admin, sockets) {
+            (Ok(admin), Ok(sockets)) => (admin, sockets),
+            (admin, sockets) => {
+                let errors = sockets.err().into_iter().flatten().chain(admin.err());
+                return Err(errors.collect());
+            }
+        };
+        snapshot.prepare();
+        snapshot.tell_left_out(Some(&running.snapshot));
+        announce(&config, &sockets, &running.sockets);
+        if self.editions.publish(config, snapshot, sockets) {
+            self.admin.listen(admin);
+        }
+        Ok(kept_back)
+    }
+}
+
+/// What became of a load; or why it did not end.
+type Loading = Result<Result<Vec<KeptBack>, Errors>, String>;
+
+/// Says it at its end, whatever that is.
+struct Done<'a>(&'a Sender<Ask>);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.send(Ask::Loaded); // the reloader waits for it
     }
 }
 

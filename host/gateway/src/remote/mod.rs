@@ -4,7 +4,10 @@ mod ask;
 pub mod keys;
 pub mod quotas;
 mod show;
+mod steps;
 
+use std::env;
+use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +17,7 @@ use limen_config::Config;
 
 use crate::StartError;
 use ask::{Asking, Reply};
+use steps::Steps;
 
 /// It has all that it answers in its memory.
 const STATUS_LIMIT: Duration = Duration::from_secs(10);
@@ -51,10 +55,15 @@ pub fn status(file: &Path, admin: Option<SocketAddr>, as_json: bool) -> Result<R
     Ok(Report::new(text, is_good))
 }
 
-/// Makes the gateway of this configuration load it anew, and waits for what becomes of it.
+/// Makes the gateway of this configuration load it anew, and waits for what becomes of it. What goes on meanwhile is
+/// told to whoever looks on.
 pub fn reload(file: &Path, admin: Option<SocketAddr>, as_json: bool) -> Result<Report, StartError> {
     let asking = asking(file, admin)?;
-    let reply = asking.send(Method::POST, "/reload", None, RELOAD_LIMIT)?;
+    let out = io::stderr();
+    let is_terminal = out.is_terminal() && env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
+    let mut steps = Steps::new(out, is_terminal);
+    let reply = asking.follow(Method::POST, "/reload", RELOAD_LIMIT, |step| steps.told(step))?;
+    drop(steps);
     let is_good = reply.status == StatusCode::OK;
     if !is_good && reply.status != StatusCode::UNPROCESSABLE_ENTITY {
         return Err(unexpected(&reply));

@@ -23,6 +23,7 @@ use crate::listener::Terms;
 use crate::observe::audit::Audit;
 use crate::observe::{AccessLog, Tracer};
 use crate::pipeline::{Attached, Pipeline};
+use crate::progress::{Progress, Superseded};
 use crate::route::{Action, MirrorState, RouteTable};
 use crate::upstream::{self, Connector, Upkeep};
 use crate::vault;
@@ -98,13 +99,15 @@ impl Snapshot {
     ///
     /// What was read of documents already is not read again.
     ///
-    /// Takes as long as compiling does: never on a worker.
+    /// Takes as long as compiling does: never on a worker. What it does is told as `progress`; where that is
+    /// superseded while it waits for others it ends with an error.
     pub fn build(
         config: &Config,
         documents: Documents,
         previous: Option<&Snapshot>,
         registry: &Registry,
         state: &Arc<StateFile>,
+        progress: &Progress,
     ) -> Result<(Snapshot, Vec<KeptBack>), Errors> {
         // Without `..`: a new section of the file has to say here what it means.
         let Config {
@@ -136,7 +139,10 @@ impl Snapshot {
             None => Arc::new(Components::new(gateway.code_cache.clone())),
         };
         let registries = Registries { terms: registries, vault: &vault, place: &Place::file(file) };
-        let fetched = components.fetch(plugins.values(), &gateway.trust, registries);
+        let fetched = components.fetch(plugins.values(), &gateway.trust, registries, progress);
+        let fetched = fetched.map_err(|Superseded| {
+            Errors::from_iter([ConfigError::new(Place::file(file), "a newer one is wanted in its place")])
+        })?;
         let kept = previous.map(|previous| previous.kept.clone()).unwrap_or_default();
         let shared = match share(store_terms, previous) {
             Ok(shared) => shared,
@@ -157,6 +163,7 @@ impl Snapshot {
             store,
             stores: &stores,
             upstreams,
+            progress,
         };
         let mut policies = Policies::load(plugins, fetched, routes, last_good, means, &mut errors);
 

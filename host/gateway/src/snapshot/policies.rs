@@ -15,6 +15,7 @@ use limen_wasm::{
 };
 
 use crate::component::Fetched;
+use crate::progress::{Progress, Step};
 use crate::settings;
 
 /// What the policies of a configuration became.
@@ -79,6 +80,8 @@ pub struct Means<'a> {
     /// What plugins may be granted of those.
     pub stores: &'a [NamedStore],
     pub upstreams: &'a BTreeMap<String, limen_config::Upstream>,
+    /// Who is told what takes long.
+    pub progress: &'a Progress,
 }
 
 /// Where an attachment stands: its route, and its place there.
@@ -190,7 +193,7 @@ impl Loaded {
         last_good: Option<&LivePlugin>,
         means: Means<'_>,
     ) -> Result<Self, Vec<ConfigError>> {
-        let new = open(plugin, bytes, means.registry);
+        let new = open(plugin, bytes, means);
         let because = match new.and_then(|version| {
             let (policies, plugin) = attach(plugin, &version, routes, means)?;
             Ok(Loaded { plugin, policies, kept_back: None })
@@ -227,13 +230,17 @@ fn reasons(errors: &[ConfigError]) -> String {
 fn open(
     plugin: &limen_config::Plugin,
     bytes: Result<Vec<u8>, ConfigError>,
-    registry: &Registry,
+    means: Means<'_>,
 ) -> Result<Arc<Plugin>, Vec<ConfigError>> {
     let at_fault = |message: String| {
         ConfigError::new(plugin.place.clone(), format!("plugin `{}`: {message}", plugin.name))
     };
     let file = plugin.component.place();
-    let loaded = registry.plugin(bytes.map_err(|error| vec![error])?).and_then(|version| {
+    let bytes = bytes.map_err(|error| vec![error])?;
+    if !means.registry.is_compiled(&bytes) {
+        means.progress.tell(Step::Compiling { plugin: plugin.name.clone() });
+    }
+    let loaded = means.registry.plugin(bytes).and_then(|version| {
         version.check_grants(&plugin.grants)?;
         Ok(version)
     });
@@ -259,7 +266,7 @@ fn attach(
     routes: &[limen_config::Route],
     means: Means<'_>,
 ) -> Result<(Seated, LivePlugin), Vec<ConfigError>> {
-    let Means { registry, vault, stores, .. } = means;
+    let Means { registry, vault, stores, progress, .. } = means;
     let mut policies: Seated = Vec::new();
     let mut live = LivePlugin {
         version: version.clone(),
@@ -289,7 +296,11 @@ fn attach(
             continue;
         }
         let route = routes.get(seat.0).map_or("", |route| &*route.name);
-        match registry.policy(version, plugin, attachment.settings.value(), route, vault, stores) {
+        let settings = attachment.settings.value();
+        if !registry.is_configured(version, settings) {
+            progress.tell(Step::Configuring { plugin: plugin.name.clone(), route: route.to_owned() });
+        }
+        match registry.policy(version, plugin, settings, route, vault, stores) {
             Ok(policy) => {
                 live.note(&policy, registry);
                 if let limen_wasm::Start::ConfigureInEach { because } = policy.start() {

@@ -33,6 +33,7 @@ use tokio::net::TcpListener;
 use crate::StartError;
 use crate::edition::{Edition, Stage as Phase};
 use crate::observe::metrics::Metrics;
+use crate::progress::Progress;
 use crate::snapshot::Snapshot;
 use crate::worker::{Alive, Worker, alive};
 pub use lines::Lines;
@@ -124,7 +125,9 @@ impl Stage {
         }
         self.registry.forget();
         let (registry, state) = (&self.registry, StateFile::tried());
-        let (mut snapshot, _) = Snapshot::build(&config, Documents::default(), None, registry, &state)?;
+        let progress = Progress::default();
+        let (mut snapshot, _) =
+            Snapshot::build(&config, Documents::default(), None, registry, &state, &progress)?;
         for (number, route) in snapshot.routes.iter_mut().enumerate() {
             route.pipeline.wrap(|policy| around(number, policy));
         }

@@ -53,13 +53,19 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// What the repository has below this path, `blobs/sha256:...` for instance.
-    pub async fn get(&self, path: &str, accept: &'static str, largest: u64) -> Result<Vec<u8>, Failure> {
+    /// What the repository has below this path, `blobs/sha256:...` for instance. `came` is told how much of it there is.
+    pub async fn get(
+        &self,
+        path: &str,
+        accept: &'static str,
+        largest: u64,
+        came: impl Fn(u64),
+    ) -> Result<Vec<u8>, Failure> {
         let path = format!("/v2/{}/{path}", self.repository);
         let uri = uri(&self.scheme, &self.authority, &path)?;
         let mut pauses = AGAIN.into_iter();
         loop {
-            match self.follow(uri.clone(), accept, largest).await {
+            match self.follow(uri.clone(), accept, largest, &came).await {
                 Err(failure) if failure.may_pass => match pauses.next() {
                     Some(pause) => sleep(pause).await,
                     None => return Err(failure),
@@ -70,7 +76,13 @@ impl<'a> Session<'a> {
     }
 
     /// One try, wherever it leads.
-    async fn follow(&self, asked: Uri, accept: &'static str, largest: u64) -> Result<Vec<u8>, Failure> {
+    async fn follow(
+        &self,
+        asked: Uri,
+        accept: &'static str,
+        largest: u64,
+        came: &impl Fn(u64),
+    ) -> Result<Vec<u8>, Failure> {
         let (mut uri, mut redirects, mut is_introduced) = (asked.clone(), 0, false);
         loop {
             let mut headers = HeaderMap::new();
@@ -79,7 +91,7 @@ impl<'a> Session<'a> {
             if self.is_at_home(&uri) {
                 headers.extend(self.authorization.borrow().clone().map(|it| (header::AUTHORIZATION, it)));
             }
-            let answer = self.client.get(&uri, &headers, largest).await;
+            let answer = self.client.get_told(&uri, &headers, largest, came).await;
             let answer = answer.map_err(|failure| at(&uri, failure))?;
             match answer.status {
                 StatusCode::OK => return Ok(answer.body),

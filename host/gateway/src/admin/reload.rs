@@ -1,0 +1,127 @@
+//! `/reload`: what became of the last one, and one more.
+//!
+//! To whoever accepts `application/x-ndjson` it is told step by step, in lines that are one JSON object each, whose `step`
+//! says what it is. The last one is `done`, with the `status` and the `answer` that others get.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::response::Response;
+use futures_util::stream;
+use http::{HeaderMap, StatusCode, header};
+use limen_config::{ConfigError, Errors};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use super::answer::{self, Problem};
+use super::pages::{Known, starting};
+use super::peer::Peer;
+use crate::progress::{self, Step};
+use crate::reload::{Ask, Outcome, Waiter};
+
+/// A reload takes as long as compiling does.
+const LIMIT: Duration = Duration::from_secs(300);
+const LINES: &str = "application/x-ndjson";
+
+pub async fn last(State(admin): Known) -> Response {
+    let mut value = json!({ "applied": admin.reloads.applied(), "refused": admin.reloads.refused() });
+    if let (Some(last), Some(value)) = (admin.reloads.last(), value.as_object_mut()) {
+        value.insert("last".to_owned(), outcome(&last));
+    }
+    answer::json(&value)
+}
+
+pub async fn again(State(admin): Known, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
+    let Some(serving) = admin.serving.get() else { return starting() };
+    let ((steps, told), (done, outcome)) = (progress::listening(), oneshot::channel());
+    // The reloader is gone only at the end of the process.
+    let _ = serving.ask.send(Ask::Reload(peer.who(), Some(Waiter { steps, done })));
+    let end = end(outcome);
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    match accept.contains(LINES) {
+        true => answer::stream(LINES, Body::from_stream(lines(told, end))),
+        false => end.await.map_or_else(Problem::answer, |value| answer::json(&value)),
+    }
+}
+
+/// What becomes of it.
+async fn end(outcome: oneshot::Receiver<Arc<Outcome>>) -> Result<Value, Problem> {
+    match tokio::time::timeout(LIMIT, outcome).await {
+        Ok(Ok(last)) => match &last.result {
+            Ok(_) => Ok(self::outcome(&last)),
+            Err(_) => Err(Problem {
+                status: StatusCode::UNPROCESSABLE_ENTITY,
+                detail: "the new configuration is refused, the running one serves on".to_owned(),
+                more: self::outcome(&last),
+            }),
+        },
+        Ok(Err(_)) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway ends")),
+        Err(_) => Err(Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "it is still reloading: GET /reload will tell what became of it",
+        )),
+    }
+}
+
+/// Each step as it comes, and then the end.
+fn lines(
+    told: mpsc::Receiver<Step>,
+    end: impl Future<Output = Result<Value, Problem>> + Send + 'static,
+) -> impl stream::Stream<Item = Result<String, Infallible>> + Send {
+    let waiting = Some((told, Box::pin(end)));
+    stream::unfold(waiting, async |waiting| {
+        let (mut told, mut end) = waiting?;
+        tokio::select! {
+            // What came before the end is told before it.
+            biased;
+            Some(step) = told.recv() => Some((Ok(line(&step)), Some((told, end)))),
+            end = &mut end => {
+                let (status, answer) = match end {
+                    Ok(answer) => (StatusCode::OK, answer),
+                    Err(problem) => (problem.status, problem.json()),
+                };
+                let done = json!({ "step": "done", "status": status.as_u16(), "answer": answer });
+                Some((Ok(line(&done)), None))
+            }
+        }
+    })
+}
+
+fn line(value: &impl Serialize) -> String {
+    // What we write of our own has no keys that are none.
+    let mut line = serde_json::to_string(value).unwrap_or_default();
+    line.push('\n');
+    line
+}
+
+pub fn outcome(outcome: &Outcome) -> Value {
+    let kept_back = outcome
+        .result
+        .iter()
+        .flatten()
+        .map(|kept| json!({ "plugin": kept.plugin, "live": kept.live, "because": kept.because }));
+    let errors = outcome.result.as_ref().err().into_iter().flat_map(Errors::iter).map(error);
+    json!({
+        "at": answer::moment(outcome.at),
+        "took_ms": outcome.took.as_millis() as u64,
+        "ok": outcome.result.is_ok(),
+        "kept_back": kept_back.collect::<Value>(),
+        "errors": errors.collect::<Value>(),
+    })
+}
+
+fn error(error: &ConfigError) -> Value {
+    json!({
+        "file": error.place.file.display().to_string(),
+        "line": error.place.line,
+        "column": error.place.column,
+        "key": error.place.key,
+        "message": error.message,
+        "expected": error.expected,
+        "hint": error.hint,
+    })
+}
