@@ -38,7 +38,8 @@ section! {
         /// `file`: what a gateway keeps API keys in, or with `url` a copy of them for when that does not answer, and
         /// quotas that it counts for itself. It is made if it is not there, and must
         /// belong to the gateway's user and be open to nobody else; one process has it open. It may be copied while
-        /// the gateway runs. It stays where it is until the next start. Default: `state.db` in `$STATE_DIRECTORY` (systemd's
+        /// the gateway runs. Beside it are `.lock`, and `.recent` with what quotas counted in the last quarter of a
+        /// second: what a killed process leaves there the next one takes. It stays where it is until the next start. Default: `state.db` in `$STATE_DIRECTORY` (systemd's
         /// `StateDirectory=`), else in `limen` in `$XDG_STATE_HOME`, else in `~/.local/state/limen`.
         pub file: Option<PathBuf> = section.optional("file", |value| path(value, "the path of a file")),
     }

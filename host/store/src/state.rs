@@ -52,6 +52,12 @@ impl StateFile {
         Ok(journal.clone())
     }
 
+    /// The journal, if anybody has asked for it.
+    pub fn opened(&self) -> Option<Arc<Journal>> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.as_ref().map(|(_, journal)| journal.clone())
+    }
+
     /// Lets a process that takes over have the file: from now on nothing changes, until
     /// [`StateFile::take_back`].
     pub fn hand_over(&self) {

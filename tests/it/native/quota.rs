@@ -1,6 +1,7 @@
 use super::mistake;
 use crate::common::{assert_problem, config, route};
-use limen_tests::{Client, Gateway, Origin, RealRedis, eventually};
+use limen_tests::{Answer, Client, Gateway, Origin, RealRedis, eventually};
+use std::time::{Duration, Instant};
 
 const POLICY: &str =
     r#"{ use = "quota", with = { per = "month", limit = 3, by = [{ header = "x-user" }] } }"#;
@@ -53,6 +54,37 @@ async fn what_is_used_outlives_the_process() {
     drop(gateway);
     let again = Gateway::start(&text).await;
     assert_eq!([status(&again, "ada").await, status(&again, "ada").await], [200, 429]);
+}
+
+/// What is counted comes to the kernel within milliseconds, and that outlives a kill at any moment.
+#[tokio::test]
+async fn a_kill_at_any_moment_loses_next_to_nothing() {
+    const WITHIN: Duration = Duration::from_millis(100);
+    let origin = Origin::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.db");
+    let policy = POLICY.replace("limit = 3", "limit = 1000000");
+    let text = config(&origin, &format!("[store]\nfile = {file:?}\n{}", route("/**", &policy)));
+    let used = |answer: &Answer| {
+        let (_, left) = answer.header("ratelimit").unwrap().split_once("r=").unwrap();
+        1_000_000 - left.split(';').next().unwrap().parse::<usize>().unwrap()
+    };
+    let mut known = 0;
+    for round in 0..6 {
+        let mut gateway = Gateway::start(&text).await;
+        let mut connection = Client::http1().connect(gateway.url("/")).await.unwrap();
+        // Each with the moment when it was answered.
+        let mut answered: Vec<(usize, Instant)> = Vec::new();
+        while answered.len() < 150 + 50 * round {
+            let answer = connection.get("/").header("x-user", "ada").send().await;
+            answered.push((used(&answer), Instant::now()));
+        }
+        assert!(answered[0].0 > known, "{} after {known}", answered[0].0);
+        gateway.signal(rustix::process::Signal::KILL);
+        let killed = Instant::now();
+        gateway.wait_exit().await;
+        known = answered.iter().rev().find(|(_, at)| killed - *at > WITHIN).map_or(known, |(used, _)| *used);
+    }
 }
 
 /// One that is told to end forgets nothing, however short a while ago it was counted.

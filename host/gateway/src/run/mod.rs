@@ -111,7 +111,11 @@ pub fn run(file: &Path) -> Result<(), StartError> {
         let last = editions.subscribe();
         drop((first, editions));
         wait(&ends)?;
-        last.borrow().snapshot.save();
+        let last = last.borrow();
+        // Who took over was given it, and has the files.
+        if last.stage != Stage::TakenOver {
+            last.snapshot.save();
+        }
         if let Some(heirs) = heirs {
             heirs.leave();
         }

@@ -10,7 +10,7 @@ use limen_config::{
     State, Target,
 };
 use limen_policy::keys::Keyring;
-use limen_policy::native::{CacheShelf, Documents, Kept, Storeroom};
+use limen_policy::native::{self, CacheShelf, Documents, Kept, Storeroom};
 use limen_policy::vault::Vault;
 use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
 use limen_store::{Redis, StateFile};
@@ -292,8 +292,8 @@ impl Snapshot {
     }
 
     /// To be called before it goes live: from now on its upstreams are looked after and its issuers of tokens
-    /// asked, and no others, its stores are as it has them, and keys are made with its pepper. Waits until that has begun, though for no longer
-    /// than some seconds.
+    /// asked, and no others, its stores are as it has them, what is over is forgotten, and keys are made with its pepper.
+    /// Waits until that has begun, though for no longer than some seconds.
     pub fn prepare(&self) {
         self.issuers.ask(&self.asked);
         self.upkeep.tend(&self.upstreams, &self.resolver);
@@ -303,6 +303,7 @@ impl Snapshot {
         for (terms, store) in &self.stores {
             store.adopt(terms);
         }
+        native::forget_the_past(&self.state);
         if let Some(keyring) = self.keyring() {
             let pepper = self.pepper.as_ref().and_then(|name| self.vault.secrets.get(name));
             keyring.adopt(pepper.map(|secret| &**secret));

@@ -55,7 +55,7 @@ mod xml_json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use limen_store::{Journal, Redis, StateFile};
+use limen_store::{Journal, JournalError, Redis, StateFile};
 use serde_json::Value;
 
 pub use cache::{Purge, Reading as CacheReading, Shelf as CacheShelf};
@@ -402,6 +402,16 @@ impl Kept {
         for (_, shelf) in self.all::<CacheShelf>() {
             shelf.sweep();
         }
+    }
+}
+
+/// Takes out of the file what no policy can have any use for, whether a configuration still has that policy or not.
+pub fn forget_the_past(file: &StateFile) {
+    let Some(journal) = file.opened() else { return };
+    match quota::counts::forget_the_past(&journal) {
+        // Another process has it, and does.
+        Ok(()) | Err(JournalError::HandedOver) => {}
+        Err(error) => tracing::warn!("what is over of quotas could not be forgotten: {error}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The file of a journal: ours alone, appended to, now and then written anew.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::recent::Recent;
 use super::record::{self, HEADER};
-use super::{Change, Changes, JournalError, Tables};
+use super::{Change, Changes, JournalError, Pending, Tables};
 
 /// Records of a file that is written anew are about this large, in bytes.
 const PORTION: usize = 1 << 20;
@@ -20,6 +21,7 @@ pub struct LogFile {
     path: PathBuf,
     /// Where the next record goes; none after a write that failed, when nobody knows what is on the disk.
     end: Option<(File, u64)>,
+    recent: Recent,
     /// What holds it is a file beside it: it is itself replaced when it is written anew.
     _lock: File,
 }
@@ -38,12 +40,12 @@ impl LogFile {
         })?;
         let file = private().open(path).map_err(io("open"))?;
         let about = file.metadata().map_err(io("open"))?;
-        if !about.is_file() || about.uid() != rustix::process::geteuid().as_raw() || about.mode() & 0o077 != 0
-        {
+        if !is_ours(&about) {
             return Err(JournalError::Open { path: path.to_owned() });
         }
         let bytes = Bytes::from(fs::read(path).map_err(io("read"))?);
-        let mut log = LogFile { path: path.to_owned(), end: None, _lock: lock };
+        let recent = Recent::of(path);
+        let mut log = LogFile { path: path.to_owned(), end: None, recent, _lock: lock };
         let mut tables = Tables::default();
         let good = log.replay(&bytes, &mut tables)?;
         if good == 0 {
@@ -58,6 +60,12 @@ impl LogFile {
                 file.set_len(good as u64).and_then(|()| file.sync_all()).map_err(io("mend the end of"))?;
             }
             log.end = Some((file, good as u64));
+            let Pending(recent) = log.recent.read(good as u64).map_err(io("read what is recent of"))?;
+            if !recent.is_empty() {
+                let recent = Pending(recent).changes();
+                log.append(&recent, &tables)?;
+                tables.apply(recent);
+            }
         }
         Ok((log, tables))
     }
@@ -111,6 +119,7 @@ impl LogFile {
         match write_at_end(&mut file, at, &record) {
             Ok(()) => {
                 self.end = Some((file, at + record.len() as u64));
+                self.recent.clear();
                 Ok(())
             }
             Err(error) => {
@@ -119,6 +128,15 @@ impl LogFile {
                 let _ = file.set_len(at).and_then(|()| file.sync_all());
                 Err(self.failed("write", error))
             }
+        }
+    }
+
+    /// Lets the kernel have changes that are appended a little later.
+    pub fn note(&mut self, changes: &Changes) {
+        // Where nobody knows what is on the disk, all of it is written anew with the next append.
+        let Some((_, end)) = self.end else { return };
+        if let Err(error) = self.recent.append(changes, end) {
+            tracing::debug!("could not write what is recent of the store {}: {error}", self.path.display());
         }
     }
 
@@ -186,13 +204,18 @@ fn write_whole(path: &Path, tables: &Tables) -> io::Result<(File, u64)> {
     Ok((file, at))
 }
 
-fn private() -> OpenOptions {
+/// Whether it is a file that nobody else can read.
+pub fn is_ours(about: &Metadata) -> bool {
+    about.is_file() && about.uid() == rustix::process::geteuid().as_raw() && about.mode() & 0o077 == 0
+}
+
+pub fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     options
 }
 
-fn beside(path: &Path, what: &str) -> PathBuf {
+pub fn beside(path: &Path, what: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(what);

@@ -46,6 +46,11 @@ pub fn encode(changes: &Changes, at: u64) -> Option<Vec<u8>> {
 /// The record that begins at this place of a file, and where the next one does. None: there is none, or not
 /// all of it.
 pub fn decode(file: &Bytes, at: usize) -> Option<(Changes, usize)> {
+    decode_behind(0, file, at)
+}
+
+/// The same of a file that goes on where another one ends, of so many bytes.
+pub fn decode_behind(before: u64, file: &Bytes, at: usize) -> Option<(Changes, usize)> {
     let head = file.get(at..at.checked_add(HEAD)?)?;
     let (mark, mut head) = head.split_at_checked(MARK.len())?;
     let length = head.get_u32_le();
@@ -53,7 +58,7 @@ pub fn decode(file: &Bytes, at: usize) -> Option<(Changes, usize)> {
     let from = at + HEAD;
     let to = from.checked_add(length as usize)?;
     let payload = file.get(from..to)?;
-    if mark != MARK || checksum(length.to_le_bytes(), payload, at as u64) != expected {
+    if mark != MARK || checksum(length.to_le_bytes(), payload, before + at as u64) != expected {
         return None;
     }
     changes(file.slice(from..to)).map(|changes| (changes, to))

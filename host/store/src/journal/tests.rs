@@ -170,3 +170,74 @@ fn one(key: &'static str) -> Changes {
     changes.put("t", key, "1");
     changes
 }
+
+fn note(journal: &Journal, key: &str, value: &str) {
+    let mut changes = Changes::default();
+    changes.put("t", key.to_owned(), value.to_owned());
+    journal.note(changes).unwrap();
+}
+
+#[test]
+fn what_is_noted_outlives_the_process_and_is_written_with_the_next_change() {
+    let (folder, path) = place();
+    let recent = folder.path().join("limen/state.db.recent");
+    let journal = Journal::open(&path).unwrap();
+    let length = || fs::metadata(&path).unwrap().len();
+    let before = length();
+    for number in 0..5 {
+        note(&journal, "count", &number.to_string());
+        note(&journal, &format!("key {number}"), "1");
+    }
+    assert_eq!((all(&journal).len(), length()), (6, before));
+    drop(journal); // as when it is killed
+    let again = Journal::open(&path).unwrap();
+    assert_eq!((all(&again).len(), again.get("t", b"count").as_deref()), (6, Some(&b"4"[..])));
+    assert!(length() > before, "what was recent is written at once");
+    note(&again, "count", "5");
+    put(&again, "more", "1");
+    assert_eq!(fs::metadata(&recent).unwrap().len(), 0);
+    drop(again);
+    assert_eq!(Journal::open(&path).unwrap().get("t", b"count").as_deref(), Some(&b"5"[..]));
+}
+
+#[test]
+fn what_is_recent_of_an_older_journal_or_is_damaged_is_passed_over() {
+    let (folder, path) = place();
+    let recent = folder.path().join("limen/state.db.recent");
+    let journal = Journal::open(&path).unwrap();
+    note(&journal, "count", "1");
+    let old = fs::read(&recent).unwrap();
+    note(&journal, "count", "2");
+    let whole = fs::read(&recent).unwrap();
+    put(&journal, "more", "1");
+    drop(journal);
+    fs::write(&recent, &whole).unwrap();
+    let journal = Journal::open(&path).unwrap();
+    assert_eq!(journal.get("t", b"count").as_deref(), Some(&b"2"[..]));
+    note(&journal, "count", "3");
+    drop(journal);
+    // As a crash of the machine may leave it: what was cleared is there again.
+    fs::write(&recent, &old).unwrap();
+    let journal = Journal::open(&path).unwrap();
+    assert_eq!(journal.get("t", b"count").as_deref(), Some(&b"2"[..]));
+    note(&journal, "count", "4");
+    let whole = fs::read(&recent).unwrap();
+    drop(journal);
+    fs::write(&recent, [&whole[..whole.len() - 1], b"x"].concat()).unwrap();
+    let journal = Journal::open(&path).unwrap();
+    assert_eq!((all(&journal).len(), journal.get("t", b"count").as_deref()), (2, Some(&b"2"[..])));
+}
+
+#[test]
+fn a_table_that_is_empty_is_none() {
+    let journal = Journal::nowhere();
+    put(&journal, "a", "1");
+    put(&journal, "b", "2");
+    let tables = || journal.lock().tables.by_name.len();
+    journal.forget("t", |value| value == b"1").unwrap();
+    assert_eq!((all(&journal).len(), tables()), (1, 1));
+    journal.forget("other", |_| true).unwrap();
+    assert_eq!(tables(), 1);
+    journal.forget("t", |_| true).unwrap();
+    assert_eq!((tables(), journal.lock().tables.size), (0, 0));
+}

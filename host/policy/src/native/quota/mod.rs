@@ -8,8 +8,9 @@
 //! 25 hours among them. Who has used it up gets 429 with `Retry-After`, and a request that is refused takes nothing; every
 //! answer has `RateLimit` and `RateLimit-Policy`. What is used outlives the process: in the file of `[store]`, or with
 //! `[store] url` in the store, where all gateways count together. Each takes it for the window that its own clock is in. To
-//! the file it comes a quarter of a second later, and when the gateway is told to end: what a crash or a `kill -9` finds
-//! uncounted there, up to 250 ms of it, may be used again. Where a reload puts a `url` into `[store]`, or takes it out, what
+//! the file it comes some milliseconds later, and to the disk a quarter of a second later, or when the gateway is told to
+//! end: what was counted in these may be used again, after a `kill -9` or after a crash of the machine. What is over is
+//! taken out of the file, at a start and at reloads, that of policies which are no longer there after 32 days. Where a reload puts a `url` into `[store]`, or takes it out, what
 //! was used is not taken along: it begins anew in the store, or with what the file last had; the log warns of it.
 //! `limen quota show` and `GET /quotas` of the admin listener tell what is used, with `?quota=NAME&key=KEY` of one
 //! key; `limen quota reset` and `DELETE` with the same: nothing of it is used any more.

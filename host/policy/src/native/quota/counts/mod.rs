@@ -5,17 +5,26 @@ mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use jiff::tz::TimeZone;
 use limen_store::{Changes, Journal, JournalError};
 
-use super::window::Window;
+use super::window::{Calendar, Period, Window};
 
-/// What was counted is on the disk this much later.
+/// What was counted outlives the process this much later: a pause, so that what is counted often is written seldom.
+const NOTE_AFTER: Duration = Duration::from_millis(5);
+/// It is on the disk this much later.
 const SAVE_AFTER: Duration = Duration::from_millis(250);
+/// All tables of quotas begin like this.
+const TABLES: &str = "quota/";
+/// What began so long ago no quota counts any more: the longest window is a month of 31 days, in which clocks are put back.
+/// In minutes, as windows are.
+const PAST: u32 = 32 * 24 * 60;
 
 /// What was used, by key. A thread saves what has changed.
 pub(crate) struct Counts {
@@ -44,7 +53,7 @@ struct Count {
 impl Counts {
     /// With what the journal has of it that is not over, of so many keys at most.
     pub(super) fn open(name: &str, journal: Arc<Journal>, keys: usize, window: Window) -> Self {
-        let table = format!("quota/{name}");
+        let table = format!("{TABLES}{name}");
         let inner = Inner { counts: DashMap::new(), table, room: AtomicUsize::new(keys) };
         let mut dropped = Vec::new();
         for (key, value) in journal.entries(&inner.table) {
@@ -82,7 +91,7 @@ impl Counts {
     pub(crate) fn save(&self) {
         let unsaved = self.inner.counts.iter().filter(|count| !count.is_saved);
         let keys: Vec<_> = unsaved.map(|count| count.key().clone()).collect();
-        match self.inner.save(&self.journal, keys.into_iter()) {
+        match self.journal.write(self.inner.changes(keys.into_iter())) {
             // Another process counts.
             Ok(()) | Err(JournalError::HandedOver) => {}
             Err(error) => tracing::error!("what was used of quotas at last is lost: {error}"),
@@ -142,6 +151,14 @@ impl Counts {
     }
 }
 
+/// Takes what no quota can count any more out of the journal, also that of policies which no configuration has.
+pub(crate) fn forget_the_past(journal: &Journal) -> Result<(), JournalError> {
+    let now = Calendar::new(Period::Minute, TimeZone::UTC).now();
+    journal.forget(TABLES, |value| {
+        Count::decode(value).is_none_or(|count| count.start.saturating_add(PAST) <= now.start)
+    })
+}
+
 impl fmt::Debug for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Counts").field("table", &self.inner.table).finish_non_exhaustive()
@@ -152,22 +169,41 @@ impl Inner {
     /// Saves, in batches, until nobody counts any more. What was dropped before goes with the first of them: a
     /// configuration that is refused counts nothing, and changes nothing.
     fn save_on(&self, journal: &Journal, mut dropped: Vec<Arc<str>>, changed: &mpsc::Receiver<Arc<str>>) {
-        let mut told = false;
-        while let Ok(first) = changed.recv() {
-            thread::sleep(SAVE_AFTER);
-            let keys = std::mem::take(&mut dropped).into_iter().chain([first]).chain(changed.try_iter());
-            match self.save(journal, keys) {
-                Ok(()) => told = false,
+        let (mut due, mut told) = (None::<Instant>, false);
+        loop {
+            let first = match due {
+                None => changed.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => changed.recv_timeout(due.saturating_duration_since(Instant::now())),
+            };
+            let is_last = matches!(first, Err(RecvTimeoutError::Disconnected));
+            let mut saved = Ok(());
+            if let Ok(first) = first {
+                thread::sleep(NOTE_AFTER);
+                let keys = std::mem::take(&mut dropped).into_iter().chain([first]).chain(changed.try_iter());
+                saved = journal.note(self.changes(keys));
+                due.get_or_insert_with(|| Instant::now() + SAVE_AFTER);
+            }
+            if is_last || due.is_some_and(|due| due <= Instant::now()) {
+                saved = journal.write(Changes::default());
+                // What could not be written is tried again.
+                due = saved.is_err().then(|| Instant::now() + SAVE_AFTER);
+            }
+            match saved {
+                Ok(()) => told = due.is_some() && told,
                 Err(error) if !told => {
                     tracing::warn!("what is used of quotas can't be kept at the moment: {error}");
                     told = true;
                 }
                 Err(_) => {}
             }
+            if is_last {
+                return;
+            }
         }
     }
 
-    fn save(&self, journal: &Journal, keys: impl Iterator<Item = Arc<str>>) -> Result<(), JournalError> {
+    /// What the journal has to be told of these keys.
+    fn changes(&self, keys: impl Iterator<Item = Arc<str>>) -> Changes {
         let mut changes = Changes::default();
         for key in keys {
             let Some(mut count) = self.counts.get_mut(&key) else {
@@ -177,7 +213,7 @@ impl Inner {
             count.is_saved = true;
             changes.put(&self.table, key.as_bytes().to_vec(), count.encode());
         }
-        journal.write(changes)
+        changes
     }
 
     /// Drops what is of past windows, and if that is too little so many of the rest that a tenth is free: the least

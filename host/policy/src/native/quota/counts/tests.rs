@@ -100,6 +100,23 @@ fn what_is_over_or_too_much_is_not_opened() {
 }
 
 #[test]
+fn what_no_quota_counts_any_more_is_forgotten_whosever_it_was() {
+    let journal = Journal::nowhere();
+    let now = Calendar::new(Period::Minute, TimeZone::UTC).now().start;
+    let mut changes = Changes::default();
+    changes.put("quota/removed", "old", Count::new(now - PAST).encode());
+    changes.put("quota/removed", "nonsense", "?");
+    changes.put(TABLE, "old", Count::new(now - PAST).encode());
+    changes.put(TABLE, "of this month", Count::new(now - PAST + 60).encode());
+    changes.put(TABLE, "of a clock that is ahead", Count::new(now + PAST).encode());
+    changes.put("keys", "old", Count::new(0).encode());
+    journal.write(changes).unwrap();
+    forget_the_past(&journal).unwrap();
+    let left = |table| journal.entries(table).len();
+    assert_eq!((left("quota/removed"), left(TABLE), left("keys")), (0, 2, 1));
+}
+
+#[test]
 fn what_was_counted_is_there_again() {
     let journal = Arc::new(Journal::nowhere());
     let before = open(&journal, 10);
