@@ -30,6 +30,7 @@ pub mod remote;
 mod roots;
 mod route;
 pub mod run;
+mod screen;
 mod settings;
 mod snapshot;
 mod systemd;

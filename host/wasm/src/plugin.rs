@@ -170,7 +170,8 @@ impl Plugin {
         let (written, what): (Vec<_>, Vec<_>) =
             denied.iter().map(|(grant, what)| (grant.written, what.as_str())).unzip();
         let message = format!("the component {}, which it is not granted", what.join(" and "));
-        let hint = format!("if it may have that: grants = {{ {} }}", written.join(", "));
+        let hint =
+            format!("if it may have that, in its [plugin] section: grants = {{ {} }}", written.join(", "));
         Err(LoadError::new(message).hint(hint))
     }
 }

@@ -44,6 +44,8 @@ async fn from_nothing(name: &'static str, origin: &Origin) -> Gateway {
     assert!(built.status.success(), "{}", built.stderr);
     assert!(built.stdout.starts_with(&format!("{policy} 0.1.0 ")), "{}", built.stdout);
     let component = built.stdout.lines().last().unwrap();
+    let looked_into = setup.again().finish(&["policy", "inspect", &policy]).await;
+    assert!(built.stdout.starts_with(&looked_into.stdout), "{}\n{}", built.stdout, looked_into.stdout);
     let tested = setup.again().finish(&["policy", "test", &policy]).await;
     assert!(tested.status.success(), "{}\n{}", tested.stdout, tested.stderr);
     assert!(tested.stdout.contains("cases.toml") && tested.stdout.contains(" 0 failed"), "{}", tested.stdout);

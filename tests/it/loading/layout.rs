@@ -189,6 +189,8 @@ async fn authors_can_look_into_one() {
     let same = [&inspect[..], &["--diff", guest.to_str().unwrap()]].concat();
     let same = setup.again().finish(&same).await;
     assert!(same.stdout.contains("no difference"), "{} {}", same.stdout, same.stderr);
+    let as_folder = setup.again().finish(&["policy", "inspect", "dist/version"]).await;
+    assert!(as_folder.stderr.contains("`oci-layout:dist/version:TAG`"), "{as_folder:?}");
     let origin = Origin::start();
     let gateway = set_up(&origin, "", "", "");
     artifact.put_into(&gateway.path("dist/version"), "1.0");

@@ -26,6 +26,11 @@ pub fn build(folder: &Path) -> Result<PathBuf, StartError> {
         .map_err(|error| failed(format!("could not run cargo, which builds policies: {error}")))?;
     if !output.status.success() {
         let hint = match has_target() {
+            true if wants_published_sdk(folder) => {
+                "cargo says why above. Is it that it finds no `limen-sdk`? Then say in Cargo.toml where its folder is: \
+                 limen-sdk = { path = \"...\" }; `limen policy new --sdk FOLDER` does that"
+                    .to_owned()
+            }
             true => "cargo says why above".to_owned(),
             false => format!("its target is missing: `rustup target add {TARGET}`"),
         };
@@ -44,6 +49,13 @@ fn component(messages: &str) -> Option<PathBuf> {
         files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
     });
     files.next_back()
+}
+
+/// Whether it takes the SDK from where cargo gets packages, and has not got it yet.
+fn wants_published_sdk(folder: &Path) -> bool {
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+    let is_locked = folder.join("Cargo.lock").is_file();
+    !is_locked && manifest.lines().any(|line| line.starts_with("limen-sdk = \""))
 }
 
 fn has_target() -> bool {

@@ -6,13 +6,13 @@ use limen_config::Component;
 use limen_policy::native::Documents;
 use limen_store::StateFile;
 
-use super::reference;
+use super::{built, reference};
 use crate::{StartError, build, load_config};
 
 /// Loads the configuration with the component in the place of the plugin's own. All else about the
 /// plugin holds: its grants, limits, settings, pins and signatures.
 pub fn check(component: &str, config: &Path, plugin: Option<&str>) -> Result<String, StartError> {
-    let component = reference(component)?;
+    let component = reference(&built(component)?)?;
     let mut config = load_config(config).map_err(StartError::Config)?;
     let file = config.file.display().to_string();
     let names: Vec<_> = config.plugins.keys().cloned().collect();
@@ -30,7 +30,8 @@ pub fn check(component: &str, config: &Path, plugin: Option<&str>) -> Result<Str
     let uses =
         uses.filter(|it| matches!(&it.target, limen_config::Target::Plugin(it) if *it == name)).count();
     drop(snapshot);
-    Ok(format!("{file} takes {component} as `{name}`, attached {uses} times"))
+    let times = if uses == 1 { "once".to_owned() } else { format!("{uses} times") };
+    Ok(format!("{file} takes {component} as `{name}`, attached {times}"))
 }
 
 /// The plugin that a component is meant for when nobody says which: one whose own is called the same, or the

@@ -7,7 +7,7 @@ use limen_config::Component;
 use limen_wasm::Manifest;
 use serde_json::{Value, json};
 
-use super::{look_at, schema};
+use super::{built, look_at, schema};
 use crate::StartError;
 
 /// A component, and what is different from an older one.
@@ -27,11 +27,12 @@ pub struct Difference {
     pub added: Vec<String>,
 }
 
-/// `file` and `older` may be references to a layout or a registry; how to speak to that, `config` says.
+/// `file` and `older` may be references to a layout or a registry, and `config` says how to speak to that; or folders of
+/// policies, which are built.
 pub fn inspect(file: &str, older: Option<&str>, config: Option<&Path>) -> Result<Inspected, StartError> {
-    let (component, manifest) = look_at(file, config)?;
+    let (component, manifest) = look_at(&built(file)?, config)?;
     let differences = match older {
-        Some(older) => Some(differences(&look_at(older, config)?.1, &manifest)),
+        Some(older) => Some(differences(&look_at(&built(older)?, config)?.1, &manifest)),
         None => None,
     };
     Ok(Inspected { component, manifest, differences })

@@ -28,6 +28,18 @@ use limen_wasm::{LoadError, Manifest, Registry};
 use crate::component::{Components, Registries};
 use crate::{StartError, load_config, vault};
 
+/// A component, or where that of a folder is, once it is built: what is written at a terminal is often the policy's folder.
+fn built(from: &str) -> Result<String, StartError> {
+    let folder = Path::new(from);
+    match folder.is_dir() {
+        true if folder.join("oci-layout").is_file() => {
+            Err(StartError::Machine(format!("{from} is an OCI image layout: write `oci-layout:{from}:TAG`")))
+        }
+        true => build(folder).map(|component| component.display().to_string()),
+        false => Ok(from.to_owned()),
+    }
+}
+
 /// What a component is, and where exactly it comes from: a tag becomes the digest that it has now. The registries
 /// of a configuration are spoken to as it says.
 fn look_at(from: &str, config: Option<&Path>) -> Result<(Component, Manifest), StartError> {

@@ -9,7 +9,7 @@ use limen_wasm::Manifest;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{look_at, reference};
+use super::{built, look_at, reference};
 use crate::StartError;
 use crate::component::{COMPONENT, SIGNATURE, signature_of};
 
@@ -30,7 +30,9 @@ pub struct Packed {
 /// Puts a component, with its signature if one lies beside it, into the layout of a folder, by this tag. What is
 /// there by other tags stays.
 pub fn pack(file: &Path, layout: &Path, tag: Option<&str>) -> Result<Packed, StartError> {
-    let (_, manifest) = look_at(&file.display().to_string(), None)?;
+    let file = built(&file.display().to_string())?;
+    let (_, manifest) = look_at(&file, None)?;
+    let file = Path::new(&file);
     let tag = tag.unwrap_or(&manifest.version).to_owned();
     let place = format!("oci-layout:{}:{tag}", layout.display());
     let asked = Which { tag: Some(tag.clone()), digest: None };

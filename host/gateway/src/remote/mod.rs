@@ -6,8 +6,6 @@ pub mod quotas;
 mod show;
 mod steps;
 
-use std::env;
-use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +14,7 @@ use http::{Method, StatusCode};
 use limen_config::Config;
 
 use crate::StartError;
+use crate::screen::Line;
 use ask::{Asking, Reply};
 use steps::Steps;
 
@@ -59,9 +58,7 @@ pub fn status(file: &Path, admin: Option<SocketAddr>, as_json: bool) -> Result<R
 /// told to whoever looks on.
 pub fn reload(file: &Path, admin: Option<SocketAddr>, as_json: bool) -> Result<Report, StartError> {
     let asking = asking(file, admin)?;
-    let out = io::stderr();
-    let is_terminal = out.is_terminal() && env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
-    let mut steps = Steps::new(out, is_terminal);
+    let mut steps = Steps::new(Line::stderr());
     let reply = asking.follow(Method::POST, "/reload", RELOAD_LIMIT, |step| steps.told(step))?;
     drop(steps);
     let is_good = reply.status == StatusCode::OK;

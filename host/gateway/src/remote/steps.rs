@@ -7,17 +7,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::show::{visible, word};
+use crate::screen::Line;
 
 /// How often a download is told of where lines stay.
 const TELL_EVERY: Duration = Duration::from_secs(5);
-/// To the beginning of the line, and nothing on it.
-const CLEAR: &str = "\r\x1b[2K";
-/// What is too long for the terminal's line is cut off, and not carried over to the next one.
-const NO_WRAP: (&str, &str) = ("\x1b[?7l", "\x1b[?7h");
 
 pub struct Steps<W: Write> {
-    out: W,
-    is_terminal: bool,
+    line: Line<W>,
     /// By the names of plugins.
     downloads: BTreeMap<String, Download>,
 }
@@ -30,8 +26,8 @@ struct Download {
 }
 
 impl<W: Write> Steps<W> {
-    pub fn new(out: W, is_terminal: bool) -> Self {
-        Steps { out, is_terminal, downloads: BTreeMap::new() }
+    pub fn new(line: Line<W>) -> Self {
+        Steps { line, downloads: BTreeMap::new() }
     }
 
     /// One more, as a gateway tells it. What is not known is left out: the gateway may be newer.
@@ -43,9 +39,9 @@ impl<W: Write> Steps<W> {
         }
         self.downloads.clear();
         match &*what {
-            "compiling" => self.say(&format!("compiling {plugin}")),
-            "configuring" => self.say(&format!("configuring {plugin} for {}", word(step, "route"))),
-            "again" => self.say("the files have changed again: loading what they say now"),
+            "compiling" => self.line.say(&format!("compiling {plugin}")),
+            "configuring" => self.line.say(&format!("configuring {plugin} for {}", word(step, "route"))),
+            "again" => self.line.say("the files have changed again: loading what they say now"),
             _ => {}
         }
     }
@@ -60,29 +56,10 @@ impl<W: Write> Steps<W> {
         let download = Download { from: short(&word(step, "from")), received, size, told };
         let own = download.to_string();
         self.downloads.insert(plugin, download);
-        match self.is_terminal {
-            true => self.say(&all(&self.downloads)),
-            false if is_over || !is_soon => self.say(&own),
+        match self.line.is_terminal {
+            true => self.line.say(&all(&self.downloads)),
+            false if is_over || !is_soon => self.line.say(&own),
             false => {}
-        }
-    }
-
-    fn say(&mut self, line: &str) {
-        // That nobody reads it is no reason to stop.
-        let _ = match self.is_terminal {
-            true => write!(self.out, "{CLEAR}{}{line}{}", NO_WRAP.0, NO_WRAP.1),
-            false => writeln!(self.out, "{line}"),
-        };
-        let _ = self.out.flush();
-    }
-}
-
-/// A line that is renewed is gone at the end: what follows is what became of it.
-impl<W: Write> Drop for Steps<W> {
-    fn drop(&mut self) {
-        if self.is_terminal {
-            let _ = write!(self.out, "{CLEAR}");
-            let _ = self.out.flush();
         }
     }
 }
@@ -134,7 +111,7 @@ mod tests {
 
     fn told(steps: &[Value], is_terminal: bool) -> String {
         let mut out = Vec::new();
-        let mut shown = Steps::new(&mut out, is_terminal);
+        let mut shown = Steps::new(Line::new(&mut out, is_terminal));
         steps.iter().for_each(|step| shown.told(step));
         drop(shown);
         String::from_utf8(out).unwrap()
@@ -175,16 +152,14 @@ mod tests {
             download("geo", 0, None),
         ];
         let shown = told(&steps, true);
-        let lines: Vec<_> =
-            shown.split(CLEAR).map(|line| line.replace(NO_WRAP.0, "").replace(NO_WRAP.1, "")).collect();
-        let expected = [
-            "",
+        for line in [
             "downloading registry.example.com/policies/region:1.0",
             "downloading registry.example.com/policies/region:1.0 (2.1 of 5.0 MiB)",
             "downloading 2 components (2.1 of 5.0 MiB): geo, region",
-            "",
-        ];
-        assert_eq!(lines, expected);
+        ] {
+            assert!(shown.contains(&format!("{line}\x1b")), "{line}: {shown:?}");
+        }
+        assert!(!shown.contains('\n'), "{shown:?}");
     }
 
     #[test]

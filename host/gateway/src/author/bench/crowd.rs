@@ -43,6 +43,7 @@ pub async fn measure(
     rounds: usize,
     isolates: usize,
     lines: &Lines,
+    told: &dyn Fn(&str),
 ) -> Result<Crowd, String> {
     let visitors = VISITORS.min(isolates);
     let rounds = (rounds / SHARE).max(FEWEST);
@@ -55,6 +56,7 @@ pub async fn measure(
     let ask = Rc::new(step.request.clone());
     let mut all = Vec::new();
     for round in 0..WARM_UP + rounds {
+        told(&format!("measuring, {visitors} requests at a time: round {round} of {}", WARM_UP + rounds));
         let mut took = [0.0; 3];
         for (way, took) in ways.iter_mut().zip(&mut took) {
             playing.cast(step);

@@ -18,6 +18,7 @@ mod report;
 mod rounds;
 mod timer;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use limen_config::suite::Played;
@@ -25,6 +26,7 @@ use limen_config::suite::Played;
 use super::cases::{self, Here};
 use super::stage::{Lines, Stage};
 use crate::StartError;
+use crate::screen::Line;
 pub use report::Measured;
 use report::Warning;
 
@@ -59,7 +61,15 @@ pub fn bench(bench: &Bench) -> Result<Measured, StartError> {
         return Err(StartError::Machine(what.to_owned()));
     };
     let crossed = crossed::count(&here.component, played)?;
-    let rounds = rounds::measure(&stage, played, bench.rounds, &lines)?;
+    let line = RefCell::new(Line::stderr());
+    let told = |text: &str| {
+        let mut line = line.borrow_mut();
+        if line.is_terminal {
+            line.say(text);
+        }
+    };
+    let rounds = rounds::measure(&stage, played, bench.rounds, &lines, &told)?;
+    drop(line);
     let warnings = warnings(&here.component, &rounds);
     let case = (played.case.place.file.to_path_buf(), played.case.name.clone());
     Ok(Measured {

@@ -24,6 +24,8 @@ use crate::worker::alive;
 const REQUESTS: u32 = 50;
 /// Rounds that don't count: until caches and pools are as they stay.
 const WARM_UP: usize = 10;
+/// How often it is told how far it is.
+const TELL_EVERY: usize = 20;
 
 /// What was measured; times of requests are in microseconds, those of hooks in nanoseconds.
 pub struct Rounds {
@@ -80,7 +82,14 @@ const WAYS: [Way; 5] = [
     Way::Timed(IsolateMode::Reused),
 ];
 
-pub fn measure(stage: &Stage, played: &Played, rounds: usize, lines: &Lines) -> Result<Rounds, StartError> {
+/// While it measures, which takes some seconds, how far it is is `told`: between two rounds, so that it is in none.
+pub fn measure(
+    stage: &Stage,
+    played: &Played,
+    rounds: usize,
+    lines: &Lines,
+    told: &dyn Fn(&str),
+) -> Result<Rounds, StartError> {
     let Some(step) = played.case.steps.first() else {
         return Err(StartError::Machine("the case has no step".to_owned()));
     };
@@ -108,6 +117,12 @@ pub fn measure(stage: &Stage, played: &Played, rounds: usize, lines: &Lines) -> 
             visitors.push(playing.enter(&step.request, number, alive().0).await?);
         }
         for round in 0..WARM_UP + rounds {
+            if round % TELL_EVERY == 0 {
+                told(&format!(
+                    "measuring, one request after the other: round {round} of {}",
+                    WARM_UP + rounds
+                ));
+            }
             if round == WARM_UP {
                 count = Count { status: count.status, calls: host_calls(&scene), ..Count::default() };
                 times.iter().for_each(|times| drop(times.take()));
@@ -123,7 +138,7 @@ pub fn measure(stage: &Stage, played: &Played, rounds: usize, lines: &Lines) -> 
             lines.take();
         }
         count.calls = host_calls(&scene) - count.calls;
-        let crowd = crowd::measure(playing, step, rounds, isolates, lines).await?;
+        let crowd = crowd::measure(playing, step, rounds, isolates, lines, told).await?;
         Ok::<_, String>((count, crowd))
     })?;
     let (count, crowd) =

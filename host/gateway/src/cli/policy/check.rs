@@ -11,7 +11,8 @@ use crate::cli::say;
 /// right for it. Ends with status 1 if they aren't.
 #[derive(clap::Args)]
 pub struct Check {
-    /// The component: a file, "oci-layout:..." or "oci://..."
+    /// The component: a file, "oci-layout:..." or "oci://..."; or the folder of a policy, which is built
+    #[arg(default_value = ".")]
     file: String,
     /// The configuration
     #[arg(long, default_value = "limen.toml")]

@@ -10,7 +10,9 @@ use crate::cli::say;
 /// an older one, for reviews.
 #[derive(clap::Args)]
 pub struct Inspect {
-    /// The component: a file, "oci-layout:..." or "oci://..."; of a tag it says the digest
+    /// The component: a file, "oci-layout:..." or "oci://..."; of a tag it says the digest. Or the folder of a policy,
+    /// which is built
+    #[arg(default_value = ".")]
     file: String,
     /// Another one, to compare it with
     #[arg(long, value_name = "OLD")]

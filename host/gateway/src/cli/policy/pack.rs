@@ -10,7 +10,7 @@ use crate::cli::say;
 /// takes it from there (`oci-layout:FOLDER:TAG`), or from the registry that it is pushed to.
 #[derive(clap::Args)]
 pub struct Pack {
-    /// The component
+    /// The component, or the folder of a policy, which is built
     file: PathBuf,
     /// The folder of the layout; it is made if it is not there
     layout: PathBuf,
