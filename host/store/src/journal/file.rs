@@ -2,28 +2,45 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::recent::Recent;
 use super::record::{self, HEADER};
-use super::{Change, Changes, JournalError, Pending, Tables};
+use super::{Change, Changes, JournalError, Tables};
 
 /// Records of a file that is written anew are about this large, in bytes.
 const PORTION: usize = 1 << 20;
 
-/// An open file, held against other processes.
+/// An open file, held against other processes. What it is told the kernel has at once, and the disk when what comes
+/// back is [synced](Unsynced::sync).
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
     /// Where the next record goes; none after a write that failed, when nobody knows what is on the disk.
-    end: Option<(File, u64)>,
+    end: Option<(Arc<File>, u64)>,
     recent: Recent,
     /// What holds it is a file beside it: it is itself replaced when it is written anew.
     _lock: File,
+}
+
+/// What the kernel has, and the disk may not have yet.
+#[must_use]
+pub struct Unsynced {
+    file: Arc<File>,
+    path: PathBuf,
+    /// How long the file was before it, where it was appended.
+    before: Option<u64>,
+}
+
+/// A file that is to take the place of the one before it, and how long it is.
+pub struct Whole {
+    pub file: Unsynced,
+    length: u64,
 }
 
 impl LogFile {
@@ -49,7 +66,9 @@ impl LogFile {
         let mut tables = Tables::default();
         let good = log.replay(&bytes, &mut tables)?;
         if good == 0 {
-            log.rewrite(&tables)?;
+            let whole = log.write_whole(&tables)?;
+            whole.file.sync()?;
+            log.replace(whole)?.sync()?;
         } else {
             if good < bytes.len() {
                 let lost = bytes.len() - good;
@@ -59,15 +78,31 @@ impl LogFile {
                 );
                 file.set_len(good as u64).and_then(|()| file.sync_all()).map_err(io("mend the end of"))?;
             }
-            log.end = Some((file, good as u64));
-            let Pending(recent) = log.recent.read(good as u64).map_err(io("read what is recent of"))?;
-            if !recent.is_empty() {
-                let recent = Pending(recent).changes();
-                log.append(&recent, &tables)?;
-                tables.apply(recent);
-            }
+            log.end = Some((Arc::new(file), good as u64));
+            log.take_up(&mut tables);
         }
         Ok((log, tables))
+    }
+
+    /// Takes up what a process noted last that was killed. That it can't be read, or be put on the disk, is no reason not
+    /// to start.
+    pub fn take_up(&mut self, tables: &mut Tables) {
+        let path = self.path.display();
+        let recent = match self.recent.read(self.length()) {
+            Ok(recent) => recent.changes(),
+            Err(error) => {
+                tracing::warn!("what was noted last in the store {path} is lost, it can't be read: {error}");
+                return;
+            }
+        };
+        if recent.is_empty() {
+            return;
+        }
+        if let Err(error) = self.append(&recent).and_then(|record| record.sync()) {
+            tracing::warn!("what was noted last is in memory alone, and written anew later: {error}");
+            self.give_up();
+        }
+        tables.apply(recent);
     }
 
     /// The same, of a file that another process is about to leave.
@@ -102,38 +137,33 @@ impl LogFile {
         Ok(at)
     }
 
-    /// Appends a record, and returns when the disk has it. `tables` are without these changes yet.
-    pub fn append(&mut self, changes: &Changes, tables: &Tables) -> Result<(), JournalError> {
-        if self.end.is_none() {
-            self.rewrite(tables)?;
+    /// Appends a record.
+    pub fn append(&mut self, changes: &Changes) -> Result<Unsynced, JournalError> {
+        let (file, at) =
+            self.end.take().ok_or_else(|| self.failed(io::Error::other("it is to be written anew first")))?;
+        let record = record::encode(changes, at).ok_or(JournalError::TooLarge)?;
+        let appended = Unsynced { file: file.clone(), path: self.path.clone(), before: Some(at) };
+        if let Err(error) = file.write_all_at(&record, at) {
+            appended.undo();
+            return Err(self.failed(error));
         }
-        let Some((mut file, at)) = self.end.take() else { return Err(JournalError::TooLarge) };
-        let record = record::encode(changes, at).ok_or(JournalError::TooLarge);
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                self.end = Some((file, at));
-                return Err(error);
-            }
-        };
-        match write_at_end(&mut file, at, &record) {
-            Ok(()) => {
-                self.end = Some((file, at + record.len() as u64));
-                self.recent.clear();
-                Ok(())
-            }
-            Err(error) => {
-                // After a failed fsync nobody knows what the disk has: the next change begins with a file
-                // that is written anew. Until then this one should not grow by what was not acknowledged.
-                let _ = file.set_len(at).and_then(|()| file.sync_all());
-                Err(self.failed("write", error))
-            }
-        }
+        self.end = Some((file, at + record.len() as u64));
+        self.recent.clear();
+        Ok(appended)
+    }
+
+    /// After something that failed nobody knows what the disk has: the file has to be written anew.
+    pub fn give_up(&mut self) {
+        self.end = None;
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.end.is_none()
     }
 
     /// Lets the kernel have changes that are appended a little later.
     pub fn note(&mut self, changes: &Changes) {
-        // Where nobody knows what is on the disk, all of it is written anew with the next append.
+        // Where nobody knows what is on the disk, all of it is written anew soon.
         let Some((_, end)) = self.end else { return };
         if let Err(error) = self.recent.append(changes, end) {
             tracing::debug!("could not write what is recent of the store {}: {error}", self.path.display());
@@ -145,35 +175,55 @@ impl LogFile {
         self.end.as_ref().map_or(0, |(_, end)| *end)
     }
 
-    /// Writes what there is into a new file, which takes this one's place.
-    pub fn rewrite(&mut self, tables: &Tables) -> Result<(), JournalError> {
-        self.end = None; // should it fail, nobody knows which of the two files has the name
-        let new = beside(&self.path, "new");
-        let written = write_whole(&new, tables).and_then(|file| {
-            fs::rename(&new, &self.path)?;
-            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-            Ok(file)
-        });
-        self.end = Some(written.map_err(|error| self.failed("write", error))?);
-        Ok(())
+    /// Writes what there is into a new file, which is beside it until it [takes its place](Self::replace).
+    pub fn write_whole(&self, tables: &Tables) -> Result<Whole, JournalError> {
+        let (file, length) = write_whole(&self.new(), tables).map_err(|error| self.failed(error))?;
+        let file = Unsynced { file: Arc::new(file), path: self.path.clone(), before: None };
+        Ok(Whole { file, length })
     }
 
-    fn failed(&self, doing: &'static str, error: io::Error) -> JournalError {
-        JournalError::Io { doing, path: self.path.clone(), error }
+    /// This one has its name from now on; on the disk, when the folder is synced that comes back.
+    pub fn replace(&mut self, whole: Whole) -> Result<Unsynced, JournalError> {
+        self.give_up(); // should it fail, nobody knows which of the two files has the name
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = fs::rename(self.new(), &self.path)
+            .and_then(|()| File::open(folder.unwrap_or(Path::new("."))))
+            .map_err(|error| self.failed(error))?;
+        self.end = Some((whole.file.file, whole.length));
+        self.recent.clear();
+        Ok(Unsynced { file: Arc::new(folder), path: self.path.clone(), before: None })
+    }
+
+    fn new(&self) -> PathBuf {
+        beside(&self.path, "new")
+    }
+
+    fn failed(&self, error: io::Error) -> JournalError {
+        JournalError::Io { doing: "write", path: self.path.clone(), error }
     }
 
     #[cfg(test)]
     pub fn break_it(&mut self) {
         let read_only = File::open(&self.path).unwrap();
-        self.end = Some((read_only, self.length()));
+        self.end = Some((Arc::new(read_only), self.length()));
     }
 }
 
-fn write_at_end(file: &mut File, at: u64, record: &[u8]) -> io::Result<()> {
-    use std::os::unix::fs::FileExt;
-    file.write_all_at(record, at)?;
-    file.sync_data()
+impl Unsynced {
+    /// Returns when the disk has it, which may take long.
+    pub fn sync(&self) -> Result<(), JournalError> {
+        self.file.sync_all().map_err(|error| {
+            self.undo();
+            JournalError::Io { doing: "write", path: self.path.clone(), error }
+        })
+    }
+
+    /// The file should not grow by what was not acknowledged.
+    fn undo(&self) {
+        if let Some(before) = self.before {
+            let _ = self.file.set_len(before);
+        }
+    }
 }
 
 fn write_whole(path: &Path, tables: &Tables) -> io::Result<(File, u64)> {
@@ -200,7 +250,6 @@ fn write_whole(path: &Path, tables: &Tables) -> io::Result<(File, u64)> {
     if !portion.is_empty() {
         flush(&mut portion)?;
     }
-    file.sync_all()?;
     Ok((file, at))
 }
 

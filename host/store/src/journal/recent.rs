@@ -49,10 +49,10 @@ impl Recent {
         let (file, at) = match self.file {
             Some(ref mut open) => open,
             None => {
-                // Left by a process that was killed: what was good of it is in the journal by now.
-                let file = self.open()?;
-                file.set_len(0)?;
-                self.file.insert((file, 0))
+                // Left by a process that was killed, and with who knows what permissions: what was good of it is in the
+                // journal by now.
+                let _ = fs::remove_file(&self.path);
+                self.file.insert((self.open()?, 0))
             }
         };
         let record = record::encode(changes, end + *at).ok_or(ErrorKind::FileTooLarge)?;
@@ -69,13 +69,11 @@ impl Recent {
         }
     }
 
-    /// All of it is on the disk.
+    /// All of it is in the journal.
     pub fn clear(&mut self) {
-        if let Some((file, at)) = &mut self.file {
-            *at = 0;
-            if file.set_len(0).is_err() {
-                self.file = None; // what is left there is of before
-            }
+        self.file = self.file.take().and_then(|(file, _)| file.set_len(0).ok().map(|()| (file, 0)));
+        if self.file.is_none() {
+            let _ = fs::remove_file(&self.path); // if it stays, it is of before
         }
     }
 }

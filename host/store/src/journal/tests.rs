@@ -2,6 +2,15 @@ use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+impl Journal {
+    fn length(&self) -> u64 {
+        match &self.lock().keeping {
+            Keeping::File(file) => file.length(),
+            _ => 0,
+        }
+    }
+}
+
 fn put(journal: &Journal, key: &str, value: &str) {
     let mut changes = Changes::default();
     changes.put("t", key.to_owned(), value.to_owned());
@@ -11,6 +20,20 @@ fn put(journal: &Journal, key: &str, value: &str) {
 fn all(journal: &Journal) -> Vec<(String, String)> {
     let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
     journal.entries("t").into_iter().map(|(key, value)| (text(key), text(value))).collect()
+}
+
+fn break_it(journal: &Journal) {
+    if let Keeping::File(file) = &mut journal.lock().keeping {
+        file.break_it();
+    }
+}
+
+fn wait_until(what: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !what() {
+        assert!(Instant::now() < end, "it never is");
+        thread::yield_now();
+    }
 }
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -124,9 +147,7 @@ fn a_write_that_fails_is_not_acknowledged_and_the_next_one_mends_it() {
     let (_folder, path) = place();
     let journal = Journal::open(&path).unwrap();
     put(&journal, "a", "1");
-    if let Keeping::File(file) = &mut journal.lock().keeping {
-        file.break_it();
-    }
+    break_it(&journal);
     let mut changes = Changes::default();
     changes.put("t", "b", "2");
     assert!(matches!(journal.write(changes), Err(JournalError::Io { .. })));
@@ -240,4 +261,101 @@ fn a_table_that_is_empty_is_none() {
     assert_eq!(tables(), 1);
     journal.forget("t", |_| true).unwrap();
     assert_eq!((tables(), journal.lock().tables.size), (0, 0));
+}
+
+#[test]
+fn who_notes_waits_for_no_disk_and_all_of_it_is_one_record() {
+    let (folder, path) = place();
+    let journal = Journal::open(&path).unwrap();
+    put(&journal, "before", "1");
+    let before = journal.length();
+    let disk = lock(&journal.shared.writing); // it takes its time
+    for number in 0..5 {
+        note(&journal, &format!("key {number}"), "1");
+    }
+    // Killed now, this is there.
+    let killed = folder.path().join("killed");
+    fs::copy(&path, &killed).unwrap();
+    fs::copy(folder.path().join("limen/state.db.recent"), folder.path().join("killed.recent")).unwrap();
+    for file in ["killed", "killed.recent"] {
+        fs::set_permissions(folder.path().join(file), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    assert_eq!(all(&Journal::open(&killed).unwrap()).len(), 6);
+    drop(disk);
+    wait_until(|| journal.lock().unsaved.is_none());
+    let bytes = Bytes::from(fs::read(&path).unwrap());
+    let (changes, end) = record::decode(&bytes, before as usize).unwrap();
+    assert_eq!((changes.0.len(), end), (5, bytes.len()));
+}
+
+#[test]
+fn what_is_noted_while_the_file_is_written_is_in_the_next_one() {
+    let (_folder, path) = place();
+    let journal = Journal::open(&path).unwrap();
+    let mut last = 0;
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            for round in 0..40 {
+                put(&journal, "written", &round.to_string());
+                journal.shared.rewrite().unwrap();
+            }
+        });
+        while !writing.is_finished() {
+            last += 1;
+            note(&journal, "noted", &last.to_string());
+        }
+    });
+    let check = |journal: &Journal| {
+        assert_eq!(journal.get("t", b"noted").unwrap(), last.to_string());
+        assert_eq!(journal.get("t", b"written").unwrap(), "39");
+    };
+    check(&journal);
+    drop(journal);
+    check(&Journal::open(&path).unwrap());
+}
+
+#[test]
+fn while_the_disk_fails_nothing_piles_up_and_all_is_written_when_it_does_not() {
+    let (folder, path) = place();
+    let journal = Journal::open(&path).unwrap();
+    break_it(&journal);
+    let in_the_way = folder.path().join("limen/state.db.new");
+    fs::create_dir(&in_the_way).unwrap();
+    for round in 0..3 {
+        (0..100).for_each(|number| note(&journal, &format!("{round}/{number}"), "1"));
+        assert!(matches!(journal.write(one("b")), Err(JournalError::Io { .. })));
+        assert!(journal.lock().pending.0.len() < 100, "what is in the tables is enough");
+    }
+    fs::remove_dir(&in_the_way).unwrap();
+    wait_until(|| journal.lock().unsaved.is_none() && !journal.lock().is_given_up());
+    assert!(all(&journal).len() == 300 && journal.length() > 300, "nobody had to ask for it");
+    drop(journal);
+    assert_eq!(all(&Journal::open(&path).unwrap()).len(), 300);
+}
+
+#[test]
+fn what_was_noted_last_keeps_nobody_from_opening() {
+    let (folder, path) = place();
+    let recent = folder.path().join("limen/state.db.recent");
+    let journal = Journal::open(&path).unwrap();
+    put(&journal, "a", "1");
+    note(&journal, "b", "1");
+    drop(journal);
+    // The disk is full.
+    let (mut file, mut tables) = LogFile::open(&path).unwrap();
+    file.note(&one("c"));
+    file.break_it();
+    file.take_up(&mut tables);
+    assert!(file.is_given_up() && tables.by_name["t"].len() == 3);
+    let journal = Journal::of(&path, Inner { tables, keeping: Keeping::File(file), ..Inner::default() });
+    put(&journal, "d", "1");
+    note(&journal, "e", "1");
+    drop(journal);
+    // Others can read it: nothing of it is believed.
+    fs::set_permissions(&recent, fs::Permissions::from_mode(0o644)).unwrap();
+    let journal = Journal::open(&path).unwrap();
+    assert_eq!(all(&journal).len(), 4);
+    note(&journal, "f", "1");
+    drop(journal);
+    assert_eq!(all(&Journal::open(&path).unwrap()).len(), 5, "and it is made anew");
 }

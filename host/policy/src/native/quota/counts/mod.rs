@@ -3,12 +3,13 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use jiff::tz::TimeZone;
@@ -18,15 +19,15 @@ use super::window::{Calendar, Period, Window};
 
 /// What was counted outlives the process this much later: a pause, so that what is counted often is written seldom.
 const NOTE_AFTER: Duration = Duration::from_millis(5);
-/// It is on the disk this much later.
-const SAVE_AFTER: Duration = Duration::from_millis(250);
+/// ... and where it can't be kept at the moment, it is tried again this much later.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// All tables of quotas begin like this.
 const TABLES: &str = "quota/";
 /// What began so long ago no quota counts any more: the longest window is a month of 31 days, in which clocks are put back.
 /// In minutes, as windows are.
 const PAST: u32 = 32 * 24 * 60;
 
-/// What was used, by key. A thread saves what has changed.
+/// What was used, by key. A thread notes what has changed.
 pub(crate) struct Counts {
     inner: Arc<Inner>,
     /// Where they are kept.
@@ -55,24 +56,26 @@ impl Counts {
     pub(super) fn open(name: &str, journal: Arc<Journal>, keys: usize, window: Window) -> Self {
         let table = format!("{TABLES}{name}");
         let inner = Inner { counts: DashMap::new(), table, room: AtomicUsize::new(keys) };
-        let mut dropped = Vec::new();
+        let mut dropped = BTreeSet::new();
         for (key, value) in journal.entries(&inner.table) {
             let (Ok(key), Some(count)) = (str::from_utf8(&key), Count::decode(&value)) else { continue };
             // One that begins later is of a clock that was ahead of this one, or is right.
             if count.start < window.start {
-                dropped.push(Arc::from(key));
+                dropped.insert(Arc::from(key));
             } else {
                 inner.counts.insert(Arc::from(key), count);
             }
         }
         if inner.counts.len() > keys {
-            inner.make_room(window, |key| dropped.push(key.clone()));
+            inner.make_room(window, |key| {
+                dropped.insert(key.clone());
+            });
         }
         let inner = Arc::new(inner);
         let (unsaved, changed) = mpsc::channel();
-        let (saving, kept) = (inner.clone(), journal.clone());
-        let saver = thread::Builder::new().name("limen-quota".to_owned());
-        if let Err(error) = saver.spawn(move || saving.save_on(&kept, dropped, &changed)) {
+        let (noting, kept) = (inner.clone(), journal.clone());
+        let thread = thread::Builder::new().name("limen-quota".to_owned());
+        if let Err(error) = thread.spawn(move || noting.note_on(&kept, dropped, &changed)) {
             tracing::error!("what is used of quotas is not kept, no thread for it: {error}");
         }
         Counts { inner, journal, unsaved }
@@ -91,7 +94,7 @@ impl Counts {
     pub(crate) fn save(&self) {
         let unsaved = self.inner.counts.iter().filter(|count| !count.is_saved);
         let keys: Vec<_> = unsaved.map(|count| count.key().clone()).collect();
-        match self.journal.write(self.inner.changes(keys.into_iter())) {
+        match self.journal.write(self.inner.changes(&keys)) {
             // Another process counts.
             Ok(()) | Err(JournalError::HandedOver) => {}
             Err(error) => tracing::error!("what was used of quotas at last is lost: {error}"),
@@ -166,47 +169,39 @@ impl fmt::Debug for Counts {
 }
 
 impl Inner {
-    /// Saves, in batches, until nobody counts any more. What was dropped before goes with the first of them: a
+    /// Notes, in batches, until nobody counts any more. What was dropped before goes with the first of them: a
     /// configuration that is refused counts nothing, and changes nothing.
-    fn save_on(&self, journal: &Journal, mut dropped: Vec<Arc<str>>, changed: &mpsc::Receiver<Arc<str>>) {
-        let (mut due, mut told) = (None::<Instant>, false);
+    fn note_on(&self, journal: &Journal, mut keys: BTreeSet<Arc<str>>, changed: &mpsc::Receiver<Arc<str>>) {
+        let mut is_late = false;
         loop {
-            let first = match due {
-                None => changed.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(due) => changed.recv_timeout(due.saturating_duration_since(Instant::now())),
+            let first = match is_late {
+                true => changed.recv_timeout(AGAIN_AFTER),
+                false => changed.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            let is_last = matches!(first, Err(RecvTimeoutError::Disconnected));
-            let mut saved = Ok(());
-            if let Ok(first) = first {
-                thread::sleep(NOTE_AFTER);
-                let keys = std::mem::take(&mut dropped).into_iter().chain([first]).chain(changed.try_iter());
-                saved = journal.note(self.changes(keys));
-                due.get_or_insert_with(|| Instant::now() + SAVE_AFTER);
-            }
-            if is_last || due.is_some_and(|due| due <= Instant::now()) {
-                saved = journal.write(Changes::default());
-                // What could not be written is tried again.
-                due = saved.is_err().then(|| Instant::now() + SAVE_AFTER);
-            }
-            match saved {
-                Ok(()) => told = due.is_some() && told,
-                Err(error) if !told => {
-                    tracing::warn!("what is used of quotas can't be kept at the moment: {error}");
-                    told = true;
+            match first {
+                Ok(first) => {
+                    thread::sleep(if is_late { AGAIN_AFTER } else { NOTE_AFTER });
+                    keys.insert(first);
+                    keys.extend(changed.try_iter());
                 }
-                Err(_) => {}
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            if is_last {
-                return;
+            // Another process may have it, and give it back.
+            is_late = journal.note(self.changes(&keys)).is_err();
+            if is_late {
+                self.are_unsaved(&keys);
+            } else {
+                keys.clear();
             }
         }
     }
 
     /// What the journal has to be told of these keys.
-    fn changes(&self, keys: impl Iterator<Item = Arc<str>>) -> Changes {
+    fn changes<'a>(&self, keys: impl IntoIterator<Item = &'a Arc<str>>) -> Changes {
         let mut changes = Changes::default();
         for key in keys {
-            let Some(mut count) = self.counts.get_mut(&key) else {
+            let Some(mut count) = self.counts.get_mut(key) else {
                 changes.remove(&self.table, key.as_bytes().to_vec());
                 continue;
             };
@@ -214,6 +209,15 @@ impl Inner {
             changes.put(&self.table, key.as_bytes().to_vec(), count.encode());
         }
         changes
+    }
+
+    /// It could not be told.
+    fn are_unsaved(&self, keys: &BTreeSet<Arc<str>>) {
+        for key in keys {
+            if let Some(mut count) = self.counts.get_mut(key) {
+                count.is_saved = false;
+            }
+        }
     }
 
     /// Drops what is of past windows, and if that is too little so many of the rest that a tenth is free: the least

@@ -132,3 +132,30 @@ fn what_was_counted_is_there_again() {
     assert!(journal.get(TABLE, b"eve").is_some(), "at once");
     assert!(after.are_in(&journal) && !after.are_in(&Arc::new(Journal::nowhere())));
 }
+
+#[test]
+fn what_is_counted_while_another_process_has_the_journal_is_kept_when_it_gives_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Arc::new(Journal::open(&folder.path().join("state.db")).unwrap());
+    let counts = open(&journal, 10);
+    let is_kept = |key: &str, used| {
+        journal.get(TABLE, key.as_bytes()) == Some(Count { used, ..Count::new(60) }.encode().into())
+    };
+    let wait = |key: &str, used| {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !is_kept(key, used) {
+            assert!(Instant::now() < end, "{key}: {used}");
+            thread::yield_now();
+        }
+    };
+    counts.take("ada", WINDOW, 1, 9);
+    wait("ada", 1);
+    journal.hand_over();
+    counts.take("ada", WINDOW, 1, 9);
+    counts.take("eve", WINDOW, 1, 9);
+    thread::sleep(NOTE_AFTER * 10); // nothing can be noted
+    assert!(is_kept("ada", 1));
+    journal.take_back().unwrap();
+    wait("ada", 2);
+    wait("eve", 1);
+}
