@@ -51,7 +51,6 @@ use limen_policy::native::{Documents, NATIVE};
 use limen_store::StateFile;
 use limen_wasm::Registry;
 
-use progress::Progress;
 pub use route::Question;
 use snapshot::Snapshot;
 
@@ -128,8 +127,7 @@ fn build(
     state: &Arc<StateFile>,
 ) -> Result<(Registry, Snapshot), StartError> {
     let registry = Registry::new(workers, config.gateway.code_cache.clone());
-    let built = Snapshot::build(config, documents, None, &registry, state, &Progress::default());
-    let (snapshot, _) = built.map_err(StartError::Config)?;
+    let (snapshot, _) = Snapshot::first(config, documents, &registry, state).map_err(StartError::Config)?;
     Ok((registry, snapshot))
 }
 

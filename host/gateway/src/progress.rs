@@ -1,5 +1,6 @@
 //! What goes on while a configuration is loaded, told to those who wait for it; and whether it is still wanted.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use limen_config::Reference;
@@ -38,6 +39,7 @@ pub enum Step {
 pub struct Progress {
     heard: Mutex<Heard>,
     superseded: watch::Sender<bool>,
+    has_got: AtomicBool,
 }
 
 #[derive(Default)]
@@ -80,13 +82,24 @@ impl Progress {
         heard.last = Some(step);
     }
 
-    /// It is to be given up where it waits for others.
+    /// All components have come, or never will: what is done from now on was not asked for later.
+    pub fn has_got(&self) {
+        self.has_got.store(true, Ordering::Release);
+    }
+
+    /// Whether it still gets components: whoever asks for the same may wait for this one.
+    pub fn is_getting(&self) -> bool {
+        !self.has_got.load(Ordering::Acquire)
+    }
+
+    /// It is to be given up before the next thing that takes long, or where it waits for others.
     pub fn supersede(&self) {
         self.superseded.send_replace(true);
     }
 
-    pub fn is_superseded(&self) -> bool {
-        *self.superseded.borrow()
+    /// To be asked before each thing that takes long.
+    pub fn go_on(&self) -> Result<(), Superseded> {
+        if *self.superseded.borrow() { Err(Superseded) } else { Ok(()) }
     }
 
     /// Returns once it is.

@@ -38,7 +38,8 @@ impl Stalled {
     fn text(&self, origin: &Origin, version: usize, path: &str) -> String {
         let digest = self.artifacts[version - 1].digest();
         let reference = format!("{}/policies/version:{version}.0@{digest}", self.registry);
-        text(origin, CACHE, &reference, "plain_http = true\ntimeout = '1h'") + &route(path, "")
+        let text = text(origin, CACHE, &reference, "plain_http = true\ntimeout = '1h'");
+        format!("{text}{}[log]\naudit = 'audit.log'\n", route(path, ""))
     }
 }
 
@@ -114,6 +115,38 @@ async fn a_newer_configuration_is_not_held_up_by_the_download_of_an_older_one() 
     assert_eq!(gateway.log().iter().filter(|line| line.contains("the configuration is live")).count(), 1);
 }
 
+/// What it was given up for may be over when it is: nobody else would ever load what it was to load.
+#[tokio::test]
+async fn what_is_given_up_is_loaded_again_though_the_files_are_as_they_were() {
+    let (origin, stalled) = (Origin::start(), Stalled::start().await);
+    let gateway = waiting(&origin, &stalled).await;
+    let (config, away) = (gateway.path("limen.toml"), gateway.path("away"));
+    std::fs::rename(&config, &away).unwrap();
+    gateway.wait_for_log_containing("is given up for what they say now").await;
+    std::fs::rename(&away, &config).unwrap();
+    stalled.let_go(true);
+    serves(&gateway, "2").await;
+    assert_eq!(status(&gateway, "/second").await, None, "its own route is there");
+}
+
+#[tokio::test]
+async fn changes_that_never_end_keep_nothing_from_going_live_for_ever() {
+    let (origin, stalled) = (Origin::start(), Stalled::start().await);
+    let gateway = waiting(&origin, &stalled).await;
+    for number in 0.. {
+        gateway.forget_log();
+        let text = stalled.text(&origin, 2, &format!("/{number}"));
+        gateway.write_config(text.replace("timeout = '1h'", "timeout = '5s'"));
+        // It is given up and begun anew, or is not.
+        let (anew, live) = ("getting oci://", "the configuration is live");
+        let next = gateway.wait_for_log(|line| line.contains(anew) || line.contains(live)).await;
+        if next.contains(live) {
+            break;
+        }
+        assert!(number < 20, "{:?}", gateway.log());
+    }
+}
+
 #[tokio::test]
 async fn who_asks_while_nothing_changed_waits_for_what_is_under_way() {
     let (origin, stalled) = (Origin::start(), Stalled::start().await);
@@ -131,6 +164,10 @@ async fn who_asks_while_nothing_changed_waits_for_what_is_under_way() {
     let asked = stalled.registry.asked();
     assert_eq!(asked.len(), 4, "a manifest and a layer of each version, once: {asked:?}");
     assert_eq!(gateway.log().iter().filter(|line| line.contains("getting oci://")).count(), 1);
+    let audit = std::fs::read_to_string(gateway.path("audit.log")).unwrap();
+    let audit: Vec<Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let by = audit.iter().filter(|line| line["what"] == "config").map(|line| &line["by"]["via"]);
+    assert_eq!(by.take(2).collect::<Vec<_>>(), ["start", "files"], "who waits for it is not its author");
 }
 
 #[tokio::test]

@@ -41,11 +41,21 @@ pub async fn again(State(admin): Known, Extension(peer): Extension<Peer>, header
     // The reloader is gone only at the end of the process.
     let _ = serving.ask.send(Ask::Reload(peer.who(), Some(Waiter { steps, done })));
     let end = end(outcome);
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    match accept.contains(LINES) {
+    match wants_lines(&headers) {
         true => answer::stream(LINES, Body::from_stream(lines(told, end))),
         false => end.await.map_or_else(Problem::answer, |value| answer::json(&value)),
     }
+}
+
+/// Whether it is among what is accepted, and not refused there (`q=0`).
+fn wants_lines(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|accepted| accepted.to_str().ok());
+    accepted.flat_map(|accepted| accepted.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case(LINES));
+        let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        is_named && quality.and_then(|quality| quality.parse::<f32>().ok()) != Some(0.0)
+    })
 }
 
 /// What becomes of it.
@@ -124,4 +134,27 @@ fn error(error: &ConfigError) -> Value {
         "expected": error.expected,
         "hint": error.hint,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn lines_are_for_those_who_accept_them() {
+        let wants = |accepted: &[&'static str]| {
+            let accepted = accepted.iter().map(|it| (header::ACCEPT, HeaderValue::from_static(it)));
+            wants_lines(&accepted.collect())
+        };
+        for accepted in [
+            &["application/x-ndjson, application/json;q=0.9"][..],
+            &["text/html", "Application/X-NDJSON; q=0.1"],
+        ] {
+            assert!(wants(accepted), "{accepted:?}");
+        }
+        for accepted in [&[][..], &["*/*"], &["application/x-ndjson;q=0"], &["application/x-ndjsons"]] {
+            assert!(!wants(accepted), "{accepted:?}");
+        }
+    }
 }

@@ -7,7 +7,6 @@ mod oci;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::join_all;
 use limen_config::{
@@ -16,7 +15,6 @@ use limen_config::{
 use limen_policy::vault::Vault;
 use minisign_verify::Signature;
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 
 use crate::progress::{Progress, Step, Superseded};
 use kept::Kept;
@@ -32,9 +30,6 @@ const LARGEST_SIGNATURE: u64 = 64 << 10;
 /// Where components come from, and what was kept of those that came from afar.
 pub struct Components {
     kept: Kept,
-    /// The registries that a load waited for when it was superseded, and since when: the next one waits for what is left
-    /// of their timeouts, and not anew, lest nothing ever goes live while changes keep coming.
-    waited_for: Mutex<BTreeMap<RegistryName, Instant>>,
 }
 
 /// A component, and the signature that came with it.
@@ -61,7 +56,7 @@ pub struct Registries<'a> {
 
 impl Components {
     pub fn new(kept: CodeCache) -> Self {
-        Components { kept: Kept::new(kept), waited_for: Mutex::default() }
+        Components { kept: Kept::new(kept) }
     }
 
     /// Gets what registries have of these plugins, from all of them at the same time. Waits for none longer than its
@@ -82,7 +77,7 @@ impl Components {
         if wanted.is_empty() {
             return Ok(Fetched { contents: BTreeMap::new(), trust });
         }
-        let lanes = self.lanes(wanted.iter().map(|(_, reference)| *reference), registries);
+        let lanes = lanes(wanted.iter().map(|(_, reference)| *reference), registries);
         let downloads = wanted.iter().filter_map(|(plugin, reference)| {
             let lane = lanes.get(&reference.registry)?;
             let told = |came, size| progress.tell(Step::downloading(&plugin.name, reference, came, size));
@@ -105,31 +100,8 @@ impl Components {
                 wanted.iter().map(|(plugin, _)| (plugin.name.clone(), Err(no_runtime.clone()))).collect()
             }
         };
-        lock(&self.waited_for).clear();
         self.kept.tidy();
         Ok(Fetched { contents, trust })
-    }
-
-    /// One for each registry that something is wanted of.
-    fn lanes<'a>(
-        &self,
-        wanted: impl Iterator<Item = &'a Reference>,
-        registries: Registries<'_>,
-    ) -> BTreeMap<&'a RegistryName, Lane> {
-        let mut counts: BTreeMap<_, (&Reference, usize)> = BTreeMap::new();
-        for reference in wanted {
-            counts.entry(&reference.registry).or_insert((reference, 0)).1 += 1;
-        }
-        let (mut waited_for, now) = (lock(&self.waited_for), Instant::now());
-        let lane = |(name, (reference, components)): (&'a RegistryName, (&Reference, usize))| {
-            let terms = registries.of(reference);
-            // What is over has nothing to do with this load.
-            let before = waited_for.get(name).filter(|since| **since + terms.timeout > now);
-            let since = before.copied().unwrap_or(now);
-            waited_for.insert(name.clone(), since);
-            (name, Lane::new(terms, since, components))
-        };
-        counts.into_iter().map(lane).collect()
     }
 
     /// One component as it is now, and where exactly it comes from.
@@ -141,7 +113,7 @@ impl Components {
         let Component::Registry(reference) = component else {
             return Ok((component.clone(), here(component, false)?.component));
         };
-        let lane = Lane::new(registries.of(reference), Instant::now(), 1);
+        let lane = Lane::new(registries.of(reference), 1);
         block_on(async {
             let digest = registry::resolve(reference, &lane, registries.vault).await?;
             let which = Which { digest: Some(digest), ..reference.which.clone() };
@@ -197,6 +169,19 @@ impl Registries<'_> {
         let known = self.terms.values().find(|terms| terms.name == reference.registry);
         known.cloned().unwrap_or_else(|| Registry::usual(&reference.registry, self.place))
     }
+}
+
+/// One for each registry that something is wanted of.
+fn lanes<'a>(
+    wanted: impl Iterator<Item = &'a Reference>,
+    registries: Registries<'_>,
+) -> BTreeMap<&'a RegistryName, Lane> {
+    let mut counts: BTreeMap<_, (&Reference, usize)> = BTreeMap::new();
+    for reference in wanted {
+        counts.entry(&reference.registry).or_insert((reference, 0)).1 += 1;
+    }
+    let lane = |(reference, components)| Lane::new(registries.of(reference), components);
+    counts.into_iter().map(|(name, counted)| (name, lane(counted))).collect()
 }
 
 /// What lies on this machine.
@@ -282,34 +267,4 @@ fn block_on<T>(doing: impl Future<Output = Result<T, Failure>>) -> Result<T, Fai
     // A name may still be looked up, for nobody.
     runtime.shutdown_background();
     outcome
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn a_load_that_follows_a_superseded_one_has_what_is_left_of_the_timeout() {
-        let components = Components::new(CodeCache { folder: None, size: 0 });
-        let reference = match Component::parse("oci://registry.example.com/a:1", Path::new("")) {
-            Ok(Component::Registry(reference)) => reference,
-            other => panic!("{other:?}"),
-        };
-        let (terms, vault, place) = (BTreeMap::new(), Vault::default(), Place::file(Path::new("limen.toml")));
-        let registries = Registries { terms: &terms, vault: &vault, place: &place };
-        let since = || {
-            components.lanes([&reference].into_iter(), registries);
-            lock(&components.waited_for).get(&reference.registry).copied().unwrap()
-        };
-        let first = since();
-        assert_eq!(since(), first);
-        let long_ago = first.checked_sub(Duration::from_secs(3600)).unwrap();
-        lock(&components.waited_for).insert(reference.registry.clone(), long_ago);
-        assert!(since() >= first, "what is over counts no more");
-    }
 }

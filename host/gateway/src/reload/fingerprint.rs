@@ -1,6 +1,7 @@
 //! How files look, so that a change of them is seen.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,11 @@ impl Fingerprint {
 
     pub fn is_outdated(&self) -> bool {
         self.0.iter().any(|(file, seen)| look(file.clone()).1 != *seen)
+    }
+
+    /// What the files are called.
+    pub fn names(&self) -> BTreeSet<OsString> {
+        self.0.iter().filter_map(|(file, _)| Some(file.file_name()?.to_owned())).collect()
     }
 
     /// The folders that have to be watched to see a change.

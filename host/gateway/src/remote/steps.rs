@@ -70,7 +70,7 @@ impl std::fmt::Display for Download {
         write!(f, "downloading {from}")?;
         match size {
             Some(size) => write!(f, " ({})", amount(*received, *size)),
-            None => Ok(()),
+            None => Ok(()), // its manifest is yet to come
         }
     }
 }
@@ -82,8 +82,12 @@ fn all(downloads: &BTreeMap<String, Download>) -> String {
     }
     let names: Vec<_> = downloads.keys().map(String::as_str).collect();
     let received = downloads.values().map(|it| it.received).sum();
-    let size = downloads.values().filter_map(|it| it.size).sum();
-    format!("downloading {} components ({}): {}", names.len(), amount(received, size), names.join(", "))
+    // Of those whose manifest has come.
+    let known = match downloads.values().filter_map(|it| it.size).sum() {
+        0 => String::new(),
+        size => format!(" ({})", amount(received, size)),
+    };
+    format!("downloading {} components{known}: {}", names.len(), names.join(", "))
 }
 
 /// `2.1 of 5.0 MiB`.
@@ -148,13 +152,13 @@ mod tests {
     fn a_terminal_has_one_line_for_all() {
         let steps = [
             download("region", 0, None),
-            download("region", 2_202_010, Some(5 << 20)),
             download("geo", 0, None),
+            download("region", 2_202_010, Some(5 << 20)),
         ];
         let shown = told(&steps, true);
         for line in [
             "downloading registry.example.com/policies/region:1.0",
-            "downloading registry.example.com/policies/region:1.0 (2.1 of 5.0 MiB)",
+            "downloading 2 components: geo, region",
             "downloading 2 components (2.1 of 5.0 MiB): geo, region",
         ] {
             assert!(shown.contains(&format!("{line}\x1b")), "{line}: {shown:?}");

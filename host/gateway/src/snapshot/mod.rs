@@ -92,15 +92,36 @@ pub struct Route {
     pub action: Action,
 }
 
+/// Why there is none.
+#[derive(Debug)]
+pub enum NotBuilt {
+    Refused(Errors),
+    /// It was given up for a newer one.
+    Superseded,
+}
+
 impl Snapshot {
+    /// The first one of a process.
+    pub fn first(
+        config: &Config,
+        documents: Documents,
+        registry: &Registry,
+        state: &Arc<StateFile>,
+    ) -> Result<(Snapshot, Vec<KeptBack>), Errors> {
+        let built = Snapshot::build(config, documents, None, registry, state, &Progress::default());
+        built.map_err(|why| match why {
+            NotBuilt::Refused(errors) => errors,
+            NotBuilt::Superseded => Errors::default(), // by whom?
+        })
+    }
+
     /// Compiles, configures and checks all that a configuration names. What did not change since the
     /// previous snapshot is reused. A plugin whose file is broken, or refuses its settings, stays on
     /// the version of the previous snapshot; without one it is an error, and so is everything else.
     ///
     /// What was read of documents already is not read again.
     ///
-    /// Takes as long as compiling does: never on a worker. What it does is told as `progress`; where that is
-    /// superseded while it waits for others it ends with an error.
+    /// Takes as long as compiling does: never on a worker. What it does is told as `progress`.
     pub fn build(
         config: &Config,
         documents: Documents,
@@ -108,7 +129,7 @@ impl Snapshot {
         registry: &Registry,
         state: &Arc<StateFile>,
         progress: &Progress,
-    ) -> Result<(Snapshot, Vec<KeptBack>), Errors> {
+    ) -> Result<(Snapshot, Vec<KeptBack>), NotBuilt> {
         // Without `..`: a new section of the file has to say here what it means.
         let Config {
             file,
@@ -139,10 +160,8 @@ impl Snapshot {
             None => Arc::new(Components::new(gateway.code_cache.clone())),
         };
         let registries = Registries { terms: registries, vault: &vault, place: &Place::file(file) };
-        let fetched = components.fetch(plugins.values(), &gateway.trust, registries, progress);
-        let fetched = fetched.map_err(|Superseded| {
-            Errors::from_iter([ConfigError::new(Place::file(file), "a newer one is wanted in its place")])
-        })?;
+        let fetched = components.fetch(plugins.values(), &gateway.trust, registries, progress)?;
+        progress.has_got();
         let kept = previous.map(|previous| previous.kept.clone()).unwrap_or_default();
         let shared = match share(store_terms, previous) {
             Ok(shared) => shared,
@@ -165,7 +184,7 @@ impl Snapshot {
             upstreams,
             progress,
         };
-        let mut policies = Policies::load(plugins, fetched, routes, last_good, means, &mut errors);
+        let mut policies = Policies::load(plugins, fetched, routes, last_good, means, &mut errors)?;
 
         let mut built_listeners = Vec::new();
         for (number, listener) in listeners.iter().enumerate() {
@@ -230,7 +249,7 @@ impl Snapshot {
             }
         };
         if !errors.is_empty() {
-            return Err(errors.into_iter().collect());
+            return Err(NotBuilt::Refused(errors.into_iter().collect()));
         }
 
         let built_routes = routes.iter().zip(actions).enumerate().map(|(number, (route, action))| {
@@ -358,6 +377,18 @@ impl Snapshot {
     }
 }
 
+impl From<Errors> for NotBuilt {
+    fn from(errors: Errors) -> Self {
+        NotBuilt::Refused(errors)
+    }
+}
+
+impl From<Superseded> for NotBuilt {
+    fn from(_: Superseded) -> Self {
+        NotBuilt::Superseded
+    }
+}
+
 /// The way to what gateways share: the one there is, as long as the terms are the same.
 fn share(terms: &State, previous: Option<&Snapshot>) -> Result<Option<Arc<Redis>>, String> {
     let known = previous.and_then(|previous| previous.shared.as_ref());
@@ -390,5 +421,30 @@ fn facts(route: &limen_config::Route, action: &Action) -> RouteFacts {
         target,
         is_timed: false,
         fetch: None, // each worker's own
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_superseded_goes_on_with_no_plugin() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("limen.toml");
+        let text = "[[listener]]\naddress = '127.0.0.1:0'\n[plugin.none]\ncomponent = 'none.wasm'\n\
+                    [upstream.o]\nendpoints = ['http://127.0.0.1:1']\n\
+                    [[route]]\npath = '/'\npolicies = ['none']\nupstream = 'o'\n";
+        std::fs::write(&file, text).unwrap();
+        let config = crate::load_config(&file).unwrap();
+        let registry = Registry::new(1, limen_config::CodeCache { folder: None, size: 0 });
+        let progress = Progress::default();
+        let build = || {
+            let documents = Documents::default();
+            Snapshot::build(&config, documents, None, &registry, &StateFile::tried(), &progress).err()
+        };
+        assert!(matches!(build(), Some(NotBuilt::Refused(errors)) if errors.len() == 1));
+        progress.supersede();
+        assert!(matches!(build(), Some(NotBuilt::Superseded)));
     }
 }

@@ -15,7 +15,7 @@ use limen_wasm::{
 };
 
 use crate::component::Fetched;
-use crate::progress::{Progress, Step};
+use crate::progress::{Progress, Step, Superseded};
 use crate::settings;
 
 /// What the policies of a configuration became.
@@ -100,7 +100,7 @@ impl Policies {
         last_good: Option<&BTreeMap<String, LivePlugin>>,
         means: Means<'_>,
         errors: &mut Vec<ConfigError>,
-    ) -> Self {
+    ) -> Result<Self, Superseded> {
         let mut policies = Policies {
             live: BTreeMap::new(),
             kept_back: Vec::new(),
@@ -111,6 +111,7 @@ impl Policies {
             seated: BTreeMap::new(),
         };
         for plugin in plugins.values() {
+            means.progress.go_on()?;
             let last_good = last_good.and_then(|plugins| plugins.get(&plugin.name));
             let bytes = fetched.read(plugin);
             match Loaded::load(plugin, bytes, routes, last_good, means) {
@@ -146,7 +147,7 @@ impl Policies {
             }
         }
         policies.calls_out |= policies.live.values().any(|plugin| plugin.calls_out);
-        policies
+        Ok(policies)
     }
 
     /// The policy of this place on this route, once.

@@ -177,7 +177,7 @@ impl LogFile {
 
     /// Writes what there is into a new file, which is beside it until it [takes its place](Self::replace).
     pub fn write_whole(&self, tables: &Tables) -> Result<Whole, JournalError> {
-        let (file, length) = write_whole(&self.new(), tables).map_err(|error| self.failed(error))?;
+        let (file, length) = write_whole(&self.successor(), tables).map_err(|error| self.failed(error))?;
         let file = Unsynced { file: Arc::new(file), path: self.path.clone(), before: None };
         Ok(Whole { file, length })
     }
@@ -186,7 +186,7 @@ impl LogFile {
     pub fn replace(&mut self, whole: Whole) -> Result<Unsynced, JournalError> {
         self.give_up(); // should it fail, nobody knows which of the two files has the name
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = fs::rename(self.new(), &self.path)
+        let folder = fs::rename(self.successor(), &self.path)
             .and_then(|()| File::open(folder.unwrap_or(Path::new("."))))
             .map_err(|error| self.failed(error))?;
         self.end = Some((whole.file.file, whole.length));
@@ -194,7 +194,7 @@ impl LogFile {
         Ok(Unsynced { file: Arc::new(folder), path: self.path.clone(), before: None })
     }
 
-    fn new(&self) -> PathBuf {
+    fn successor(&self) -> PathBuf {
         beside(&self.path, "new")
     }
 

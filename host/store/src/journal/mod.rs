@@ -327,7 +327,9 @@ impl Shared {
         let Keeping::File(file) = keeping else { return Ok(()) };
         let folder = file.replace(whole)?;
         // What was noted meanwhile was noted of the file before.
-        file.note(&pending.changes());
+        if !pending.0.is_empty() {
+            file.note(&pending.changes());
+        }
         drop(inner);
         folder.sync()
     }

@@ -33,7 +33,6 @@ use tokio::net::TcpListener;
 use crate::StartError;
 use crate::edition::{Edition, Stage as Phase};
 use crate::observe::metrics::Metrics;
-use crate::progress::Progress;
 use crate::snapshot::Snapshot;
 use crate::worker::{Alive, Worker, alive};
 pub use lines::Lines;
@@ -124,10 +123,8 @@ impl Stage {
             origins.insert(name.clone(), origin);
         }
         self.registry.forget();
-        let (registry, state) = (&self.registry, StateFile::tried());
-        let progress = Progress::default();
         let (mut snapshot, _) =
-            Snapshot::build(&config, Documents::default(), None, registry, &state, &progress)?;
+            Snapshot::first(&config, Documents::default(), &self.registry, &StateFile::tried())?;
         for (number, route) in snapshot.routes.iter_mut().enumerate() {
             route.pipeline.wrap(|policy| around(number, policy));
         }

@@ -36,7 +36,8 @@ trait Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Manifest,
-    Blob,
+    Component,
+    Signature,
 }
 
 /// Content by its digest.
@@ -62,9 +63,9 @@ async fn pull(source: &impl Source, digest: Digest, size: Option<u64>) -> Result
         return Err(Failure::new("its index leads to another index"));
     };
     let Parts { component, signature } = Parts::of(&layers)?;
-    let component = blob(source, component, LARGEST).await?;
+    let component = blob(source, Kind::Component, component, LARGEST).await?;
     let signature = match signature {
-        Some(signature) => Ok(blob(source, signature, LARGEST_SIGNATURE).await?),
+        Some(signature) => Ok(blob(source, Kind::Signature, signature, LARGEST_SIGNATURE).await?),
         None => Err("no layer of its manifest is a signature".to_owned()),
     };
     Ok(Content { component, signature })
@@ -74,9 +75,14 @@ async fn document(source: &impl Source, wanted: &Wanted) -> Result<Document, Fai
     Document::parse(&get(source, Kind::Manifest, wanted).await?)
 }
 
-async fn blob(source: &impl Source, layer: &Descriptor, largest: u64) -> Result<Vec<u8>, Failure> {
+async fn blob(
+    source: &impl Source,
+    kind: Kind,
+    layer: &Descriptor,
+    largest: u64,
+) -> Result<Vec<u8>, Failure> {
     let digest = manifest::digest(&layer.digest)?;
-    get(source, Kind::Blob, &Wanted { digest, size: Some(layer.size), largest }).await
+    get(source, kind, &Wanted { digest, size: Some(layer.size), largest }).await
 }
 
 async fn get(source: &impl Source, kind: Kind, wanted: &Wanted) -> Result<Vec<u8>, Failure> {

@@ -38,11 +38,11 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// For so many components. It has its timeout from `since`.
-    pub fn new(terms: Registry, since: Instant, components: usize) -> Self {
+    /// For so many components. It has its timeout from now on.
+    pub fn new(terms: Registry, components: usize) -> Self {
         let rounds = components.div_ceil(PARALLEL).max(1);
         let share = terms.timeout / u32::try_from(rounds).unwrap_or(u32::MAX);
-        Lane { until: since + terms.timeout, places: Semaphore::new(PARALLEL), share, terms }
+        Lane { until: Instant::now() + terms.timeout, places: Semaphore::new(PARALLEL), share, terms }
     }
 
     fn late(&self) -> Failure {
@@ -122,13 +122,14 @@ impl<'a> Repository<'a> {
     async fn begin(&self) -> Result<Session<'a>, Failure> {
         let Lane { terms, places, .. } = self.lane;
         let place = places.acquire().await.map_err(|_| self.lane.not_asked())?;
-        // Those before it had all of the time.
-        if Instant::now() >= self.lane.until {
+        // Those before it may have had all of the time.
+        let left = self.lane.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
             return Err(self.lane.not_asked());
         }
         self.place.replace(Some(place));
         // What is loaded waits for it: whoever looks on should know for what.
-        tracing::info!("getting oci://{}, for {:?} at most", self.reference, terms.timeout);
+        tracing::info!("getting oci://{}, for {left:.0?} at most", self.reference);
         (self.told)(0, None);
         Session::new(terms, self.reference, Credentials::of(terms, self.vault)?)
     }
@@ -159,10 +160,10 @@ impl Source for Repository<'_> {
         let session = self.session.get_or_try_init(|| self.begin()).await?;
         let (path, accept) = match kind {
             Kind::Manifest => ("manifests", MANIFESTS),
-            Kind::Blob => ("blobs", BLOBS),
+            Kind::Component | Kind::Signature => ("blobs", BLOBS),
         };
         let came = |came| {
-            if kind == Kind::Blob {
+            if kind == Kind::Component {
                 self.tell(came, wanted.size);
             }
         };
