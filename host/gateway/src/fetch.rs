@@ -173,9 +173,10 @@ async fn pass_on(mut body: ResponseBody, to: &mpsc::Sender<Result<Bytes, FetchEr
                 tracing::warn!(upstream, "a call of a policy failed: {error}");
                 return place.send(Err(match error {
                     StreamError::Idle(_) | StreamError::TooLong(_) => FetchError::TimedOut,
-                    StreamError::Upstream(_) | StreamError::Ahead(_) | StreamError::Policy => {
-                        FetchError::Broken
-                    }
+                    StreamError::Upstream(_)
+                    | StreamError::Ahead(_)
+                    | StreamError::Policy
+                    | StreamError::Source(_) => FetchError::Broken,
                 }));
             }
         }

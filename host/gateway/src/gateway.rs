@@ -215,7 +215,7 @@ fn way(route: &Route, exchange: &mut Exchange, kind: Kind) -> Result<Way, Fault>
 
 /// The response that the gateway or a policy has put into the exchange.
 pub fn local(exchange: &mut Exchange) -> ResponseBody {
-    ResponseBody::Full(exchange.response_body.take().unwrap_or_default().into())
+    ResponseBody::take_local(exchange).unwrap_or_else(|| ResponseBody::Full(Whole::default()))
 }
 
 /// What the gateway can do besides its routes: nothing that has to be told.

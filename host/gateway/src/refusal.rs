@@ -290,7 +290,8 @@ pub fn denied(denied: Denied, exchange: &mut Exchange) {
 
 /// The answer broke off half-way: the client has its status already.
 pub fn broke_off(error: &StreamError, exchange: &mut Exchange) {
-    let whose = if matches!(error, StreamError::Policy) { "policy failed" } else { "upstream" };
+    let is_policy = matches!(error, StreamError::Policy | StreamError::Source(_));
+    let whose = if is_policy { "policy failed" } else { "upstream" };
     let (status, why) = (exchange.response.status(), format!("{whose}: {error}"));
     note(exchange, Refusal { by_client: false, status, why });
 }

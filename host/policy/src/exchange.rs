@@ -13,7 +13,7 @@ use regex::bytes::Regex;
 
 use crate::edit::Journal;
 use crate::hooks::Hooks;
-use crate::{Bag, ClientCertificate, Consumer, Fetch, Outcome, Phase, Reply, Subject, Tap, Timing};
+use crate::{Bag, ClientCertificate, Consumer, Fetch, Outcome, Phase, Reply, Source, Subject, Tap, Timing};
 
 /// Heads, buffered bodies, property bag and plain facts. The gateway's own state around it (seats,
 /// connections, streams) stays in the gateway.
@@ -31,6 +31,8 @@ pub struct Exchange {
     pub response: Response<()>,
     /// The whole response body, once a policy has asked for it.
     pub response_body: Option<Bytes>,
+    /// Where the body of a policy's own response comes from, if it is not in memory.
+    pub response_source: Option<Box<dyn Source>>,
     /// Whether the response is the gateway's or a policy's own.
     pub response_is_local: bool,
     /// Why it is, as one word of a fixed list; empty if it is the upstream's.
@@ -284,6 +286,7 @@ impl Exchange {
     pub fn answer_locally(&mut self, head: Response<()>, body: Bytes, reason: &'static str) {
         self.response = head;
         self.response_body = Some(body);
+        self.response_source = None;
         self.response_is_local = true;
         self.reason = reason;
     }

@@ -5,11 +5,15 @@ use std::any::Any;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 
+use crate::Source;
+
 /// A response of a policy's own.
 #[derive(Debug, Default)]
 pub struct Reply {
     pub head: Response<()>,
     pub body: Bytes,
+    /// Where its body comes from, if it is not that.
+    pub source: Option<Box<dyn Source>>,
     /// Why, if one of the gateway's own policies refuses the request with it.
     pub denied: Option<Box<Denied>>,
     /// Where it comes from, as one word for the log, if not just from a policy.

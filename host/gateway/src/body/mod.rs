@@ -6,6 +6,7 @@ mod response;
 mod copied;
 mod filtered;
 mod passing;
+mod sourced;
 mod tapped;
 mod whole;
 

@@ -9,8 +9,9 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use limen_policy::Tap;
+use limen_policy::{Exchange, Tap};
 
+use super::sourced::Sourced;
 use super::tapped::Tapped;
 use super::{CollectError, Filtered, Idle, Refused, Whole, collect, settle_trailers};
 use crate::upstream::{Lease, Permit};
@@ -32,6 +33,8 @@ pub enum ResponseBody {
     Filtered(Box<Filtered<ResponseBody>>),
     /// What a policy gets a copy of.
     Tapped(Box<Tapped>),
+    /// What a policy has answered with, and not in memory.
+    Sourced(Box<Sourced>),
 }
 
 /// The rest of an upstream's answer, and what it holds there.
@@ -56,6 +59,8 @@ pub enum StreamError {
     TooLong(Duration),
     /// A policy broke it off; why it did is told already.
     Policy,
+    /// What a policy answered with can't be read on.
+    Source(String),
 }
 
 impl From<Refused> for StreamError {
@@ -71,6 +76,7 @@ impl fmt::Display for StreamError {
             StreamError::Ahead(reason) => write!(f, "the upstream's body broke off: {reason}"),
             StreamError::Idle(limit) => write!(f, "the upstream's body did not move for {limit:?}"),
             StreamError::Policy => f.write_str("a policy broke the answer off"),
+            StreamError::Source(reason) => write!(f, "a policy's answer broke off: {reason}"),
             StreamError::TooLong(limit) => write!(f, "the upstream's answer took longer than {limit:?}"),
         }
     }
@@ -98,6 +104,15 @@ impl ResponseBody {
         ResponseBody::Stream(download)
     }
 
+    /// What the gateway or a policy has put into the exchange as the body of the answer, if it has.
+    pub fn take_local(exchange: &mut Exchange) -> Option<Self> {
+        let whole = exchange.response_body.take().map(|bytes| ResponseBody::Full(bytes.into()));
+        match exchange.response_source.take() {
+            Some(source) => Some(ResponseBody::Sourced(Box::new(Sourced::new(source)))),
+            None => whole,
+        }
+    }
+
     /// All of it, if it is not longer than this. A body that is too long is as it was.
     pub async fn collect(&mut self, limit: u64) -> Result<Whole, CollectError> {
         match self {
@@ -116,6 +131,14 @@ impl ResponseBody {
                 let collected = Box::pin(collect(&mut **tapped, &mut whole, &mut idle, limit)).await;
                 let bytes = whole.freeze();
                 let trailers = collected.inspect_err(|_| tapped.put_back(bytes.clone()))?;
+                Ok(Whole { bytes, trailers })
+            }
+            ResponseBody::Sourced(sourced) if sourced.left() > limit => Err(CollectError::TooLong),
+            ResponseBody::Sourced(sourced) => {
+                let (mut whole, mut idle) = (BytesMut::new(), Idle::new(UNBOUNDED));
+                let collected = Box::pin(collect(&mut **sourced, &mut whole, &mut idle, limit)).await;
+                let bytes = whole.freeze();
+                let trailers = collected.inspect_err(|_| sourced.put_back(bytes.clone()))?;
                 Ok(Whole { bytes, trailers })
             }
             ResponseBody::Stream(download) => {
@@ -149,7 +172,10 @@ impl ResponseBody {
                 }
             }
             ResponseBody::Switched(_) => {}
-            ResponseBody::Stream(_) | ResponseBody::Filtered(_) | ResponseBody::Tapped(_) => {
+            ResponseBody::Stream(_)
+            | ResponseBody::Filtered(_)
+            | ResponseBody::Tapped(_)
+            | ResponseBody::Sourced(_) => {
                 let body = std::mem::replace(self, ResponseBody::Full(Whole::default()));
                 *self = ResponseBody::Tapped(Box::new(Tapped::new(body, tap)));
             }
@@ -161,7 +187,7 @@ impl ResponseBody {
         match self {
             ResponseBody::Stream(_) | ResponseBody::Filtered(_) | ResponseBody::Tapped(_) => true,
             ResponseBody::Full(whole) => whole.trailers.is_some(),
-            ResponseBody::Switched(_) => false,
+            ResponseBody::Switched(_) | ResponseBody::Sourced(_) => false,
         }
     }
 
@@ -229,6 +255,7 @@ impl ResponseBody {
             ResponseBody::Switched(_) => Poll::Ready(None),
             ResponseBody::Filtered(filtered) => Pin::new(&mut **filtered).poll_frame(context),
             ResponseBody::Tapped(tapped) => tapped.poll_next(context),
+            ResponseBody::Sourced(sourced) => sourced.poll_next(context),
         }
     }
 
@@ -238,6 +265,7 @@ impl ResponseBody {
             ResponseBody::Switched(_) => true,
             ResponseBody::Filtered(filtered) => filtered.is_end_stream(),
             ResponseBody::Tapped(tapped) => tapped.has_ended(),
+            ResponseBody::Sourced(sourced) => sourced.left() == 0,
             ResponseBody::Stream(download) => {
                 download.ahead.is_empty() && download.broken.is_none() && download.incoming.is_end_stream()
             }
@@ -250,6 +278,7 @@ impl ResponseBody {
             ResponseBody::Switched(_) => SizeHint::with_exact(0),
             ResponseBody::Filtered(_) => SizeHint::default(),
             ResponseBody::Tapped(tapped) => tapped.length(),
+            ResponseBody::Sourced(sourced) => SizeHint::with_exact(sourced.left()),
             ResponseBody::Stream(download) => download.size_hint(),
         }
     }

@@ -270,7 +270,7 @@ impl End {
     /// With this error in the response's body.
     pub fn of(error: &StreamError) -> Self {
         match error {
-            StreamError::Policy => End::Policy,
+            StreamError::Policy | StreamError::Source(_) => End::Policy,
             _ => End::Upstream,
         }
     }

@@ -237,11 +237,15 @@ impl Pipeline {
                 body.tap(tap);
             }
             // What was buffered, replaced or answered instead is the body from here on.
-            if let Some(bytes) = case.exchange.response_body.take() {
-                if trailers.is_some() {
-                    unframe(case.exchange.response.headers_mut());
+            match ResponseBody::take_local(&mut case.exchange) {
+                Some(ResponseBody::Full(whole)) => {
+                    if trailers.is_some() {
+                        unframe(case.exchange.response.headers_mut());
+                    }
+                    body.replace(Whole { trailers, ..whole });
                 }
-                body.replace(Whole { bytes, trailers });
+                Some(other) => *body = other,
+                None => {}
             }
             if verdict != Some(Verdict::WantChunks)
                 && attached.policy.phases().has(Phase::ResponseTrailers)
@@ -258,8 +262,8 @@ impl Pipeline {
     /// can answer itself. (One that recodes it never does.)
     async fn stream_response(&self, number: usize, case: &mut Case, body: &mut ResponseBody) {
         // What was answered in place of the response is the body that it is asked about.
-        if let Some(bytes) = case.exchange.response_body.take() {
-            body.replace(bytes);
+        if let Some(answered) = ResponseBody::take_local(&mut case.exchange) {
+            *body = answered;
         }
         let recodes = self.policies.get(number).is_some_and(|attached| attached.policy.recodes());
         if !recodes && let Err(failure) = is_readable(&case.exchange) {

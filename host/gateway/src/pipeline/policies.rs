@@ -179,8 +179,10 @@ fn settle(verdict: Result<Verdict, Failure>, policy: usize, case: &mut Case) -> 
     match verdict {
         Ok(Verdict::Reply) => {
             exchange.discard();
-            let Reply { head, body, denied, reason, onward } = exchange.reply.take().unwrap_or_default();
+            let Reply { head, body, source, denied, reason, onward } =
+                exchange.reply.take().unwrap_or_default();
             exchange.answer_locally(head, body, reason.unwrap_or("policy_reply"));
+            exchange.response_source = source;
             if let Some(denied) = denied {
                 refusal::denied(*denied, exchange);
             }
