@@ -6,6 +6,8 @@
 //! name  key (32 hexadecimal digits) - variant (16) - serial (16)
 //! ```
 //!
+//! One that is too long for memory is [another](super::large) one, and its name says so.
+//!
 //! Numbers are little-endian. The checksums are XXH3, seeded with what the file is of: right bytes under another
 //! name are wrong.
 
@@ -23,6 +25,7 @@ const MARK: &[u8; 16] = b"limen folder 1\n\n";
 pub const HEAD: usize = 44;
 /// What is being written; it gets its name when it is whole.
 pub const UNFINISHED: &str = "new-";
+const LARGE: &str = "-large";
 
 /// What a file is called by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +35,17 @@ pub struct Name {
     pub variant: u64,
     /// Grows: no file has the name of one that was there before.
     pub serial: u64,
+    pub is_large: bool,
 }
 
 impl Name {
     pub fn text(self) -> String {
-        let Name { key, variant, serial } = self;
-        format!("{key:032x}-{variant:016x}-{serial:016x}")
+        let Name { key, variant, serial, is_large } = self;
+        format!("{key:032x}-{variant:016x}-{serial:016x}{}", if is_large { LARGE } else { "" })
     }
 
     pub fn parse(text: &str) -> Option<Self> {
+        let (text, is_large) = text.strip_suffix(LARGE).map_or((text, false), |text| (text, true));
         let mut parts = text.split('-');
         let mut part = |digits: usize| {
             let is_one =
@@ -49,11 +54,11 @@ impl Name {
         };
         let key = u128::from_str_radix(part(32)?, 16).ok()?;
         let mut number = || u64::from_str_radix(part(16)?, 16).ok();
-        let name = Name { key, variant: number()?, serial: number()? };
+        let name = Name { key, variant: number()?, serial: number()?, is_large };
         parts.next().is_none().then_some(name)
     }
 
-    fn seed(self) -> u64 {
+    pub fn seed(self) -> u64 {
         let [high, low] = [self.key >> 64, self.key].map(|half| half as u64);
         high ^ low.rotate_left(1) ^ self.variant.rotate_left(2)
     }
@@ -125,7 +130,7 @@ impl Opened {
     }
 }
 
-fn damaged() -> io::Error {
+pub fn damaged() -> io::Error {
     io::Error::new(ErrorKind::InvalidData, "it is damaged")
 }
 
@@ -141,11 +146,13 @@ pub fn remove(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    const NAME: Name = Name { key: 1 << 100 | 7, variant: 2, serial: 3 };
+    const NAME: Name = Name { key: 1 << 100 | 7, variant: 2, serial: 3, is_large: false };
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        assert_eq!(Name::parse(&NAME.text()), Some(NAME));
+        for name in [NAME, Name { is_large: true, ..NAME }] {
+            assert_eq!(Name::parse(&name.text()), Some(name));
+        }
         for other in ["", "lock", "new-1", &NAME.text()[1..], &format!("{}-1", NAME.text()), &"+".repeat(66)]
         {
             assert_eq!(Name::parse(other), None, "{other}");

@@ -5,6 +5,8 @@
 //! and goes.
 
 mod file;
+mod large;
+mod room;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, TryLockError};
@@ -22,6 +24,9 @@ use moka::sync::Cache;
 
 use crate::private_folder;
 use file::{HEAD, Name, Opened, UNFINISHED, remove};
+use room::{Room, is_room};
+
+pub use large::{Large, Place, Writing};
 
 /// What is asked for.
 pub type Key = u128;
@@ -30,10 +35,15 @@ pub type Key = u128;
 const BLOCK: u64 = 4096;
 const LOCK: &str = "lock";
 
+/// How much more room is taken at a time for what says not how long it is: 1 MiB.
+const MORE_ROOM: u32 = 256;
+
+type Index = Cache<Key, Arc<[Slot]>>;
+
 /// Files by key. Of one key there may be several variants.
 pub struct Folder {
     path: PathBuf,
-    index: Cache<Key, Arc<[Slot]>>,
+    index: Index,
     /// The most variants of one key.
     variants: usize,
     serial: AtomicU64,
@@ -50,6 +60,16 @@ struct Slot {
     variant: u64,
     serial: u64,
     blocks: u32,
+    /// Its content is not read into memory.
+    is_large: bool,
+}
+
+/// What there is of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    Read(Bytes),
+    /// It is too long for memory: it is [opened](Folder::open_large) and read piece by piece.
+    Stays(Place),
 }
 
 /// What is told of a file, to be looked at.
@@ -117,14 +137,14 @@ impl Folder {
         self.index.get(&key).map_or(0, |slots| slots.len())
     }
 
-    /// How many bytes of the disk a key takes. Asks no disk.
+    /// How many bytes there are to be read of a key. Asks no disk.
     pub fn length(&self, key: Key) -> u64 {
         self.index.get(&key).map_or(0, |slots| slots.iter().map(Slot::length).sum())
     }
 
     /// What there is of a key, what was written last first: variant, about and content. The first one, and as many
     /// more as make `most` bytes.
-    pub fn read(&self, key: Key, most: u64) -> Vec<(u64, Bytes, Bytes)> {
+    pub fn read(&self, key: Key, most: u64) -> Vec<(u64, Bytes, Content)> {
         let slots = self.index.get(&key);
         let mut length = 0;
         let fits = |slot: &&Slot| {
@@ -134,9 +154,14 @@ impl Folder {
         };
         let read = |slot: &Slot| {
             let name = slot.name(key);
-            let opened = Opened::open(&self.path, name);
-            let whole = opened.and_then(|opened| Ok((slot.variant, opened.about.clone(), opened.content()?)));
-            whole.map_err(|error| self.lose(name, &error)).ok()
+            let read = match slot.is_large {
+                true => Large::open(&self.path, name)
+                    .map(|large| (slot.variant, large.about.clone(), Content::Stays(large.place()))),
+                false => Opened::open(&self.path, name).and_then(|opened| {
+                    Ok((slot.variant, opened.about.clone(), Content::Read(opened.content()?)))
+                }),
+            };
+            read.map_err(|error| self.lose(name, &error)).ok()
         };
         slots.iter().flat_map(|slots| slots.iter()).take_while(fits).filter_map(read).collect()
     }
@@ -153,7 +178,8 @@ impl Folder {
     ) -> io::Result<()> {
         let length = (HEAD + about.len() + content.len()) as u64;
         let has_room = length.div_ceil(BLOCK) <= self.index.policy().max_capacity().unwrap_or(0);
-        let name = Name { key, variant, serial: self.serial.fetch_add(1, Ordering::Relaxed) };
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let name = Name { key, variant, serial, is_large: false };
         let written = if has_room { file::write(&self.path, name, about, content) } else { Ok(()) };
         if has_room && written.is_ok() {
             self.add(name, length, is_good);
@@ -165,9 +191,72 @@ impl Folder {
         written
     }
 
+    /// Opens what is too long for memory, if it was not forgotten. Waits for the disk.
+    pub fn open_large(&self, place: Place) -> io::Result<Large> {
+        let name = place.name;
+        let slots = self.index.get(&name.key);
+        if !slots.is_some_and(|slots| slots.iter().any(|slot| slot.serial == name.serial)) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        Large::open(&self.path, name).inspect_err(|error| {
+            // Others say nothing of the file: there may be too many open ones.
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+            {
+                self.lose(name, error);
+            }
+        })
+    }
+
+    /// It can't be read on: it is forgotten.
+    pub fn lose_large(&self, place: Place, error: &io::Error) {
+        self.lose(place.name, error);
+    }
+
+    /// Begins to write what is too long for memory; `length` of it, if that is known. None: there is no room for it.
+    pub fn begin_large(
+        &self,
+        key: Key,
+        variant: u64,
+        about: &[u8],
+        length: Option<u64>,
+    ) -> io::Result<Option<Writing>> {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let name = Name { key, variant, serial, is_large: true };
+        let writing = Writing::begin(&self.path, name, about, Room::new(self.index.clone(), serial))?;
+        Ok(self.make_room(writing, length.unwrap_or(0)))
+    }
+
+    /// Writes more of it; none if there is no room for it.
+    pub fn write_large(&self, writing: Writing, data: &[u8]) -> io::Result<Option<Writing>> {
+        let Some(mut writing) = self.make_room(writing, data.len() as u64) else { return Ok(None) };
+        writing.push(data)?;
+        Ok(Some(writing))
+    }
+
+    /// Room for so much more. Others go for it.
+    fn make_room(&self, mut writing: Writing, more: u64) -> Option<Writing> {
+        let needed = blocks(writing.length_with(more));
+        let taken = writing.room.blocks();
+        let ahead =
+            if taken == 0 || needed <= taken { needed } else { needed.max(taken.saturating_add(MORE_ROOM)) };
+        let has_room = writing.room.grow(ahead) || writing.room.grow(needed);
+        self.sweep();
+        has_room.then_some(writing)
+    }
+
+    /// That was all of it: it is found, in place of the same variant, if it `is_good` still.
+    pub fn finish_large(&self, writing: Writing, is_good: impl Fn() -> bool) -> io::Result<Place> {
+        let (name, length) = (writing.name, writing.length_with(0));
+        let place = writing.finish(&self.path)?;
+        self.add(name, length, is_good);
+        self.index.run_pending_tasks();
+        self.sweep();
+        Ok(place)
+    }
+
     fn add(&self, name: Name, length: u64, is_good: impl Fn() -> bool) {
-        let blocks = u32::try_from(length.div_ceil(BLOCK)).unwrap_or(u32::MAX);
-        let slot = Slot { variant: name.variant, serial: name.serial, blocks };
+        let Name { key: _, variant, serial, is_large } = name;
+        let slot = Slot { variant, serial, blocks: blocks(length), is_large };
         self.change(name.key, |slots| {
             // Who forgets the key does so before this or after it.
             if !is_good() {
@@ -190,7 +279,7 @@ impl Folder {
     pub fn remove_such(&self, mut is_such: impl FnMut(Key, &About<'_>) -> bool) -> HashSet<(Key, u64)> {
         let mut removed = HashSet::new();
         for (key, slots) in &self.index {
-            for slot in slots.iter() {
+            for slot in slots.iter().filter(|slot| !is_room(*key, slot)) {
                 let name = slot.name(*key);
                 if is_such(*key, &About { folder: &self.path, name }) {
                     self.drop_slot(name);
@@ -260,19 +349,28 @@ impl Folder {
 }
 
 impl Slot {
+    /// What is read of it into memory, about.
     fn length(&self) -> u64 {
-        u64::from(self.blocks) * BLOCK
+        if self.is_large { BLOCK } else { u64::from(self.blocks) * BLOCK }
     }
 
     fn name(&self, key: Key) -> Name {
-        Name { key, variant: self.variant, serial: self.serial }
+        let Slot { variant, serial, blocks: _, is_large } = *self;
+        Name { key, variant, serial, is_large }
     }
+}
+
+fn blocks(length: u64) -> u32 {
+    u32::try_from(length.div_ceil(BLOCK)).unwrap_or(u32::MAX)
 }
 
 impl About<'_> {
     /// None if it can't be read.
     pub fn read(&self) -> Option<Bytes> {
-        Opened::open(self.folder, self.name).ok().map(|opened| opened.about)
+        match self.name.is_large {
+            true => Large::open(self.folder, self.name).ok().map(|large| large.about),
+            false => Opened::open(self.folder, self.name).ok().map(|opened| opened.about),
+        }
     }
 }
 

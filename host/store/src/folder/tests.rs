@@ -8,6 +8,10 @@ fn open(above: &tempfile::TempDir, size: u64) -> Folder {
 fn contents(folder: &Folder, key: Key) -> Vec<String> {
     let read = folder.read(key, u64::MAX).into_iter();
     read.map(|(variant, about, content)| {
+        let content = match content {
+            Content::Read(content) => content,
+            Content::Stays(place) => folder.open_large(place).unwrap().read(0, u64::MAX).unwrap(),
+        };
         format!("{variant} {} {}", str::from_utf8(&about).unwrap(), str::from_utf8(&content).unwrap())
     })
     .collect()
@@ -31,7 +35,7 @@ fn what_was_written_is_there_after_a_restart() {
     let half = above
         .path()
         .join("cache")
-        .join(format!("{UNFINISHED}{}", Name { key: 9, variant: 1, serial: 99 }.text()));
+        .join(format!("{UNFINISHED}{}", Name { key: 9, variant: 1, serial: 99, is_large: true }.text()));
     fs::write(&half, "half").unwrap();
     fs::write(above.path().join("cache/notes.txt"), "not its own").unwrap();
     let folder = open(&above, 1 << 20);
@@ -128,4 +132,67 @@ fn a_folder_of_others_is_not_used() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
     assert!(Folder::open(&path, 1, 1).is_err());
+}
+
+fn large(folder: &Folder, key: Key, variant: u64, content: &[u8], length: Option<u64>) -> Option<Place> {
+    let mut writing = folder.begin_large(key, variant, b"a", length).unwrap()?;
+    for piece in content.chunks(100_000) {
+        writing = folder.write_large(writing, piece).unwrap()?;
+    }
+    Some(folder.finish_large(writing, || true).unwrap())
+}
+
+#[test]
+fn a_large_one_is_one_of_them() {
+    let above = tempfile::tempdir().unwrap();
+    let folder = open(&above, 1 << 20);
+    folder.write(7, 1, b"a", b"old", || true).unwrap();
+    folder.write(7, 2, b"a", b"two", || true).unwrap();
+    let text = "text ".repeat(40_000);
+    let place = large(&folder, 7, 1, text.as_bytes(), Some(200_000)).unwrap();
+    let both = [format!("1 a {text}"), "2 a two".to_owned()];
+    assert_eq!((contents(&folder, 7), files(&above), place.length()), (both.to_vec(), 2, 200_000));
+    assert_eq!((folder.length(7), folder.extent().0), (2 * BLOCK, 50 * BLOCK), "little of it is read");
+    let open_one = folder.open_large(place).unwrap();
+    drop(folder);
+    let folder = open(&above, 1 << 20);
+    assert_eq!(contents(&folder, 7), both);
+    assert_eq!(folder.remove_such(|_, about| about.read().is_some_and(|about| about == "a")).len(), 2);
+    assert!(folder.open_large(place).is_err_and(|error| error.kind() == ErrorKind::NotFound));
+    assert_eq!((files(&above), open_one.read(3, 9).unwrap()), (0, "t text".into()), "it is open");
+    let lost = large(&folder, 7, 1, text.as_bytes(), None).unwrap();
+    folder.lose_large(lost, &ErrorKind::InvalidData.into());
+    assert_eq!((folder.count(7), files(&above), folder.extent().1), (0, 0, 1));
+}
+
+#[test]
+fn what_is_being_written_takes_its_room_from_others() {
+    let above = tempfile::tempdir().unwrap();
+    let folder = open(&above, 400 * BLOCK);
+    let content = vec![1; 300 * BLOCK as usize];
+    for length in [Some(content.len() as u64), None] {
+        for key in 0..200 {
+            folder.write(key, 0, b"", &[1; 5000], || true).unwrap();
+        }
+        assert_eq!(files(&above), 200, "two blocks each");
+        let mut writing = folder.begin_large(999, 1, b"", length).unwrap().unwrap();
+        for piece in content.chunks(30_000) {
+            writing = folder.write_large(writing, piece).unwrap().unwrap();
+            assert!(folder.extent().0 <= 400 * BLOCK);
+        }
+        let before = files(&above);
+        assert!((30..=50).contains(&before), "{before}");
+        assert_eq!(folder.remove_such(|_, _| false).len(), 0);
+        folder.finish_large(writing, || true).unwrap();
+        assert_eq!((files(&above), folder.count(999)), (before, 1));
+        folder.forget(999);
+    }
+    // Neither is room taken for what is given up, nor for what is too long for all of it.
+    drop(folder.begin_large(999, 1, b"", Some(300 * BLOCK)).unwrap().unwrap());
+    assert!(folder.extent().0 <= 100 * BLOCK);
+    assert!(folder.begin_large(999, 1, b"", Some(401 * BLOCK)).unwrap().is_none());
+    assert_eq!(large(&folder, 999, 1, &vec![1; 401 * BLOCK as usize], None), None);
+    let two = [1, 2].map(|key| folder.begin_large(key, 1, b"", Some(300 * BLOCK)).unwrap().unwrap());
+    let [first, second] = two.map(|writing| folder.write_large(writing, b"more").unwrap().is_some());
+    assert_eq!((first, second), (false, true), "it went for the other one");
 }

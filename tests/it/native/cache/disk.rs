@@ -11,7 +11,7 @@ use super::super::mistake;
 use super::{Told, config, get, ok, status_of};
 
 /// Another port is another URL: who asks names the same host each time.
-const HOST: (&str, &str) = ("host", "api.example.com");
+pub const HOST: (&str, &str) = ("host", "api.example.com");
 /// Too many of them for memory.
 const MANY: std::ops::Range<usize> = 100_000..100_030;
 
@@ -43,7 +43,7 @@ async fn ask(gateway: &Gateway, length: usize) -> Answer {
     answer
 }
 
-async fn cache(gateway: &Gateway) -> Value {
+pub async fn cache(gateway: &Gateway) -> Value {
     Box::pin(Client::http1().get(gateway.admin_url("/caches")).send()).await.json()[0].clone()
 }
 
@@ -54,17 +54,17 @@ async fn written(gateway: &Gateway, above: &TempDir, count: usize) {
 }
 
 /// The files of responses that are written whole.
-fn files(above: &TempDir) -> Vec<PathBuf> {
+pub fn files(above: &TempDir) -> Vec<PathBuf> {
     let mut found = all_files(above);
     found.retain(|path| !is_half(path));
     found
 }
 
-fn is_half(path: &Path) -> bool {
+pub fn is_half(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_str().unwrap().starts_with("new-"))
 }
 
-fn all_files(above: &TempDir) -> Vec<PathBuf> {
+pub fn all_files(above: &TempDir) -> Vec<PathBuf> {
     fn all(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();

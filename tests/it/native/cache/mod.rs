@@ -2,6 +2,7 @@
 
 mod disk;
 mod forget;
+mod large;
 mod play;
 mod suite;
 

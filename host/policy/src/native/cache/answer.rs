@@ -4,10 +4,12 @@
 use std::fmt;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 
-use super::entry::Entry;
+use super::entry::{Body, Entry};
+use super::large::Opened;
 use super::range::{self, Asked};
 use super::{SURROGATE_CONTROL, conditional};
 use crate::Reply;
@@ -78,42 +80,63 @@ pub fn tell(headers: &mut HeaderMap, status: Status) {
     }
 }
 
-/// What is kept, as the answer to a request.
-pub fn from(entry: &Entry, request: &Request<()>, status: Status, now: Instant) -> Reply {
+/// What is kept, as the answer to a request: where that is `GET` and its body is on the disk, open.
+pub fn from(
+    entry: &Entry,
+    opened: Option<&Opened>,
+    request: &Request<()>,
+    status: Status,
+    now: Instant,
+) -> Reply {
     let is_get = request.method() == Method::GET;
     let request = request.headers();
     let mut head = Response::new(());
     *head.status_mut() = entry.status;
     *head.headers_mut() = entry.headers.clone();
     head.headers_mut().remove(SURROGATE_CONTROL);
-    let mut body = entry.body.clone();
+    let length = entry.body.length();
+    if entry.body.place().is_some() {
+        head.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     head.headers_mut().insert(header::AGE, HeaderValue::from(entry.age(now).as_secs()));
     tell(head.headers_mut(), status);
     if conditional::has_it(request, entry.status, &entry.headers) {
         not_modified(&mut head);
         return Reply { head, reason: Some(REASON), ..Reply::default() };
     }
+    let mut part = (0, length);
     if entry.status == StatusCode::OK
         && is_get
         && request.contains_key(header::RANGE)
         && conditional::may_be_ranged(request, &entry.headers)
     {
-        let length = body.len();
         match range::asked(request, length) {
             Asked::Whole => {}
             Asked::Part(first, last) => {
-                body = body.slice(first..=last);
+                part = (first, last + 1);
                 *head.status_mut() = StatusCode::PARTIAL_CONTENT;
-                of_range(head.headers_mut(), &format!("bytes {first}-{last}/{length}"), body.len());
+                of_range(head.headers_mut(), &format!("bytes {first}-{last}/{length}"), last + 1 - first);
             }
             Asked::Unsatisfiable => {
-                body.clear();
+                part = (0, 0);
                 *head.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
                 of_range(head.headers_mut(), &format!("bytes */{length}"), 0);
             }
         }
     }
-    Reply { head, body, reason: Some(REASON), ..Reply::default() }
+    let reply = Reply { head, reason: Some(REASON), ..Reply::default() };
+    match (&entry.body, opened) {
+        (Body::Here(bytes), _) => Reply { body: slice(bytes, part), ..reply },
+        (Body::OnDisk(_), Some(opened)) if is_get && part.0 < part.1 => {
+            Reply { source: Some(Box::new(opened.stream(part.0, part.1))), ..reply }
+        }
+        (Body::OnDisk(_), _) => reply,
+    }
+}
+
+fn slice(bytes: &Bytes, (from, to): (u64, u64)) -> Bytes {
+    let [from, to] = [from, to].map(|at| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len()));
+    bytes.slice(from.min(to)..to)
 }
 
 /// Makes the head one of a 304: what speaks of the body goes with it (RFC 9110, section 15.4.5).
@@ -126,7 +149,7 @@ pub fn not_modified(head: &mut Response<()>) {
     }
 }
 
-fn of_range(headers: &mut HeaderMap, range: &str, length: usize) {
+fn of_range(headers: &mut HeaderMap, range: &str, length: u64) {
     if let Ok(range) = HeaderValue::try_from(range) {
         headers.insert(header::CONTENT_RANGE, range);
     }

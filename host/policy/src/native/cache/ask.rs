@@ -14,6 +14,7 @@ use super::directives::{Directives, Fields};
 use super::entry::Entry;
 use super::epoch::Epoch;
 use super::flight::{self, Landed, Lead, Turn};
+use super::large::Opened;
 use super::store::{Found, Missing, Resource};
 use crate::native::denial::Denial;
 use crate::{Answer, Exchange, Onward, Reply, Seat, Verdict};
@@ -26,6 +27,9 @@ const MISLEADING: [HeaderName; 5] = [
     HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-rewrite-url"),
 ];
+
+/// How long a request waits for the disk.
+const FOR_DISK: Duration = Duration::from_secs(5);
 
 /// What the cache has to do with an exchange.
 pub enum Role {
@@ -48,6 +52,8 @@ pub struct Asks {
     pub is_authorized: bool,
     /// What is asked to be validated, or can do if the upstream fails.
     pub entry: Option<Arc<Entry>>,
+    /// Its body, if that is on the disk.
+    pub opened: Option<Opened>,
     pub lead: Option<Lead>,
     pub epoch: Epoch,
     pub began: Instant,
@@ -69,6 +75,9 @@ struct Wanted {
     /// The disk was asked, and what it had.
     asked_disk: bool,
     thawed: Option<Arc<Resource>>,
+    /// A body that is on the disk; or it could not be opened, or not in time: then it is as if it were not there.
+    opened: Option<Opened>,
+    is_past_disk: bool,
 }
 
 /// What is to be done about it.
@@ -79,6 +88,8 @@ enum Next {
     Wait(watch::Receiver<Landed>),
     /// To look at what the disk has of it.
     Thaw,
+    /// To open the body of this one, which is there.
+    Open(Arc<Entry>),
 }
 
 /// How what is kept can be used.
@@ -123,9 +134,11 @@ impl HttpCache {
             collapsed: false,
             asked_disk: false,
             thawed: None,
+            opened: None,
+            is_past_disk: false,
         };
         match self.look(exchange, &wanted, false) {
-            next @ (Next::Wait(_) | Next::Thaw) => {
+            next @ (Next::Wait(_) | Next::Thaw | Next::Open(_)) => {
                 Answer::Wait(Box::pin(self.wait(exchange, seat, wanted, next)))
             }
             next => Answer::Ready(Ok(settle(next, exchange, seat))),
@@ -140,7 +153,8 @@ impl HttpCache {
         mut wanted: Wanted,
         mut next: Next,
     ) -> Result<Verdict, crate::Failure> {
-        let end = tokio::time::Instant::now() + self.wait;
+        let now = tokio::time::Instant::now();
+        let (end, disk_end) = (now + self.wait, now + self.wait.max(FOR_DISK));
         let mut is_alone = false;
         loop {
             match next {
@@ -151,8 +165,13 @@ impl HttpCache {
                 }
                 Next::Thaw => {
                     wanted.asked_disk = true;
-                    let thawed = tokio::time::timeout_at(end, self.stored.store.thaw(&wanted.url)).await;
+                    let thawed = tokio::time::timeout_at(disk_end, self.stored.store.thaw(&wanted.url)).await;
                     wanted.thawed = thawed.ok().flatten();
+                }
+                Next::Open(entry) => {
+                    let open = self.stored.store.open(&wanted.url, &entry);
+                    wanted.opened = tokio::time::timeout_at(disk_end, open).await.ok().flatten();
+                    wanted.is_past_disk = wanted.opened.is_none();
                 }
                 next => return Ok(settle(next, exchange, seat)),
             }
@@ -166,19 +185,32 @@ impl HttpCache {
         let (now, request, counts) = (Instant::now(), &exchange.request, &self.stored.counts);
         let store = &self.stored.store;
         let (mut found, known) = store.find(url, parts, request.headers(), now);
-        if matches!(found, Found::Nothing(_)) {
+        if !matches!(found, Found::Entry(_)) {
             match &wanted.thawed {
                 // There may be no room for it in memory.
-                Some(thawed) => found = thawed.find(parts, request.headers(), now),
+                Some(thawed) => match (&found, thawed.find(parts, request.headers(), now)) {
+                    (Found::Pass, Found::Nothing(_)) => {}
+                    (_, thawed) => found = thawed,
+                },
                 None if !wanted.asked_disk && store.is_on_disk(url, known.as_deref()) => return Next::Thaw,
                 None => {}
             }
         }
+        if let Found::Entry(entry) = &found
+            && let Some(place) = entry.body.place().filter(|_| request.method() == Method::GET)
+            && wanted.opened.as_ref().is_none_or(|opened| opened.file.place() != place)
+        {
+            match wanted.is_past_disk {
+                false => return Next::Open(entry.clone()),
+                true => found = Found::Nothing(Missing::Url),
+            }
+        }
+        let opened = wanted.opened.as_ref();
         let same = || store.same(url, parts, request.headers(), known.as_deref());
         let (why, entry) = match found {
             Found::Entry(entry) => match self.usable(&entry, said, now) {
                 Use::Fresh(ttl) => {
-                    if wanted.thawed.is_some() {
+                    if wanted.is_from_disk() {
                         counts.thawed();
                     }
                     if wanted.collapsed {
@@ -186,15 +218,15 @@ impl HttpCache {
                     } else {
                         counts.hit();
                     }
-                    return Next::Answer(answer::from(&entry, request, wanted.hit(ttl), now));
+                    return Next::Answer(answer::from(&entry, opened, request, wanted.hit(ttl), now));
                 }
                 Use::Stale(ttl) => {
                     counts.stale();
-                    return Next::Answer(answer::from(&entry, request, wanted.hit(ttl), now));
+                    return Next::Answer(answer::from(&entry, opened, request, wanted.hit(ttl), now));
                 }
                 Use::WhileRevalidate(ttl) => {
                     counts.stale();
-                    let mut reply = answer::from(&entry, request, wanted.hit(ttl), now);
+                    let mut reply = answer::from(&entry, opened, request, wanted.hit(ttl), now);
                     if let Turn::Lead(lead) = store.flights.join(same()) {
                         reply.onward = Some(Box::new(self.aside(exchange, wanted, entry, lead)));
                     }
@@ -277,6 +309,7 @@ impl HttpCache {
             request: copy(&exchange.request),
             is_authorized: wanted.is_authorized,
             epoch: self.stored.store.epoch(&wanted.url),
+            opened: wanted.opened.clone().filter(|_| entry.is_some()),
             entry,
             lead: None,
             began: Instant::now(),
@@ -297,9 +330,13 @@ impl HttpCache {
 }
 
 impl Wanted {
+    fn is_from_disk(&self) -> bool {
+        self.thawed.is_some() || self.opened.is_some()
+    }
+
     fn hit(&self, ttl: i64) -> Status {
         match self.collapsed {
-            false => Status::Hit { ttl, from_disk: self.thawed.is_some() },
+            false => Status::Hit { ttl, from_disk: self.is_from_disk() },
             true => Status::Forwarded { why: Why::UriMiss, status: None, stored: false, collapsed: true },
         }
     }
@@ -320,7 +357,7 @@ fn settle(next: Next, exchange: &mut Exchange, seat: &mut Seat) -> Verdict {
         }
         Next::Go(role) => (role, Verdict::Next),
         // Whoever waits does not settle yet.
-        Next::Wait(_) | Next::Thaw => (Role::Bystander(Why::Bypass), Verdict::Next),
+        Next::Wait(_) | Next::Thaw | Next::Open(_) => (Role::Bystander(Why::Bypass), Verdict::Next),
     };
     *seat = Some(Box::new(role));
     verdict

@@ -39,7 +39,7 @@ pub struct Reading {
     pub evicted: u64,
     /// Requests answered with a fresh response that was on the disk only; hits as well.
     pub from_disk: u64,
-    /// Responses that were not written to the disk: there was too much to do, or it failed.
+    /// Responses that were not written to the disk: there was too much to do, no room, or it failed.
     pub skipped: u64,
     /// What they take of the disk, in bytes, about; and what they may take.
     pub disk_bytes: u64,

@@ -5,25 +5,30 @@
 //! something that the index has reads it beside its worker, once for all who ask, and it is in memory again.
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use limen_store::folder::{About, Folder, Key};
+use bytes::Bytes;
+use limen_store::folder::{About, Content, Folder, Key, Large, Place};
 use tokio::sync::Semaphore;
 
 use super::counts::Counts;
-use super::entry::Entry;
+use super::entry::{Body, Entry};
 use super::epoch::{Epoch, Epochs};
 use super::first::First;
 use super::frozen::thaw;
+use super::large::{Opened, Spills};
 use super::waiting::Waiting;
 use super::writer::{Job, Write, Writer};
 
 /// Bytes that wait to be written, at most.
 const QUEUE: usize = 32 << 20;
+/// Of these, of bodies that are too long for memory.
+const QUEUE_OF_LARGE: usize = QUEUE / 2;
 /// Bytes that are read at a time, at most; each who reads counts as this many at least.
 const READING: u32 = 64 << 20;
 const LEAST_READ: u64 = 2 << 20;
@@ -41,7 +46,8 @@ pub struct Disk {
     first: Arc<Mutex<First>>,
     jobs: mpsc::Sender<Job>,
     queued: Arc<AtomicUsize>,
-    waiting: Arc<Waiting>,
+    pub waiting: Arc<Waiting>,
+    pub spills: Spills,
     /// One for each byte.
     reading: Arc<Semaphore>,
     counts: Arc<Counts>,
@@ -51,7 +57,7 @@ pub struct Disk {
 pub type IsSuch = Box<dyn FnMut(Key, &About<'_>) -> bool + Send>;
 
 impl Disk {
-    pub fn start(path: &Path, size: u64, variants: usize, counts: Arc<Counts>) -> std::io::Result<Arc<Self>> {
+    pub fn start(path: &Path, size: u64, variants: usize, counts: Arc<Counts>) -> io::Result<Arc<Self>> {
         let (disk, queue) = Disk::new(path, size, variants, counts);
         let writer = Writer {
             folder: disk.folder.clone(),
@@ -78,10 +84,15 @@ impl Disk {
             jobs,
             queued: Arc::default(),
             waiting: Arc::default(),
+            spills: Spills::default(),
             reading: Arc::new(Semaphore::new(READING as usize)),
             counts,
         };
         (disk, queue)
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.folder.get().is_some()
     }
 
     /// How many responses of a URL it has. Asks no disk.
@@ -103,6 +114,15 @@ impl Disk {
         let (url, entry, epochs) = (url.into(), entry.clone(), epochs.clone());
         let outdated = self.waiting.add(key);
         self.send(Job::Write(Write { key, url, entry, epochs, epoch, outdated, length }));
+    }
+
+    /// Whether so much more of a body that is too long for memory may wait to be written.
+    pub fn may_queue(&self, length: usize) -> bool {
+        let may = self.queued.fetch_add(length, Ordering::Relaxed) + length <= QUEUE_OF_LARGE;
+        if !may {
+            self.queued.fetch_sub(length, Ordering::Relaxed);
+        }
+        may
     }
 
     /// Forgets a URL: from now on nobody finds it, and soon it is gone.
@@ -157,11 +177,46 @@ impl Disk {
         let (now, clock) = (Instant::now(), SystemTime::now());
         let entry = |(_, about, content)| {
             let (known, entry) = thaw(about, now, clock)?;
+            let body = match content {
+                Content::Read(bytes) => Body::Here(bytes),
+                Content::Stays(place) => Body::OnDisk(place),
+            };
             // Two URLs may have one key.
-            (known == url).then(|| Arc::new(entry.with_body(content)))
+            (known == url).then(|| Arc::new(entry.with_body(body)))
         };
         let all: Vec<_> = read.into_iter().filter_map(entry).collect();
         (!all.is_empty()).then_some(all)
+    }
+
+    /// Opens a body that is too long for memory, beside the worker.
+    pub async fn open(self: &Arc<Self>, place: Place) -> Option<Opened> {
+        let folder = self.folder.clone();
+        let open = move || folder.get()?.open_large(place).ok();
+        let file = tokio::task::spawn_blocking(open).await.ok()??;
+        Some(Opened { disk: self.clone(), file: Arc::new(file) })
+    }
+
+    /// Reads a part of one, beside the worker. One that is damaged is forgotten.
+    pub fn read_piece(
+        &self,
+        file: Arc<Large>,
+        from: u64,
+        to: u64,
+    ) -> impl Future<Output = io::Result<Bytes>> + Send + Sync + use<> {
+        let (reading, folder) = (self.reading.clone(), self.folder.clone());
+        async move {
+            let length = u32::try_from(to.saturating_sub(from)).unwrap_or(READING).min(READING);
+            let permit = reading.acquire_many_owned(length).await.map_err(io::Error::other)?;
+            // It is given back when that is done, also if nobody waits for it any more.
+            let read = move || {
+                let read = file.read(from, to);
+                if let (Err(error), Some(folder)) = (&read, folder.get()) {
+                    folder.lose_large(file.place(), error);
+                }
+                (read, permit)
+            };
+            tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?.0
+        }
     }
 
     /// The bytes of the disk that it takes, and how many files were damaged.
@@ -169,7 +224,7 @@ impl Disk {
         self.folder.get().map_or((0, 0), Folder::extent)
     }
 
-    fn send(&self, job: Job) {
+    pub fn send(&self, job: Job) {
         // Without a thread nothing is kept: that was told.
         let _ = self.jobs.send(job);
     }
@@ -183,8 +238,10 @@ impl Drop for Disk {
 
 #[cfg(test)]
 mod tests {
+    use super::super::key::Keys;
+    use super::super::large::{Arrivals, Coming, Lost, Spill};
+    use super::super::shelf::Shelf;
     use super::*;
-    use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
     use std::time::Duration;
 
@@ -192,7 +249,7 @@ mod tests {
         let (none, now) = (HeaderMap::new(), (Duration::ZERO, Instant::now()));
         let entry =
             Entry::thawed(Default::default(), StatusCode::OK, none, Default::default(), Vec::new(), now);
-        Arc::new(entry.with_body(Bytes::from(vec![0; body])))
+        Arc::new(entry.with_body(Body::Here(vec![0; body].into())))
     }
 
     fn eventually(is_so: impl Fn() -> bool) {
@@ -252,6 +309,48 @@ mod tests {
         }
         assert_eq!(disk.waiting.len(), 0, "and what waits is outdated");
         assert_eq!(queue.try_iter().count(), 1);
+    }
+
+    /// Nobody reads the queue: it is as if the disk stood still.
+    #[test]
+    fn a_body_that_the_disk_falls_behind_with_is_not_kept_and_not_waited_for() {
+        let above = tempfile::tempdir().unwrap();
+        let (disk, queue) = Disk::new(&above.path().join("a"), 64 << 20, 2, Arc::default());
+        let disk = Arc::new(disk);
+        let stored = Shelf::default().store(1 << 20, 2, Keys::default(), 0, Some(disk.clone()));
+        let coming = |url: &str| {
+            let (url, entry) = (url.to_owned(), Entry::clone(&entry(0)));
+            let (epoch, request) = (stored.store.epoch(&url), HeaderMap::new());
+            Arc::new(Coming { stored: stored.clone(), url, request, epoch, entry })
+        };
+        let begin = |coming| Spill::begin(coming, None, 40 << 20, (Vec::new(), None));
+        let (one, two) = (coming("a"), coming("b"));
+        assert!(begin(&one).is_err(), "there is no folder yet");
+        let folder = Folder::open(&above.path().join("a"), 64 << 20, 2).unwrap();
+        assert!(disk.folder.set(folder).is_ok());
+        let (mut first, mut other) = (begin(&one).unwrap(), begin(&two).unwrap());
+        assert!(begin(&one).is_err(), "the same is on its way");
+        let piece = vec![1; 1 << 20];
+        let pushed = (0..40).take_while(|_| first.push(&piece).is_ok()).count();
+        assert_eq!(pushed, QUEUE_OF_LARGE >> 20);
+        assert_eq!(first.push(&piece), Err(Lost::Behind));
+        assert_eq!(other.push(&piece), Err(Lost::Behind), "they share the queue");
+        drop((first, other));
+        // Small ones have the other half of it; and what is given up is so for the thread as well.
+        disk.write(7, "u", &entry(10), &Arc::default(), Epochs::default().of("u"));
+        let folder = disk.folder.get().unwrap();
+        let mut arrivals = Arrivals::default();
+        for job in queue.try_iter() {
+            match job {
+                Job::Large(number, step) => arrivals.step(number, step, folder, &disk.waiting).unwrap(),
+                Job::Write(write) => assert_eq!(write.key, 7),
+                Job::Sweep | Job::End => {}
+            }
+        }
+        assert_eq!(std::fs::read_dir(above.path().join("a")).unwrap().count(), 1, "the lock");
+        assert!(begin(&one).is_ok());
+        let mut long = begin(&two).unwrap();
+        assert_eq!(long.push(&vec![1; (40 << 20) + 1]), Err(Lost::TooLong));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Response, StatusCode};
+use limen_store::folder::Place;
 
 use super::storing::{Lifetime, Said};
 use super::vary::Selection;
@@ -51,16 +52,49 @@ pub struct Entry {
     pub selection: Selection,
     pub status: StatusCode,
     pub headers: HeaderMap,
-    pub body: Bytes,
+    pub body: Body,
     pub lifetime: Lifetime,
     pub tags: Vec<Box<str>>,
-    /// It is on the disk as it is, or will be.
+    /// It is on the disk as it is, or will be. One whose body stays there: as far as that matters.
     pub frozen: Frozen,
     /// How old it was when it came, or was validated; and when that was.
     initial_age: Duration,
     since: Instant,
     /// The upstream has failed: until then it is not asked again.
     rescued_until: Option<Instant>,
+}
+
+/// What follows the head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    Here(Bytes),
+    /// It is too long for memory.
+    OnDisk(Place),
+}
+
+impl Body {
+    pub fn length(&self) -> u64 {
+        match self {
+            Body::Here(bytes) => bytes.len() as u64,
+            Body::OnDisk(place) => place.length(),
+        }
+    }
+
+    /// Where it is, if it is not here.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Body::Here(_) => None,
+            Body::OnDisk(place) => Some(*place),
+        }
+    }
+
+    /// What it takes of memory, in bytes.
+    pub fn weight(&self) -> usize {
+        match self {
+            Body::Here(bytes) => bytes.len(),
+            Body::OnDisk(_) => 0,
+        }
+    }
 }
 
 /// Set once.
@@ -92,7 +126,7 @@ impl Times {
 
 impl Entry {
     /// This one with its body.
-    pub fn with_body(&self, body: Bytes) -> Self {
+    pub fn with_body(&self, body: Body) -> Self {
         Entry { body, ..self.clone() }
     }
 
@@ -111,6 +145,11 @@ impl Entry {
         entry.body = self.body.clone();
         if entry.tags.is_empty() {
             entry.tags.clone_from(&self.tags);
+        }
+        // Its body is not written again: the older head there will do, if it lets it be used no longer.
+        let will_do = entry.lifetime.covers(&self.lifetime) && entry.tags == self.tags;
+        if entry.body.place().is_some() && self.frozen.is_set() && will_do {
+            entry.frozen.set();
         }
         entry
     }
@@ -135,7 +174,7 @@ impl Entry {
             status: head.status(),
             initial_age: initial_age(head.headers(), times),
             headers,
-            body: Bytes::new(),
+            body: Body::Here(Bytes::new()),
             lifetime,
             tags,
             frozen: Frozen::default(),
@@ -154,7 +193,7 @@ impl Entry {
         (initial_age, since): (Duration, Instant),
     ) -> Self {
         let frozen = Frozen(AtomicBool::new(true));
-        let (body, rescued_until) = (Bytes::new(), None);
+        let (body, rescued_until) = (Body::Here(Bytes::new()), None);
         Entry { selection, status, headers, body, lifetime, tags, frozen, initial_age, since, rescued_until }
     }
 
@@ -205,7 +244,7 @@ impl Entry {
         let headers: usize =
             self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
         let tags: usize = self.tags.iter().map(|tag| tag.len() + 16).sum();
-        OVERHEAD + headers + tags + self.selection.weight() + self.body.len()
+        OVERHEAD + headers + tags + self.selection.weight() + self.body.weight()
     }
 }
 
@@ -280,6 +319,27 @@ mod tests {
         let names: Vec<_> = kept.headers.keys().map(|name| name.as_str()).collect();
         assert_eq!(names, ["cache-control", "date"]);
         assert_eq!(kept.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(), ["a", "b", "c d", "e"]);
+    }
+
+    /// What is on the disk will do in place of it: it can't be used any longer.
+    #[test]
+    fn a_head_on_the_disk_is_not_as_good_once_a_validation_shortens_its_life() {
+        let of = |control: &str| {
+            let kept = entry(&[("cache-control", control)], Duration::ZERO);
+            kept.frozen.set();
+            kept
+        };
+        let kept = of("max-age=60, stale-if-error=5");
+        for (control, will_do) in [
+            ("max-age=60, stale-if-error=5", true),
+            ("max-age=90, stale-if-error=5", true),
+            ("max-age=59, stale-if-error=5", false),
+            ("max-age=60", false),
+            ("max-age=60, stale-if-error=5, no-cache", false),
+            ("max-age=60, stale-if-error=5, must-revalidate", false),
+        ] {
+            assert_eq!(of(control).lifetime.covers(&kept.lifetime), will_do, "{control}");
+        }
     }
 
     /// Section 3.2.

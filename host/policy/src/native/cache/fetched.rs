@@ -9,7 +9,8 @@ use http::{Method, Response, StatusCode, Uri};
 use super::answer::{self, Status, Why};
 use super::ask::{Asks, Role};
 use super::entry::{Entry, Times};
-use super::fill::Fill;
+use super::fill::{Bounds, Fill};
+use super::large::Coming;
 use super::storing::{Refused, Said};
 use super::vary::Selection;
 use super::{CACHE_TAG, HttpCache, SURROGATE_CONTROL, SURROGATE_KEY, conditional};
@@ -123,7 +124,7 @@ impl HttpCache {
         }
         let status = Some(validation.status());
         let status = Status::Forwarded { why: asks.why, status, stored, collapsed: asks.collapsed };
-        let mut reply = answer::from(&now, &asks.request, status, times.received);
+        let mut reply = answer::from(&now, asks.opened.as_ref(), &asks.request, status, times.received);
         if !self.terms.cookies {
             for cookie in cookies {
                 reply.head.headers_mut().append(header::SET_COOKIE, cookie);
@@ -143,7 +144,7 @@ impl HttpCache {
             return Verdict::Next;
         }
         self.stored.counts.stale();
-        exchange.reply = Some(answer::from(&entry, &asks.request, status, now));
+        exchange.reply = Some(answer::from(&entry, asks.opened.as_ref(), &asks.request, status, now));
         Verdict::Reply
     }
 
@@ -152,7 +153,9 @@ impl HttpCache {
         let says = |name: &header::HeaderName| exchange.response.headers().get(name);
         let differs = |name: &header::HeaderName| match (says(name), entry.headers.get(name)) {
             (Some(told), Some(known)) => told != known,
-            (Some(told), None) if *name == header::CONTENT_LENGTH => *told != *entry.body.len().to_string(),
+            (Some(told), None) if *name == header::CONTENT_LENGTH => {
+                *told != *entry.body.length().to_string()
+            }
             (Some(_), None) => true,
             (None, _) => false,
         };
@@ -211,7 +214,8 @@ impl HttpCache {
         let head = &exchange.response;
         let said = Said::of(head.headers());
         let lifetime = said.judge(asks.is_authorized, head, &self.terms, times.received_at)?;
-        if exchange.content_length(Side::Response).is_some_and(|length| length > self.max_object as u64) {
+        let length = exchange.content_length(Side::Response);
+        if length.is_some_and(|length| length > self.bounds.on_disk.max(self.bounds.in_memory as u64)) {
             return Err(Refused::Response("too long"));
         }
         // What is for the session that it tells is seldom said to be private where nothing is said at all.
@@ -230,9 +234,10 @@ impl HttpCache {
         if !entry.is_useful(times.received) {
             return Err(Refused::Response("of no use"));
         }
-        let (url, request) = (asks.url.clone(), asks.request.headers().clone());
-        let (stored, lead) = (self.stored.clone(), asks.lead.take());
-        Ok(Fill::new(stored, url, request, asks.epoch, entry, lead, self.max_object))
+        let (stored, url, request) = (self.stored.clone(), asks.url.clone(), asks.request.headers().clone());
+        let in_memory = stored.store.longest(&url, &entry).min(self.bounds.in_memory);
+        let coming = Coming { stored, url, request, epoch: asks.epoch, entry };
+        Fill::begin(coming, &mut asks.lead, Bounds { in_memory, ..self.bounds }, length)
     }
 }
 

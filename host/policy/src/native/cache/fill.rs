@@ -1,78 +1,151 @@
 //! A response on its way into the store.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderMap;
 
-use super::entry::Entry;
-use super::epoch::Epoch;
+use super::entry;
 use super::flight::Lead;
+use super::large::{Coming, Lost, Spill};
 use super::shelf::Stored;
+use super::storing::Refused;
 use crate::Tap;
 
-/// Collects the body as it goes by. Dropped before its end, nothing is kept, and somebody else is to ask.
+/// Collects the body as it goes by, or sends it to the disk if it is too long to be collected. Dropped before its end,
+/// nothing is kept, and somebody else is to ask.
 pub struct Fill {
-    stored: Arc<Stored>,
-    url: String,
-    request: HeaderMap,
-    epoch: Epoch,
-    entry: Entry,
+    coming: Arc<Coming>,
     lead: Option<Lead>,
-    body: Vec<u8>,
-    /// Of the room for bodies that are on their way.
-    taken: usize,
-    most: usize,
+    body: Body,
+    bounds: Bounds,
+}
+
+/// How long bodies may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub in_memory: usize,
+    /// 0: what is too long for memory is not kept.
+    pub on_disk: u64,
+}
+
+enum Body {
+    Collected {
+        bytes: Vec<u8>,
+        room: Room,
+    },
+    Spilt(Spill),
+    /// It is not kept.
+    Lost,
+}
+
+/// Of the room for bodies that are on their way. Dropping it gives it back.
+pub struct Room {
+    stored: Arc<Stored>,
+    bytes: usize,
 }
 
 impl Fill {
-    pub fn new(
-        stored: Arc<Stored>,
-        url: String,
-        request: HeaderMap,
-        epoch: Epoch,
-        entry: Entry,
-        lead: Option<Lead>,
-        most: usize,
-    ) -> Self {
-        Fill { stored, url, request, epoch, entry, lead, body: Vec::new(), taken: 0, most }
+    /// `length`: of the body, if that is known.
+    pub fn begin(
+        coming: Coming,
+        lead: &mut Option<Lead>,
+        bounds: Bounds,
+        length: Option<u64>,
+    ) -> Result<Self, Refused> {
+        let coming = Arc::new(coming);
+        let is_large = length.is_some_and(|length| length > bounds.in_memory as u64);
+        let body = if is_large {
+            Body::Spilt(Spill::begin(&coming, length, bounds.on_disk, (Vec::new(), None))?)
+        } else {
+            let room = Room { stored: coming.stored.clone(), bytes: 0 };
+            Body::Collected { bytes: Vec::new(), room }
+        };
+        let mut fill = Fill { coming, lead: lead.take(), body, bounds };
+        if is_large {
+            fill.go_apart();
+        }
+        Ok(fill)
+    }
+
+    /// What is too long for memory takes too long to be waited for.
+    fn go_apart(&mut self) {
+        self.coming.pass(false);
+        if let Some(lead) = self.lead.take() {
+            lead.apart();
+        }
+    }
+
+    /// What was collected goes to the disk, and what comes as well, if there is one.
+    fn spill(&mut self) {
+        if let Body::Collected { bytes, room } = std::mem::replace(&mut self.body, Body::Lost) {
+            let head_start = (bytes, Some(room));
+            if let Ok(spill) = Spill::begin(&self.coming, None, self.bounds.on_disk, head_start) {
+                self.body = Body::Spilt(spill);
+            }
+        }
+    }
+
+    /// It is not kept on the disk either.
+    fn lose(&mut self, why: Lost) {
+        self.body = Body::Lost;
+        if why == Lost::Behind {
+            self.coming.stored.counts.skipped();
+        }
+        if why != Lost::GivenUp {
+            self.coming.pass(true);
+        }
     }
 }
 
 impl Tap for Fill {
     fn piece(&mut self, data: &Bytes) -> bool {
-        let is_too_long = self.body.len() + data.len() > self.most;
-        self.taken += data.len();
-        if !self.stored.store.take_room(data.len()) || is_too_long {
-            if is_too_long {
-                let parts = &self.entry.selection.parts;
-                self.stored.store.pass(&self.url, parts, None, Instant::now());
+        if let Body::Collected { bytes, room } = &mut self.body {
+            let is_too_long = bytes.len() + data.len() > self.bounds.in_memory;
+            if !is_too_long && room.take(data.len()) {
+                bytes.extend_from_slice(data);
+                return true;
             }
-            if let Some(lead) = self.lead.take() {
-                lead.apart();
+            self.spill();
+            match self.body {
+                Body::Lost if !is_too_long => drop(self.lead.take().map(Lead::apart)),
+                _ => self.go_apart(),
             }
-            return false;
         }
-        self.body.extend_from_slice(data);
-        true
+        let Body::Spilt(spill) = &mut self.body else { return false };
+        spill.push(data).map_err(|why| self.lose(why)).is_ok()
     }
 
     fn end(mut self: Box<Self>) {
-        let mut body = std::mem::take(&mut self.body);
-        // What is kept takes what it needs, and not what it grew by.
-        body.shrink_to_fit();
-        let entry = self.entry.with_body(Bytes::from(body));
-        let entry = Arc::new(entry);
-        if let Some(epoch) = self.stored.store.put(&self.url, entry.clone(), &self.request, self.epoch) {
-            self.stored.counts.stored();
-            self.stored.store.freeze(&self.url, &entry, epoch);
+        match std::mem::replace(&mut self.body, Body::Lost) {
+            Body::Collected { mut bytes, room: _room } => {
+                // What is kept takes what it needs, and not what it grew by.
+                bytes.shrink_to_fit();
+                let Coming { stored, url, request, epoch, entry } = &*self.coming;
+                let entry = Arc::new(entry.with_body(entry::Body::Here(Bytes::from(bytes))));
+                if let Some(epoch) = stored.store.put(url, entry.clone(), request, *epoch) {
+                    stored.counts.stored();
+                    stored.store.freeze(url, &entry, epoch);
+                }
+            }
+            Body::Spilt(spill) => {
+                if let Err(why) = spill.end() {
+                    self.lose(why);
+                }
+            }
+            Body::Lost => {}
         }
     }
 }
 
-impl Drop for Fill {
+impl Room {
+    fn take(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        self.stored.store.take_room(bytes)
+    }
+}
+
+impl Drop for Room {
     fn drop(&mut self) {
-        self.stored.store.give_room(self.taken);
+        self.stored.store.give_room(self.bytes);
     }
 }

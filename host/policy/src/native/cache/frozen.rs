@@ -19,7 +19,7 @@ use super::storing::Lifetime;
 use super::vary::Selection;
 
 pub fn freeze(url: &str, entry: &Entry, now: Instant, clock: SystemTime) -> Vec<u8> {
-    let mut out = Vec::with_capacity(entry.weight() - entry.body.len() + url.len());
+    let mut out = Vec::with_capacity(entry.weight() - entry.body.weight() + url.len());
     let Lifetime { fresh, while_revalidate, if_error, validate, never_stale, immutable, is_guessed } =
         entry.lifetime;
     let at = clock.duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -31,6 +31,14 @@
 //! when the answer to that is there; what requests made it forget goes a moment later, and comes back if the process is
 //! killed before that.
 //!
+//! A body that is too long for memory goes to the disk alone, while it goes to its client, and is answered from there as a
+//! stream: memory has a few pieces of it and its head. Its client never waits for the disk: if that is slower than the
+//! body comes, it is not kept. Nobody waits for such a body either: whoever asks for the same before it is there is
+//! sent to the upstream, and only one of these answers is written. Each 64 KiB have a checksum: where they turn out to
+//! be damaged the answer breaks off, so that its client sees that it is not whole, and the response goes. One that goes
+//! while it is answered with is sent to its end. What a 304 says of such a response is in memory alone, and asked
+//! again after a restart.
+//!
 //! `limen cache purge` forgets responses by URL, by the beginning of URLs, or by the tags that a response has in
 //! `Cache-Tag` or `Surrogate-Key`, which clients don't see.
 
@@ -49,6 +57,7 @@ mod flight;
 mod frozen;
 mod head;
 mod key;
+mod large;
 mod range;
 mod shelf;
 mod store;
@@ -70,6 +79,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::ask::Role;
 use self::disk::Disk;
+use self::fill::Bounds;
 use self::key::{Keys, Part, Query};
 use self::shelf::Stored;
 use self::storing::Terms;
@@ -99,7 +109,8 @@ struct Settings {
     /// there: `{ folder = "cache", size = "10GiB" }`. Default: nothing is.
     #[serde(default)]
     disk: Option<DiskSettings>,
-    /// `max_object`: bodies longer than this are not kept. Default `"4MiB"`.
+    /// `max_object`: bodies longer than this are not kept in memory: on the disk, if there is one, or not at all.
+    /// Default `"4MiB"`.
     #[serde(default = "max_object")]
     max_object: Size,
     /// `max_variants`: the most different responses of one URL, by `Vary`, `key` and route. Default 32.
@@ -150,6 +161,16 @@ struct DiskSettings {
     /// `size` (required): what it may take of the disk, 1MiB at least. When it is full, what was not used for longest
     /// goes.
     size: Size,
+    /// `max_object`: bodies longer than this are not kept on the disk. Those that are too long for memory are there
+    /// alone. Default: an eighth of `size`.
+    #[serde(default)]
+    max_object: Option<Size>,
+}
+
+impl DiskSettings {
+    fn longest(&self) -> u64 {
+        self.max_object.as_ref().map_or(self.size.0 / 8, |longest| longest.0)
+    }
 }
 
 /// What is kept only where the operator says so.
@@ -212,7 +233,10 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
         stored: shelf.store(settings.size.0, settings.max_variants, keys, seed, disk),
         _shelf: shelf,
         terms,
-        max_object: usize::try_from(settings.max_object.0).unwrap_or(usize::MAX),
+        bounds: Bounds {
+            in_memory: usize::try_from(settings.max_object.0).unwrap_or(usize::MAX),
+            on_disk: settings.disk.as_ref().map_or(0, DiskSettings::longest),
+        },
         obey_clients: settings.obey_clients,
         wait: settings.wait.0,
     }))
@@ -227,6 +251,12 @@ fn disk(
 ) -> Result<Option<Arc<Disk>>, SettingsError> {
     if settings.size.0 < SMALLEST_DISK {
         return Err(SettingsError::new("/disk/size", "expected 1MiB at least"));
+    }
+    if settings.longest() > settings.size.0 {
+        return Err(SettingsError::new(
+            "/disk/max_object",
+            "longer than all that the disk may take (`size`)",
+        ));
     }
     if materials.is_tried() {
         return Ok(None);
@@ -246,7 +276,7 @@ struct HttpCache {
     /// By which operators find it.
     _shelf: Arc<Shelf>,
     terms: Terms,
-    max_object: usize,
+    bounds: Bounds,
     obey_clients: bool,
     wait: Duration,
 }

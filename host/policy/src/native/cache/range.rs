@@ -9,20 +9,20 @@ pub enum Asked {
     /// All of it; also what can't be read, and several ranges at once: a server may answer with all.
     Whole,
     /// From here to there, the last byte included.
-    Part(usize, usize),
+    Part(u64, u64),
     /// Nothing that is there.
     Unsatisfiable,
 }
 
 /// What is asked of a body of this length.
-pub fn asked(request: &HeaderMap, length: usize) -> Asked {
+pub fn asked(request: &HeaderMap, length: u64) -> Asked {
     let mut lines = request.get_all(header::RANGE).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else { return Asked::Whole };
     line.to_str().ok().and_then(|line| read(line, length)).unwrap_or(Asked::Whole)
 }
 
 /// None for what is no single range of bytes.
-fn read(line: &str, length: usize) -> Option<Asked> {
+fn read(line: &str, length: u64) -> Option<Asked> {
     let (unit, range) = line.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return None;
@@ -45,7 +45,7 @@ fn read(line: &str, length: usize) -> Option<Asked> {
 }
 
 /// A number; the inner none if there is nothing, the outer one if there is something else.
-fn number(text: &str) -> Option<Option<usize>> {
+fn number(text: &str) -> Option<Option<u64>> {
     let text = text.trim();
     if text.is_empty() {
         return Some(None);
@@ -53,7 +53,7 @@ fn number(text: &str) -> Option<Option<usize>> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    Some(Some(text.parse().unwrap_or(usize::MAX)))
+    Some(Some(text.parse().unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]

@@ -15,10 +15,12 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::counts::Counts;
 use super::disk::{Disk, IsSuch};
-use super::entry::Entry;
+use super::entry::{Body, Entry};
 use super::epoch::{Epoch, Epochs};
 use super::flight::Flights;
+use super::large::Opened;
 use super::thawing::Thaws;
+use super::vary::Selection;
 
 /// What a URL takes beside its entries.
 const OVERHEAD: usize = 256;
@@ -128,19 +130,40 @@ impl Store {
     /// Keeps a response, in place of those that were for such requests; unless its URL was invalidated since. Answers
     /// the epoch that it is of.
     pub fn put(&self, url: &str, entry: Arc<Entry>, request: &HeaderMap, epoch: Epoch) -> Option<Epoch> {
-        if self.epoch(url) != epoch || (entry.weight() + url.len() + OVERHEAD) as u64 > self.size {
+        let epoch = self.make_way(url, &entry.selection, request, epoch)?;
+        self.set(url, entry, request, epoch)
+    }
+
+    /// Has the disk forget what such a response takes the place of and is no earlier version of it: it would be kept there
+    /// beside it. None if the URL was invalidated since; else the epoch that the response is of then.
+    pub fn make_way(
+        &self,
+        url: &str,
+        selection: &Selection,
+        request: &HeaderMap,
+        epoch: Epoch,
+    ) -> Option<Epoch> {
+        if self.epoch(url) != epoch {
+            return None;
+        }
+        // It varied by other headers.
+        let is_replaced = |known: &Arc<Entry>| {
+            known.selection != *selection && known.selection.fits(&selection.parts, request)
+        };
+        match &self.disk {
+            Some(disk) if self.cache.get(url).is_some_and(|known| known.entries().any(is_replaced)) => {
+                self.clear(disk, url, epoch)
+            }
+            _ => Some(epoch),
+        }
+    }
+
+    /// Puts it into memory alone, way being made for it.
+    pub fn set(&self, url: &str, entry: Arc<Entry>, request: &HeaderMap, epoch: Epoch) -> Option<Epoch> {
+        if entry.weight() + url.len() + OVERHEAD > self.room() {
             return None;
         }
         let parts = entry.selection.parts.clone();
-        let is_replaced =
-            |known: &Arc<Entry>| known.selection != entry.selection && known.selection.fits(&parts, request);
-        // The disk would keep what varied by other headers beside it.
-        let epoch = match &self.disk {
-            Some(disk) if self.cache.get(url).is_some_and(|known| known.entries().any(is_replaced)) => {
-                self.clear(disk, url, epoch)?
-            }
-            _ => epoch,
-        };
         self.change(url, |resource| {
             resource.0.retain(|known| match known {
                 Known::Entry(known, _) => !known.selection.fits(&parts, request),
@@ -154,6 +177,29 @@ impl Store {
             return None;
         }
         Some(epoch)
+    }
+
+    /// What a response may take of memory with its URL, at most.
+    fn room(&self) -> usize {
+        usize::try_from(self.size).unwrap_or(usize::MAX)
+    }
+
+    /// How long the body of this one may be, for memory.
+    pub fn longest(&self, url: &str, entry: &Entry) -> usize {
+        self.room().saturating_sub(entry.weight() + url.len() + OVERHEAD)
+    }
+
+    /// Opens its body on the disk. If that can't be, the response is forgotten.
+    pub async fn open(&self, url: &str, entry: &Arc<Entry>) -> Option<Opened> {
+        let opened = self.disk.as_ref()?.open(entry.body.place()?).await;
+        if opened.is_none() {
+            self.change(url, |resource| {
+                resource
+                    .0
+                    .retain(|known| !matches!(known, Known::Entry(known, _) if Arc::ptr_eq(known, entry)));
+            });
+        }
+        opened
     }
 
     /// Has the disk forget a URL, and what is on its way there or from there; none if it was invalidated since.
@@ -334,7 +380,11 @@ impl Resource {
                 && !entry.frozen.is_set()
                 && entry.is_useful(now)
             {
-                disk.write(key, url, entry, epochs, *epoch);
+                match entry.body {
+                    Body::Here(_) => disk.write(key, url, entry, epochs, *epoch),
+                    // The head there says that it can be used longer, or is purged by other tags.
+                    Body::OnDisk(_) => disk.forget(key),
+                }
             }
         }
     }

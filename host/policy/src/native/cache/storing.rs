@@ -44,6 +44,19 @@ pub struct Lifetime {
     pub is_guessed: bool,
 }
 
+impl Lifetime {
+    /// Whether a response of the same age may be used wherever it may with this other one.
+    pub fn covers(&self, other: &Lifetime) -> bool {
+        let is_as_long = self.fresh >= other.fresh
+            && self.while_revalidate >= other.while_revalidate
+            && self.if_error >= other.if_error;
+        is_as_long
+            && self.validate <= other.validate
+            && self.never_stale <= other.never_stale
+            && self.immutable >= other.immutable
+    }
+}
+
 /// Why a response is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {

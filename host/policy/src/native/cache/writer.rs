@@ -8,14 +8,18 @@ use std::time::{Instant, SystemTime};
 use limen_store::folder::{Folder, Key};
 
 use super::counts::Counts;
+use super::entry::Body;
 use super::entry::Entry;
 use super::epoch::{Epoch, Epochs};
 use super::first::First;
 use super::frozen::freeze;
+use super::large::{Arrivals, Step};
 use super::waiting::{Outdated, Waiting};
 
 pub enum Job {
     Write(Write),
+    /// The next step of a response whose body is too long for memory, by its number.
+    Large(u64, Step),
     Sweep,
     End,
 }
@@ -53,28 +57,33 @@ impl Writer {
             }
         };
         let Some(folder) = self.publish(folder) else { return };
-        let mut told = false;
+        let (mut told, mut arrivals) = (false, Arrivals::default());
         for job in queue {
-            match job {
+            let written = match job {
                 Job::Write(write) => {
                     self.queued.fetch_sub(write.length, Ordering::Relaxed);
                     let written = write.run(folder);
                     self.waiting.done(write.key, &write.outdated);
-                    match written {
-                        Ok(()) => told = false,
-                        Err(error) => {
-                            self.counts.skipped();
-                            if !std::mem::replace(&mut told, true) {
-                                tracing::warn!(
-                                    "the cache can't write to its folder {}: {error}",
-                                    path.display()
-                                );
-                            }
-                        }
+                    written
+                }
+                Job::Large(number, step) => {
+                    self.queued.fetch_sub(step.length(), Ordering::Relaxed);
+                    arrivals.step(number, step, folder, &self.waiting)
+                }
+                Job::Sweep => {
+                    folder.sweep();
+                    continue;
+                }
+                Job::End => return,
+            };
+            match written {
+                Ok(()) => told = false,
+                Err(error) => {
+                    self.counts.skipped();
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!("the cache can't write to its folder {}: {error}", path.display());
                     }
                 }
-                Job::Sweep => folder.sweep(),
-                Job::End => return,
             }
         }
     }
@@ -100,7 +109,13 @@ impl Write {
         let is_good = || self.epochs.of(&self.url) == self.epoch && !self.outdated.is_set();
         if is_good() {
             let about = freeze(&self.url, &self.entry, Instant::now(), SystemTime::now());
-            folder.write(self.key, self.entry.selection.number(), &about, &self.entry.body, is_good)?;
+            match &self.entry.body {
+                Body::Here(body) => {
+                    folder.write(self.key, self.entry.selection.number(), &about, body, is_good)?;
+                }
+                // It is there, and is not written again.
+                Body::OnDisk(_) => {}
+            }
         }
         if !is_good() {
             folder.forget(self.key);
