@@ -393,6 +393,29 @@ async fn a_kill_while_one_is_written_leaves_nothing() {
     assert!(status(&open(&again, "/bytes/200000000", &[]).await).contains("fwd=uri-miss"));
 }
 
+/// What was kept under another key is found by nobody, and purged all the same.
+#[tokio::test]
+async fn a_purge_by_url_reaches_what_was_kept_under_another_key() {
+    let (told, above) = (long().await, tempfile::tempdir().unwrap());
+    let with = |key: &str| config(&told.origin.url(), &above, key, "");
+    let gateway = gateway(with("key = [{ header = \"x-a\" }]"), &above).await;
+    for path in ["/a?b=1&utm_x=2", "/a?b=2", "/c"] {
+        get(&gateway, path, &[HOST]).await;
+    }
+    eventually("the files", async || (files(&above).len() == 3).then_some(())).await;
+    gateway.write_config(with("key = [{ header = \"x-b\" }], query = { ignore = [\"utm_*\"] }"));
+    gateway.wait_for_log_containing("the configuration is live").await;
+    get(&gateway, "/a?b=1", &[HOST]).await;
+    eventually("one more", async || (files(&above).len() == 4).then_some(())).await;
+    let purge = async |url: &str| {
+        let page = gateway.admin_url(&format!("/caches/purge?url=http://api.example.com{url}"));
+        Client::http1().post(page).send().await.json()["purged"].clone()
+    };
+    assert_eq!((purge("/a?b=1").await, files(&above).len()), (2.into(), 2));
+    assert_eq!((purge("/c").await, files(&above).len()), (1.into(), 1));
+    assert_eq!((purge("/a").await, files(&above).len()), (0.into(), 1));
+}
+
 #[tokio::test]
 async fn mistakes_are_shown_with_their_line() {
     let disk = r#"{ folder = "disk", size = "1MiB", max_object = "2MiB" }"#;

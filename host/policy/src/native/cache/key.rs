@@ -35,7 +35,7 @@ pub struct Query {
 }
 
 /// How keys are made.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
     pub query: Query,
     pub parts: Vec<Part>,

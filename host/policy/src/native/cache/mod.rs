@@ -27,7 +27,7 @@
 //! make it fall behind is not written; a file that is damaged or cut off is as good as none, and goes. Of
 //! several gateways each needs a folder of its own; one that takes over waits until it gets that of the one before.
 //! What was kept under another `key`, `query`, `store`, `ttl`, `stale_while_revalidate` or `stale_if_error` is not found
-//! any more, and goes when there is no room for it, or when all is purged. What is purged is gone from the disk as well
+//! any more, and goes when there is no room for it, or when it is purged. What is purged is gone from the disk as well
 //! when the answer to that is there; what requests made it forget goes a moment later, and comes back if the process is
 //! killed before that.
 //!

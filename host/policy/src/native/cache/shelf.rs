@@ -12,7 +12,7 @@ use super::disk::Disk;
 use super::entry::Entry;
 use super::frozen::thaw;
 use super::key::Keys;
-use super::store::Store;
+use super::store::{Store, may_be_of};
 
 /// All stores of one policy. There is one of each size, key and terms that are still in use: while a reload is under
 /// way that changes them, two.
@@ -132,9 +132,15 @@ impl Stored {
                 self.purge_such(move |url, _| spelt.iter().any(|spelt| url.starts_with(&**spelt)))
             }
             Purge::Url(url) => {
-                let spelt: Vec<_> = spellings(url).iter().map(|url| self.respell(url)).collect();
-                let keys: Vec<_> = spelt.iter().map(|url| self.store.key(url)).collect();
-                let on_disk = Box::new(move |key, _: &About<'_>| keys.contains(&key));
+                let spelt: Vec<_> = spellings(url).iter().map(|url| respell(&self.keys, url)).collect();
+                let own: Vec<_> = spelt.iter().map(|url| self.store.key(url)).collect();
+                let (wanted, keys) = (spelt.clone(), self.keys.clone());
+                // What was kept by other settings has other keys.
+                let on_disk = Box::new(move |key, about: &About<'_>| {
+                    let may_be = wanted.iter().any(|url| may_be_of(key, url));
+                    own.contains(&key)
+                        || may_be && told(about).is_none_or(|(url, _)| wanted.contains(&respell(&keys, &url)))
+                });
                 self.store.purge(|url, _| spelt.iter().any(|spelt| *spelt == *url), on_disk)
             }
         }
@@ -143,21 +149,23 @@ impl Stored {
     /// What has to be looked at to see whether it is such.
     fn purge_such(&self, is_such: impl Fn(&str, &Entry) -> bool + Clone + Send + 'static) -> usize {
         let such = is_such.clone();
-        // What can't be read is of no use to anybody.
-        let on_disk = Box::new(move |_, about: &About<'_>| {
-            let known = about.read().and_then(|about| thaw(about, Instant::now(), SystemTime::now()));
-            known.is_none_or(|(url, entry)| such(&url, &entry))
-        });
+        let on_disk =
+            Box::new(move |_, about: &About<'_>| told(about).is_none_or(|(url, entry)| such(&url, &entry)));
         self.store.purge(is_such, on_disk)
     }
+}
 
-    /// As the keys of this one have it.
-    fn respell(&self, url: &str) -> String {
-        let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-        let (host, path) = rest.find(['/', '?']).map_or((rest, "/"), |at| rest.split_at(at));
-        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-        self.keys.spell(scheme, host, if path.is_empty() { "/" } else { path }, query)
-    }
+/// The URL of a file, and the response but for its body. What can't be read is of no use to anybody.
+fn told(about: &About<'_>) -> Option<(String, Entry)> {
+    thaw(about.read()?, Instant::now(), SystemTime::now())
+}
+
+/// As such keys have it.
+fn respell(keys: &Keys, url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (host, path) = rest.find(['/', '?']).map_or((rest, "/"), |at| rest.split_at(at));
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    keys.spell(scheme, host, if path.is_empty() { "/" } else { path }, query)
 }
 
 /// A URL with its scheme and host as keys have them; one without a scheme is of both.

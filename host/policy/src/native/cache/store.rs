@@ -11,7 +11,7 @@ use limen_store::folder::Key;
 use moka::notification::RemovalCause;
 use moka::ops::compute::Op;
 use moka::sync::Cache;
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::counts::Counts;
 use super::disk::{Disk, IsSuch};
@@ -344,8 +344,20 @@ impl Store {
     }
 }
 
+/// Of one half one sees what of a URL it is, by whatever settings it was kept: that is looked for where it is purged.
 fn key(url: &str, seed: u64) -> Key {
-    xxh3_128_with_seed(url.as_bytes(), seed)
+    Key::from(path_of(url)) << 64 | Key::from(xxh3_64_with_seed(url.as_bytes(), seed))
+}
+
+/// A number for a URL without its query: which part of that counts is a matter of settings.
+fn path_of(url: &str) -> u64 {
+    let path = url.split('?').next().unwrap_or_default();
+    xxh3_64(path.as_bytes())
+}
+
+/// Whether a file may be of this URL, or of one with another query.
+pub fn may_be_of(key: Key, url: &str) -> bool {
+    key >> 64 == Key::from(path_of(url))
 }
 
 impl Resource {
@@ -395,5 +407,18 @@ impl Resource {
             Known::Pass { parts, .. } => parts.len() + 64,
         };
         self.0.iter().map(weight).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_tell_settings_apart_and_what_of_a_url_they_are() {
+        let all = [("http://a/b", 1), ("http://a/b", 2), ("http://a/b?c", 1), ("http://a/c", 1)];
+        let keys = all.map(|(url, seed)| key(url, seed));
+        assert_eq!(HashSet::from(keys).len(), 4);
+        assert_eq!(keys.map(|key| may_be_of(key, "http://a/b?d=e")), [true, true, true, false]);
     }
 }
