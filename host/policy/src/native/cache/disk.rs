@@ -106,8 +106,6 @@ impl Disk {
         if self.queued.fetch_add(length, Ordering::Relaxed) + length > QUEUE {
             self.queued.fetch_sub(length, Ordering::Relaxed);
             self.counts.skipped();
-            // An older one of it may still wait, or be written at this moment.
-            self.waiting.outdate(key);
             return self.forget(key);
         }
         entry.frozen.set();
@@ -127,6 +125,8 @@ impl Disk {
 
     /// Forgets a URL: from now on nobody finds it, and soon it is gone.
     pub fn forget(&self, key: Key) {
+        // An older one of it may still wait, or be written at this moment.
+        self.waiting.outdate(key);
         match self.folder() {
             Ok(folder) if folder.count(key) > 0 => {
                 folder.forget(key);
@@ -139,6 +139,8 @@ impl Disk {
 
     /// Removes what is such, at once if the folder is open; answers what that was. Waits for the disk.
     pub fn purge(&self, is_such: IsSuch) -> HashSet<(Key, u64)> {
+        // What waits nobody has looked at; and of the stores that it is from some may be gone.
+        self.waiting.outdate_all();
         match self.folder() {
             Ok(folder) => folder.remove_such(is_such),
             Err(mut first) => {
@@ -351,6 +353,25 @@ mod tests {
         assert!(begin(&one).is_ok());
         let mut long = begin(&two).unwrap();
         assert_eq!(long.push(&vec![1; (40 << 20) + 1]), Err(Lost::TooLong));
+    }
+
+    /// The stores that they are from may be gone: their epochs are ended by nobody.
+    #[test]
+    fn what_waits_is_not_written_once_it_was_forgotten_or_all_was_purged() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("a");
+        let other = Folder::open(&path, 64 << 20, 2).unwrap();
+        let disk = Disk::start(&path, 64 << 20, 2, Arc::default()).unwrap();
+        let epochs = Arc::<Epochs>::default();
+        let write = |key| disk.write(key, "u", &entry(10), &epochs, epochs.of("u"));
+        write(6);
+        disk.purge(Box::new(|_, _| false));
+        write(7);
+        write(8);
+        disk.forget(7);
+        drop(other);
+        eventually(|| disk.count(8) == 1);
+        assert_eq!((disk.count(6), disk.count(7)), (0, 0));
     }
 
     #[test]

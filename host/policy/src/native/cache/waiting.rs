@@ -26,6 +26,14 @@ impl Waiting {
         }
     }
 
+    /// All of all are.
+    pub fn outdate_all(&self) {
+        self.0.retain(|_, outdated| {
+            outdated.0.store(true, Ordering::SeqCst);
+            false
+        });
+    }
+
     /// One of it is over.
     pub fn done(&self, key: Key, outdated: &Outdated) {
         // The last one: it is cloned only in here, where nobody else has the key at this moment.
