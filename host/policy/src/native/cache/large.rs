@@ -58,7 +58,7 @@ impl Coming {
     }
 }
 
-/// Which responses are on their way to the disk: of those that are the same only one is.
+/// Which responses are on their way to the disk: of those that are the same one at a time.
 #[derive(Default)]
 pub struct Spills {
     last: AtomicU64,

@@ -34,7 +34,7 @@
 //! A body that is too long for memory goes to the disk alone, while it goes to its client, and is answered from there as a
 //! stream: memory has a few pieces of it and its head. Its client never waits for the disk: if that is slower than the
 //! body comes, it is not kept. Nobody waits for such a body either: whoever asks for the same before it is there is
-//! sent to the upstream, and only one of these answers is written. Each 64 KiB have a checksum: where they turn out to
+//! sent to the upstream, and of these answers one is written at a time. Each 64 KiB have a checksum: where they turn out to
 //! be damaged the answer breaks off, so that its client sees that it is not whole, and the response goes. One that goes
 //! while it is answered with is sent to its end. What a 304 says of such a response is in memory alone, and asked
 //! again after a restart.
