@@ -28,7 +28,7 @@ pub const UNFINISHED: &str = "new-";
 const LARGE: &str = "-large";
 
 /// What a file is called by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Name {
     pub key: Key,
     /// Which of several of one key.

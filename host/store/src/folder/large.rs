@@ -36,7 +36,7 @@ pub struct Large {
 }
 
 /// Where a content is that stays on the disk, and how long it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     pub(super) name: Name,
     length: u64,
@@ -128,6 +128,11 @@ impl Writing {
         writing.file.write_all(&[0; HEAD])?;
         writing.file.write_all(&writing.about)?;
         Ok(writing)
+    }
+
+    /// Whether its room was not taken away. Asks no disk.
+    pub fn has_room(&self) -> bool {
+        self.room.is_held()
     }
 
     /// What the file takes, with so much more.

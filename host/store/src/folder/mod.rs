@@ -34,9 +34,8 @@ pub type Key = u128;
 /// What one file takes of the disk is a multiple of this, as most file systems have it.
 const BLOCK: u64 = 4096;
 const LOCK: &str = "lock";
-
-/// How much more room is taken at a time for what says not how long it is: 1 MiB.
-const MORE_ROOM: u32 = 256;
+/// The disk can't read it any more.
+const EIO: i32 = 5;
 
 type Index = Cache<Key, Arc<[Slot]>>;
 
@@ -177,7 +176,7 @@ impl Folder {
         is_good: impl Fn() -> bool,
     ) -> io::Result<()> {
         let length = (HEAD + about.len() + content.len()) as u64;
-        let has_room = length.div_ceil(BLOCK) <= self.index.policy().max_capacity().unwrap_or(0);
+        let has_room = length.div_ceil(BLOCK) <= capacity(&self.index);
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let name = Name { key, variant, serial, is_large: false };
         let written = if has_room { file::write(&self.path, name, about, content) } else { Ok(()) };
@@ -194,17 +193,16 @@ impl Folder {
     /// Opens what is too long for memory, if it was not forgotten. Waits for the disk.
     pub fn open_large(&self, place: Place) -> io::Result<Large> {
         let name = place.name;
-        let slots = self.index.get(&name.key);
-        if !slots.is_some_and(|slots| slots.iter().any(|slot| slot.serial == name.serial)) {
+        if !self.has(place) {
             return Err(ErrorKind::NotFound.into());
         }
-        Large::open(&self.path, name).inspect_err(|error| {
-            // Others say nothing of the file: there may be too many open ones.
-            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
-            {
-                self.lose(name, error);
-            }
-        })
+        Large::open(&self.path, name).inspect_err(|error| self.lose(name, error))
+    }
+
+    /// Whether it was not forgotten. Asks no disk.
+    pub fn has(&self, place: Place) -> bool {
+        let Name { key, serial, .. } = place.name;
+        self.index.get(&key).is_some_and(|slots| slots.iter().any(|slot| slot.serial == serial))
     }
 
     /// It can't be read on: it is forgotten.
@@ -212,7 +210,8 @@ impl Folder {
         self.lose(place.name, error);
     }
 
-    /// Begins to write what is too long for memory; `length` of it, if that is known. None: there is no room for it.
+    /// Begins to write what is too long for memory; `length` of it, if that is known. None: it is longer than all of the
+    /// folder. Others go for it only as it comes.
     pub fn begin_large(
         &self,
         key: Key,
@@ -222,8 +221,11 @@ impl Folder {
     ) -> io::Result<Option<Writing>> {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let name = Name { key, variant, serial, is_large: true };
+        if length.unwrap_or(0).div_ceil(BLOCK) > capacity(&self.index) {
+            return Ok(None);
+        }
         let writing = Writing::begin(&self.path, name, about, Room::new(self.index.clone(), serial))?;
-        Ok(self.make_room(writing, length.unwrap_or(0)))
+        Ok(self.make_room(writing, 0))
     }
 
     /// Writes more of it; none if there is no room for it.
@@ -235,11 +237,7 @@ impl Folder {
 
     /// Room for so much more. Others go for it.
     fn make_room(&self, mut writing: Writing, more: u64) -> Option<Writing> {
-        let needed = blocks(writing.length_with(more));
-        let taken = writing.room.blocks();
-        let ahead =
-            if taken == 0 || needed <= taken { needed } else { needed.max(taken.saturating_add(MORE_ROOM)) };
-        let has_room = writing.room.grow(ahead) || writing.room.grow(needed);
+        let has_room = writing.room.grow(blocks(writing.length_with(more)));
         self.sweep();
         has_room.then_some(writing)
     }
@@ -314,8 +312,14 @@ impl Folder {
         (self.index.weighted_size() * BLOCK, self.damaged.load(Ordering::Relaxed))
     }
 
-    /// It is not there, or of no use as it is.
+    /// It is not there, or of no use as it is, if the error says so. Others say nothing of the file: there may be too many
+    /// open ones.
     fn lose(&self, name: Name, error: &io::Error) {
+        let is_gone =
+            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
+        if !is_gone && error.raw_os_error() != Some(EIO) {
+            return;
+        }
         if error.kind() != ErrorKind::NotFound {
             self.damaged.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
@@ -360,11 +364,19 @@ impl Slot {
     }
 }
 
+fn capacity(index: &Index) -> u64 {
+    index.policy().max_capacity().unwrap_or(0)
+}
+
 fn blocks(length: u64) -> u32 {
     u32::try_from(length.div_ceil(BLOCK)).unwrap_or(u32::MAX)
 }
 
 impl About<'_> {
+    pub fn variant(&self) -> u64 {
+        self.name.variant
+    }
+
     /// None if it can't be read.
     pub fn read(&self) -> Option<Bytes> {
         match self.name.is_large {

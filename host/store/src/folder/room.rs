@@ -1,6 +1,9 @@
 //! Room for a file while it is written.
 
-use super::{Index, Key, Slot};
+use super::{Index, Key, Slot, capacity};
+
+/// How often it is tried to make room, at most.
+const PORTIONS: usize = 16;
 
 /// A place in the index for a file that is not in it yet, so that others go for it and no more is on the disk than may be.
 /// Nobody finds it: its key is that of nothing. It goes when this is dropped, or when others need the room more.
@@ -18,22 +21,31 @@ impl Room {
     /// Takes so much in all; whether there is as much, and what it had before was not taken away meanwhile.
     pub fn grow(&mut self, blocks: u32) -> bool {
         let key = key_of(self.serial);
+        let capacity = capacity(&self.index);
         // Asking is using: it stays as long as something comes.
         let is_held = self.blocks == 0 || self.index.get(&key).is_some();
-        if !is_held || u64::from(blocks) > self.index.policy().max_capacity().unwrap_or(0) {
+        if !is_held || u64::from(blocks) > capacity {
             return false;
         }
-        if blocks > self.blocks {
-            self.blocks = blocks;
-            let slot = Slot { variant: 0, serial: self.serial, blocks, is_large: true };
-            self.index.insert(key, [slot].into());
-            self.index.run_pending_tasks();
+        if blocks <= self.blocks {
+            return true;
         }
-        true
+        self.blocks = blocks;
+        let slot = Slot { variant: 0, serial: self.serial, blocks, is_large: true };
+        self.index.insert(key, [slot].into());
+        // What goes for it goes in portions, each of which ends after a while.
+        for _ in 0..PORTIONS {
+            self.index.run_pending_tasks();
+            if self.index.weighted_size() <= capacity {
+                return self.is_held();
+            }
+        }
+        false
     }
 
-    pub fn blocks(&self) -> u32 {
-        self.blocks
+    /// Whether it was not taken away. Asking this is not using it.
+    pub fn is_held(&self) -> bool {
+        self.blocks == 0 || self.index.contains_key(&key_of(self.serial))
     }
 
     #[cfg(test)]

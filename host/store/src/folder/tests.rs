@@ -192,7 +192,38 @@ fn what_is_being_written_takes_its_room_from_others() {
     assert!(folder.extent().0 <= 100 * BLOCK);
     assert!(folder.begin_large(999, 1, b"", Some(401 * BLOCK)).unwrap().is_none());
     assert_eq!(large(&folder, 999, 1, &vec![1; 401 * BLOCK as usize], None), None);
-    let two = [1, 2].map(|key| folder.begin_large(key, 1, b"", Some(300 * BLOCK)).unwrap().unwrap());
+    let two = [1, 2].map(|key| {
+        let writing = folder.begin_large(key, 1, b"", Some(300 * BLOCK)).unwrap().unwrap();
+        folder.write_large(writing, &vec![1; 300 * BLOCK as usize]).unwrap().unwrap()
+    });
+    assert_eq!(two.each_ref().map(Writing::has_room), [false, true]);
     let [first, second] = two.map(|writing| folder.write_large(writing, b"more").unwrap().is_some());
     assert_eq!((first, second), (false, true), "it went for the other one");
+}
+
+/// What never comes takes nothing away.
+#[test]
+fn others_go_for_what_is_written_only_as_it_comes() {
+    let above = tempfile::tempdir().unwrap();
+    let folder = open(&above, 400 * BLOCK);
+    for key in 0..200 {
+        folder.write(key, 0, b"", &[1; 5000], || true).unwrap();
+    }
+    let writing = folder.begin_large(999, 1, b"", Some(390 * BLOCK)).unwrap().unwrap();
+    let writing = folder.write_large(writing, &[1; 10 * BLOCK as usize]).unwrap().unwrap();
+    drop(writing);
+    assert!(files(&above) >= 190, "{}", files(&above));
+}
+
+/// There may be too many open ones, or nobody may read it: that says nothing of what is in it.
+#[test]
+fn a_file_that_is_not_read_for_another_reason_stays() {
+    let above = tempfile::tempdir().unwrap();
+    let folder = open(&above, 1 << 20);
+    let place = large(&folder, 7, 1, b"text", None).unwrap();
+    folder.lose_large(place, &ErrorKind::PermissionDenied.into());
+    folder.lose_large(place, &io::Error::from_raw_os_error(24));
+    assert!(folder.has(place) && folder.extent().1 == 0);
+    folder.lose_large(place, &io::Error::from_raw_os_error(EIO));
+    assert!(!folder.has(place) && folder.extent().1 == 1);
 }
