@@ -68,7 +68,10 @@ async fn go_on(mut behind: Behind) {
     }
     case.lay_down();
     *end = End::Complete;
-    while let Some(frame) = poll_fn(|context| answer.poll_frame(context)).await {
+    // What nobody keeps nobody reads.
+    while answer.is_tapped()
+        && let Some(frame) = poll_fn(|context| answer.poll_frame(context)).await
+    {
         match frame {
             Ok(frame) => *sent += frame.data_ref().map_or(0, |data| data.len() as u64),
             Err(error) => {
@@ -78,6 +81,7 @@ async fn go_on(mut behind: Behind) {
             }
         }
     }
+    answer.discard();
     case.close().await;
     route.pipeline.on_log(case).await;
 }

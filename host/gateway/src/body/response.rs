@@ -182,6 +182,11 @@ impl ResponseBody {
         }
     }
 
+    /// Whether somebody wants a copy of what is still to come.
+    pub fn is_tapped(&self) -> bool {
+        matches!(self, ResponseBody::Tapped(tapped) if tapped.is_wanted())
+    }
+
     /// Whether trailers may follow it.
     pub fn may_have_trailers(&self) -> bool {
         match self {

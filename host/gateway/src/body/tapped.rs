@@ -16,6 +16,8 @@ use super::{ResponseBody, StreamError};
 
 /// How far ahead of its client a body is read: a slow one is not to hold more memory than this.
 const AHEAD: usize = 256 << 10;
+/// How much of one that is not worth to be read for its copy alone is read on all the same.
+const ALONE: u64 = 4 << 20;
 
 /// The client's end of it.
 pub struct Tapped {
@@ -31,6 +33,8 @@ enum State {
     Reading(mpsc::UnboundedReceiver<Piece>),
     /// No copy is wanted any more.
     Alone(Box<ResponseBody>),
+    /// Also for whoever comes to that after somebody has read it in vain.
+    Broken(String),
     Ended,
 }
 
@@ -72,6 +76,9 @@ impl Tapped {
         loop {
             match &mut self.state {
                 State::Alone(body) => return body.poll_frame(context),
+                State::Broken(reason) => {
+                    return Poll::Ready(Some(Err(StreamError::Ahead(reason.clone()))));
+                }
                 State::Ended => return Poll::Ready(None),
                 State::Reading(pieces) => match ready!(pieces.poll_recv(context)) {
                     Some(Piece::Frame(frame)) => {
@@ -83,7 +90,7 @@ impl Tapped {
                     }
                     Some(Piece::Rest(body)) => self.state = State::Alone(body),
                     Some(Piece::Broken(error)) => {
-                        self.state = State::Ended;
+                        self.state = State::Broken(error.to_string());
                         return Poll::Ready(Some(Err(error)));
                     }
                     None => self.state = State::Ended,
@@ -92,10 +99,16 @@ impl Tapped {
         }
     }
 
+    /// Whether somebody may still want a copy.
+    pub fn is_wanted(&self) -> bool {
+        matches!(self.state, State::Reading(_))
+    }
+
     pub fn has_ended(&self) -> bool {
         let is_over = match &self.state {
             State::Alone(body) => body.is_end_stream(),
             State::Ended => true,
+            State::Broken(_) => false,
             State::Reading(pieces) => pieces.is_closed() && pieces.is_empty(),
         };
         is_over && self.ahead.is_empty()
@@ -118,6 +131,7 @@ async fn read(
     client: mpsc::UnboundedSender<Piece>,
     lead: Rc<Lead>,
 ) {
+    let mut alone = 0;
     loop {
         match poll_fn(|context| body.poll_frame(context)).await {
             None => return tap.end(),
@@ -127,7 +141,8 @@ async fn read(
             }
             Some(Ok(frame)) => {
                 let is_wanted = frame.data_ref().is_none_or(|data| tap.piece(data));
-                lead.bytes.set(lead.bytes.get() + frame.data_ref().map_or(0, Bytes::len));
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                lead.bytes.set(lead.bytes.get() + length);
                 if is_wanted && body.is_end_stream() {
                     // Before the client has the last of it, and asks again.
                     tap.end();
@@ -141,6 +156,12 @@ async fn read(
                         false => drop(client.send(Piece::Rest(Box::new(body)))),
                     }
                     return;
+                }
+                if client.is_closed() && !tap.is_worth_alone() {
+                    alone += length as u64;
+                    if alone.max(body.size_hint().lower()) > ALONE {
+                        return;
+                    }
                 }
                 while lead.bytes.get() > AHEAD && !client.is_closed() {
                     tokio::select! {

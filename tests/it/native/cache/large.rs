@@ -360,6 +360,58 @@ async fn a_new_one_takes_the_place_of_a_stale_one_though_many_ask_for_it() {
     .await;
 }
 
+/// What is asked for behind an answer takes long as well: as long as it does, nobody else asks for it.
+#[tokio::test]
+async fn a_stale_one_is_replaced_behind_its_answers_by_one_alone() {
+    let told = Told::start(|number, _| {
+        let control = "cache-control: max-age=10, stale-while-revalidate=600";
+        let age = if number == 0 { 20 } else { 0 };
+        let head = format!("{control}\r\nage: {age}\r\netag: \"{number}\"");
+        let Reply::Keep(mut all) = ok(&head, text(number)) else { panic!("not kept") };
+        if number == 1 {
+            all.truncate(300_000); // the rest never comes
+        }
+        Reply::Keep(all)
+    });
+    let (told, above) = (told.await, tempfile::tempdir().unwrap());
+    let gateway = gateway(config(&told.origin.url(), &above, "", ""), &above).await;
+    assert_eq!(ask_all(&gateway, &[("/a", "")]).await, ["0000000"]);
+    eventually("the file", async || (files(&above).len() == 1).then_some(())).await;
+    let ask = async || {
+        let answer = get(&gateway, "/a", &[HOST]).await;
+        (answer.text()[..7].to_owned(), status_of(&answer).starts_with("limen; hit; ttl=-"))
+    };
+    let kept = async || {
+        let cached = ("cache-control", "only-if-cached, max-stale");
+        status_of(&get(&gateway, "/a", &[HOST, cached]).await).contains("hit").then_some(())
+    };
+    eventually("it to be found", kept).await;
+    assert!(ask().await.1);
+    let is_coming = async || all_files(&above).iter().any(|path| is_half(path)).then_some(());
+    eventually("the new one to come", is_coming).await;
+    let asked = told.requests();
+    for _ in 0..20 {
+        assert_eq!(ask().await, ("0000000".to_owned(), true));
+    }
+    assert_eq!(told.requests(), asked);
+}
+
+/// It is not brought for the cache alone, as a short one is.
+#[tokio::test]
+async fn a_long_one_ends_when_its_client_goes() {
+    let (origin, above) = (Origin::start(), tempfile::tempdir().unwrap());
+    let gateway = gateway(config(&origin.to_string(), &above, "", ""), &above).await;
+    let mut arriving = open(&gateway, "/bytes/100000000", &[]).await;
+    eventually("the first of it", async || {
+        let _ = arriving.piece().await;
+        all_files(&above).iter().any(|path| is_half(path)).then_some(())
+    })
+    .await;
+    drop(arriving);
+    eventually("it to go", async || all_files(&above).is_empty().then_some(())).await;
+    assert_eq!(cache(&gateway).await["stored"], 0);
+}
+
 /// Neither on the disk nor half.
 #[tokio::test]
 async fn what_is_too_long_for_the_disk_or_breaks_off_is_not_kept() {

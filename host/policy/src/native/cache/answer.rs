@@ -9,7 +9,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 
 use super::entry::{Body, Entry};
-use super::large::Opened;
+use super::large::{FromDisk, Opened};
 use super::range::{self, Asked};
 use super::{SURROGATE_CONTROL, conditional};
 use crate::Reply;
@@ -128,7 +128,7 @@ pub fn from(
     match (&entry.body, opened) {
         (Body::Here(bytes), _) => Reply { body: slice(bytes, part), ..reply },
         (Body::OnDisk(_), Some(opened)) if is_get && part.0 < part.1 => {
-            Reply { source: Some(Box::new(opened.stream(part.0, part.1))), ..reply }
+            Reply { source: Some(Box::new(FromDisk::new(opened.clone(), part.0, part.1))), ..reply }
         }
         (Body::OnDisk(_), _) => reply,
     }

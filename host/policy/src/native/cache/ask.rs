@@ -28,7 +28,7 @@ const MISLEADING: [HeaderName; 5] = [
     HeaderName::from_static("x-rewrite-url"),
 ];
 
-/// How long a request waits for the disk.
+/// How long a request waits for the disk, which all go past for a while then.
 const FOR_DISK: Duration = Duration::from_secs(5);
 
 /// What the cache has to do with an exchange.
@@ -153,8 +153,7 @@ impl HttpCache {
         mut wanted: Wanted,
         mut next: Next,
     ) -> Result<Verdict, crate::Failure> {
-        let now = tokio::time::Instant::now();
-        let (end, disk_end) = (now + self.wait, now + self.wait.max(FOR_DISK));
+        let end = tokio::time::Instant::now() + self.wait;
         let mut is_alone = false;
         loop {
             match next {
@@ -165,12 +164,19 @@ impl HttpCache {
                 }
                 Next::Thaw => {
                     wanted.asked_disk = true;
-                    let thawed = tokio::time::timeout_at(disk_end, self.stored.store.thaw(&wanted.url)).await;
+                    let thawed = tokio::time::timeout(FOR_DISK, self.stored.store.thaw(&wanted.url)).await;
+                    if thawed.is_err() {
+                        self.stored.store.go_past_disk();
+                    }
                     wanted.thawed = thawed.ok().flatten();
                 }
                 Next::Open(entry) => {
                     let open = self.stored.store.open(&wanted.url, &entry);
-                    wanted.opened = tokio::time::timeout_at(disk_end, open).await.ok().flatten();
+                    let opened = tokio::time::timeout(FOR_DISK, open).await;
+                    if opened.is_err() {
+                        self.stored.store.go_past_disk();
+                    }
+                    wanted.opened = opened.ok().flatten();
                     wanted.is_past_disk = wanted.opened.is_none();
                 }
                 next => return Ok(settle(next, exchange, seat)),
@@ -198,7 +204,7 @@ impl HttpCache {
         }
         if let Found::Entry(entry) = &found
             && let Some(place) = entry.body.place().filter(|_| request.method() == Method::GET)
-            && wanted.opened.as_ref().is_none_or(|opened| opened.file.place() != place)
+            && wanted.opened.as_ref().is_none_or(|opened| opened.place != place)
         {
             match wanted.is_past_disk {
                 false => return Next::Open(entry.clone()),
@@ -227,7 +233,9 @@ impl HttpCache {
                 Use::WhileRevalidate(ttl) => {
                     counts.stale();
                     let mut reply = answer::from(&entry, opened, request, wanted.hit(ttl), now);
-                    if let Turn::Lead(lead) = store.flights.join(same()) {
+                    if store.may_be_replaced(url, &entry)
+                        && let Turn::Lead(lead) = store.flights.join(same())
+                    {
                         reply.onward = Some(Box::new(self.aside(exchange, wanted, entry, lead)));
                     }
                     return Next::Answer(reply);

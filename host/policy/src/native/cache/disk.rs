@@ -8,12 +8,13 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 use std::thread;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use limen_store::folder::{About, Content, Folder, Key, Large, Place};
+use dashmap::DashMap;
+use limen_store::folder::{About, Content, Folder, Key, Place};
 use tokio::sync::Semaphore;
 
 use super::counts::Counts;
@@ -21,17 +22,25 @@ use super::entry::{Body, Entry};
 use super::epoch::{Epoch, Epochs};
 use super::first::First;
 use super::frozen::thaw;
-use super::large::{Opened, Spills};
+use super::large::{Coming, OpenFile, Opened, Spills, Unopened};
+use super::pause::Pause;
 use super::waiting::Waiting;
 use super::writer::{Job, Write, Writer};
 
 /// Bytes that wait to be written, at most.
 const QUEUE: usize = 32 << 20;
 /// Of these, of bodies that are too long for memory.
-const QUEUE_OF_LARGE: usize = QUEUE / 2;
+pub const QUEUE_OF_LARGE: usize = QUEUE / 2;
 /// Bytes that are read at a time, at most; each who reads counts as this many at least.
 const READING: u32 = 64 << 20;
 const LEAST_READ: u64 = 2 << 20;
+/// How many pieces of bodies that are too long for memory are read at a time, at most, or such are opened: each takes a thread
+/// as long as the disk takes.
+const PIECES: usize = 64;
+/// How long a piece of a body is waited for, which breaks off then;
+const FOR_PIECE: Duration = Duration::from_secs(30);
+/// and how long requests go past a disk that did not answer in time.
+const PAST: Duration = Duration::from_secs(10);
 /// Bytes that are read of one URL, at most; but what was written last is read however long it is.
 const MOST_READ: u64 = 16 << 20;
 
@@ -39,6 +48,8 @@ const MOST_READ: u64 = 16 << 20;
 pub struct Disk {
     pub path: PathBuf,
     pub size: u64,
+    /// The longest body that is kept.
+    pub longest: u64,
     pub variants: usize,
     /// Nothing until it is open: another process may have it still.
     folder: Arc<OnceLock<Folder>>,
@@ -48,17 +59,54 @@ pub struct Disk {
     queued: Arc<AtomicUsize>,
     pub waiting: Arc<Waiting>,
     pub spills: Spills,
+    /// The thread has too much to do, or the disk does not answer.
+    pub behind: Pause,
+    past: Pause,
+    /// The files that are read.
+    opened: DashMap<Place, Weak<OpenFile>>,
     /// One for each byte.
     reading: Arc<Semaphore>,
+    pieces: Arc<Semaphore>,
     counts: Arc<Counts>,
 }
 
-/// Which files are meant.
-pub type IsSuch = Box<dyn FnMut(Key, &About<'_>) -> bool + Send>;
+/// Which responses are meant.
+pub type IsSuch = Box<dyn FnMut(Key, &Told<'_>) -> bool + Send>;
+
+/// A response to be looked at.
+pub enum Told<'a> {
+    File(&'a About<'a>),
+    /// It is on its way there.
+    Coming(&'a Coming),
+}
+
+impl Told<'_> {
+    /// Its URL, and the response but for its body. What can't be read is of no use to anybody.
+    pub fn read(&self) -> Option<(String, Entry)> {
+        match self {
+            Told::File(about) => thaw(about.read()?, Instant::now(), SystemTime::now()),
+            Told::Coming(coming) => Some((coming.url.clone(), coming.entry.clone())),
+        }
+    }
+
+    pub fn variant(&self) -> u64 {
+        match self {
+            Told::File(about) => about.variant(),
+            Told::Coming(coming) => coming.entry.selection.number(),
+        }
+    }
+}
 
 impl Disk {
-    pub fn start(path: &Path, size: u64, variants: usize, counts: Arc<Counts>) -> io::Result<Arc<Self>> {
-        let (disk, queue) = Disk::new(path, size, variants, counts);
+    /// `longest`: no body that is longer is kept.
+    pub fn start(
+        path: &Path,
+        size: u64,
+        longest: u64,
+        variants: usize,
+        counts: Arc<Counts>,
+    ) -> io::Result<Arc<Self>> {
+        let (disk, queue) = Disk::new(path, size, longest, variants, counts);
         let writer = Writer {
             folder: disk.folder.clone(),
             first: disk.first.clone(),
@@ -73,11 +121,18 @@ impl Disk {
     }
 
     /// And what is to be done by the thread.
-    fn new(path: &Path, size: u64, variants: usize, counts: Arc<Counts>) -> (Self, mpsc::Receiver<Job>) {
+    pub fn new(
+        path: &Path,
+        size: u64,
+        longest: u64,
+        variants: usize,
+        counts: Arc<Counts>,
+    ) -> (Self, mpsc::Receiver<Job>) {
         let (jobs, queue) = mpsc::channel();
         let disk = Disk {
             path: path.to_owned(),
             size,
+            longest,
             variants,
             folder: Arc::default(),
             first: Arc::default(),
@@ -85,7 +140,11 @@ impl Disk {
             queued: Arc::default(),
             waiting: Arc::default(),
             spills: Spills::default(),
+            behind: Pause::default(),
+            past: Pause::default(),
+            opened: DashMap::new(),
             reading: Arc::new(Semaphore::new(READING as usize)),
+            pieces: Arc::new(Semaphore::new(PIECES)),
             counts,
         };
         (disk, queue)
@@ -100,13 +159,31 @@ impl Disk {
         self.folder.get().map_or(0, |folder| folder.count(key))
     }
 
+    /// Whether nothing is to be read of it for a while.
+    pub fn is_past(&self) -> bool {
+        self.past.is_on()
+    }
+
+    /// It does not answer in time.
+    pub fn go_past(&self) {
+        self.past.begin(PAST);
+    }
+
+    /// Whether no body that is too long for memory is to come for a while.
+    pub fn is_busy(&self) -> bool {
+        self.behind.is_on() || self.is_past()
+    }
+
     /// Keeps it, later. It is not waited for, and not kept if there is too much to do: what it was to replace goes then.
     pub fn write(&self, key: Key, url: &str, entry: &Arc<Entry>, epochs: &Arc<Epochs>, epoch: Epoch) {
         let length = entry.weight() + url.len();
+        if entry.body.length() > self.longest {
+            return self.forget_written(key);
+        }
         if self.queued.fetch_add(length, Ordering::Relaxed) + length > QUEUE {
             self.queued.fetch_sub(length, Ordering::Relaxed);
             self.counts.skipped();
-            return self.forget(key);
+            return self.forget_written(key);
         }
         entry.frozen.set();
         let (url, entry, epochs) = (url.into(), entry.clone(), epochs.clone());
@@ -125,6 +202,12 @@ impl Disk {
 
     /// Forgets a URL: from now on nobody finds it, and soon it is gone.
     pub fn forget(&self, key: Key) {
+        self.spills.outdate(key);
+        self.forget_written(key);
+    }
+
+    /// And not what is on its way and too long for memory.
+    pub fn forget_written(&self, key: Key) {
         // An older one of it may still wait, or be written at this moment.
         self.waiting.outdate(key);
         match self.folder() {
@@ -138,11 +221,12 @@ impl Disk {
     }
 
     /// Removes what is such, at once if the folder is open; answers what that was. Waits for the disk.
-    pub fn purge(&self, is_such: IsSuch) -> HashSet<(Key, u64)> {
+    pub fn purge(&self, mut is_such: IsSuch) -> HashSet<(Key, u64)> {
         // What waits nobody has looked at; and of the stores that it is from some may be gone.
         self.waiting.outdate_all();
+        self.spills.outdate_such(|key, coming| is_such(key, &Told::Coming(coming)));
         match self.folder() {
-            Ok(folder) => folder.remove_such(is_such),
+            Ok(folder) => folder.remove_such(|key, about| is_such(key, &Told::File(about))),
             Err(mut first) => {
                 first.purge(is_such);
                 HashSet::new()
@@ -190,40 +274,75 @@ impl Disk {
         (!all.is_empty()).then_some(all)
     }
 
-    /// Opens a body that is too long for memory, beside the worker.
-    pub async fn open(self: &Arc<Self>, place: Place) -> Option<Opened> {
-        let folder = self.folder.clone();
-        let open = move || folder.get()?.open_large(place).ok();
-        let file = tokio::task::spawn_blocking(open).await.ok()??;
-        Some(Opened { disk: self.clone(), file: Arc::new(file) })
+    /// Opens a body that is too long for memory, beside the worker, if nobody has it open.
+    pub async fn open(self: &Arc<Self>, place: Place) -> Result<Opened, Unopened> {
+        let has = |folder: &Folder| folder.has(place);
+        if !self.folder.get().is_some_and(has) {
+            return Err(Unopened::Gone);
+        }
+        if self.is_past() {
+            return Err(Unopened::Busy);
+        }
+        if let Some(opened) = self.opened.get(&place).and_then(|opened| opened.upgrade()) {
+            return Ok(opened);
+        }
+        let permit = self.pieces.clone().acquire_owned().await.map_err(|_| Unopened::Busy)?;
+        let disk = self.clone();
+        // It is given back when that is done, also if nobody waits for it any more.
+        let open = move || {
+            let file = disk.folder.get()?.open_large(place).ok()?;
+            let opened = Arc::new(OpenFile::new(disk.clone(), file));
+            disk.opened.insert(place, Arc::downgrade(&opened));
+            Some((opened, permit))
+        };
+        match tokio::task::spawn_blocking(open).await {
+            Ok(Some((opened, _permit))) => Ok(opened),
+            _ if self.folder.get().is_some_and(has) => Err(Unopened::Busy),
+            _ => Err(Unopened::Gone),
+        }
     }
 
-    /// Reads a part of one, beside the worker. One that is damaged is forgotten.
+    /// Nobody reads one of its files any more.
+    pub fn closed(&self, place: Place) {
+        self.opened.remove_if(&place, |_, opened| opened.strong_count() == 0);
+    }
+
+    /// Reads a part of one, beside the worker, who waits for it only so long. One that is damaged is forgotten.
     pub fn read_piece(
-        &self,
-        file: Arc<Large>,
+        file: Opened,
         from: u64,
         to: u64,
     ) -> impl Future<Output = io::Result<Bytes>> + Send + Sync + use<> {
-        let (reading, folder) = (self.reading.clone(), self.folder.clone());
-        async move {
-            let length = u32::try_from(to.saturating_sub(from)).unwrap_or(READING).min(READING);
-            let permit = reading.acquire_many_owned(length).await.map_err(io::Error::other)?;
+        let disk = file.disk.clone();
+        let reading = async move {
+            let permit = file.disk.pieces.clone().acquire_owned().await.map_err(io::Error::other)?;
             // It is given back when that is done, also if nobody waits for it any more.
             let read = move || {
                 let read = file.read(from, to);
-                if let (Err(error), Some(folder)) = (&read, folder.get()) {
-                    folder.lose_large(file.place(), error);
+                if let (Err(error), Some(folder)) = (&read, file.disk.folder.get()) {
+                    folder.lose_large(file.place, error);
                 }
                 (read, permit)
             };
             tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?.0
+        };
+        async move {
+            let read = tokio::time::timeout(FOR_PIECE, reading).await;
+            read.unwrap_or_else(|_| {
+                disk.go_past();
+                Err(io::Error::new(io::ErrorKind::TimedOut, format!("it takes longer than {FOR_PIECE:?}")))
+            })
         }
     }
 
     /// The bytes of the disk that it takes, and how many files were damaged.
     pub fn extent(&self) -> (u64, u64) {
         self.folder.get().map_or((0, 0), Folder::extent)
+    }
+
+    #[cfg(test)]
+    pub fn open_folder(&self) -> &Folder {
+        self.folder.get_or_init(|| Folder::open(&self.path, self.size, self.variants).unwrap())
     }
 
     pub fn send(&self, job: Job) {
@@ -240,12 +359,8 @@ impl Drop for Disk {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::Keys;
-    use super::super::large::{Arrivals, Coming, Lost, Spill};
-    use super::super::shelf::Shelf;
     use super::*;
     use http::{HeaderMap, StatusCode};
-    use std::time::Duration;
 
     fn entry(body: usize) -> Arc<Entry> {
         let (none, now) = (HeaderMap::new(), (Duration::ZERO, Instant::now()));
@@ -265,7 +380,7 @@ mod tests {
     #[test]
     fn what_is_not_written_is_not_there_as_it_was_before() {
         let above = tempfile::tempdir().unwrap();
-        let disk = Disk::start(&above.path().join("a"), 64 << 20, 2, Arc::default()).unwrap();
+        let disk = Disk::start(&above.path().join("a"), 64 << 20, u64::MAX, 2, Arc::default()).unwrap();
         let epochs = Arc::<Epochs>::default();
         let write = |epoch, body| disk.write(7, "u", &entry(body), &epochs, epoch);
         write(epochs.of("u"), 10);
@@ -286,7 +401,7 @@ mod tests {
         let path = above.path().join("a");
         // As long as another one has the folder, all waits.
         let other = Folder::open(&path, 64 << 20, 2).unwrap();
-        let disk = Disk::start(&path, 64 << 20, 2, Arc::default()).unwrap();
+        let disk = Disk::start(&path, 64 << 20, u64::MAX, 2, Arc::default()).unwrap();
         let epochs = Arc::<Epochs>::default();
         let write = |key, body| disk.write(key, "u", &entry(body), &epochs, epochs.of("u"));
         write(7, 10);
@@ -300,7 +415,7 @@ mod tests {
     #[test]
     fn what_can_not_wait_takes_no_room() {
         let above = tempfile::tempdir().unwrap();
-        let (disk, queue) = Disk::new(&above.path().join("a"), 64 << 20, 2, Arc::default());
+        let (disk, queue) = Disk::new(&above.path().join("a"), 64 << 20, u64::MAX, 2, Arc::default());
         let epochs = Arc::<Epochs>::default();
         let write = |key, entry| disk.write(key, "u", entry, &epochs, epochs.of("u"));
         let (short, too_long) = (entry(10), entry(QUEUE));
@@ -313,46 +428,16 @@ mod tests {
         assert_eq!(queue.try_iter().count(), 1);
     }
 
-    /// Nobody reads the queue: it is as if the disk stood still.
     #[test]
-    fn a_body_that_the_disk_falls_behind_with_is_not_kept_and_not_waited_for() {
+    fn a_body_that_is_too_long_is_not_written_nor_is_an_older_one_there() {
         let above = tempfile::tempdir().unwrap();
-        let (disk, queue) = Disk::new(&above.path().join("a"), 64 << 20, 2, Arc::default());
-        let disk = Arc::new(disk);
-        let stored = Shelf::default().store(1 << 20, 2, Keys::default(), 0, Some(disk.clone()));
-        let coming = |url: &str| {
-            let (url, entry) = (url.to_owned(), Entry::clone(&entry(0)));
-            let (epoch, request) = (stored.store.epoch(&url), HeaderMap::new());
-            Arc::new(Coming { stored: stored.clone(), url, request, epoch, entry })
-        };
-        let begin = |coming| Spill::begin(coming, None, 40 << 20, (Vec::new(), None));
-        let (one, two) = (coming("a"), coming("b"));
-        assert!(begin(&one).is_err(), "there is no folder yet");
-        let folder = Folder::open(&above.path().join("a"), 64 << 20, 2).unwrap();
-        assert!(disk.folder.set(folder).is_ok());
-        let (mut first, mut other) = (begin(&one).unwrap(), begin(&two).unwrap());
-        assert!(begin(&one).is_err(), "the same is on its way");
-        let piece = vec![1; 1 << 20];
-        let pushed = (0..40).take_while(|_| first.push(&piece).is_ok()).count();
-        assert_eq!(pushed, QUEUE_OF_LARGE >> 20);
-        assert_eq!(first.push(&piece), Err(Lost::Behind));
-        assert_eq!(other.push(&piece), Err(Lost::Behind), "they share the queue");
-        drop((first, other));
-        // Small ones have the other half of it; and what is given up is so for the thread as well.
-        disk.write(7, "u", &entry(10), &Arc::default(), Epochs::default().of("u"));
-        let folder = disk.folder.get().unwrap();
-        let mut arrivals = Arrivals::default();
-        for job in queue.try_iter() {
-            match job {
-                Job::Large(number, step) => arrivals.step(number, step, folder, &disk.waiting).unwrap(),
-                Job::Write(write) => assert_eq!(write.key, 7),
-                Job::Sweep | Job::End => {}
-            }
-        }
-        assert_eq!(std::fs::read_dir(above.path().join("a")).unwrap().count(), 1, "the lock");
-        assert!(begin(&one).is_ok());
-        let mut long = begin(&two).unwrap();
-        assert_eq!(long.push(&vec![1; (40 << 20) + 1]), Err(Lost::TooLong));
+        let disk = Disk::start(&above.path().join("a"), 64 << 20, 100, 2, Arc::default()).unwrap();
+        let epochs = Arc::<Epochs>::default();
+        let write = |body| disk.write(7, "u", &entry(body), &epochs, epochs.of("u"));
+        write(100);
+        eventually(|| disk.count(7) == 1);
+        write(101);
+        assert_eq!((disk.count(7), disk.waiting.len()), (0, 0));
     }
 
     /// The stores that they are from may be gone: their epochs are ended by nobody.
@@ -361,7 +446,7 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join("a");
         let other = Folder::open(&path, 64 << 20, 2).unwrap();
-        let disk = Disk::start(&path, 64 << 20, 2, Arc::default()).unwrap();
+        let disk = Disk::start(&path, 64 << 20, u64::MAX, 2, Arc::default()).unwrap();
         let epochs = Arc::<Epochs>::default();
         let write = |key| disk.write(key, "u", &entry(10), &epochs, epochs.of("u"));
         write(6);
@@ -382,7 +467,7 @@ mod tests {
         for key in 1..=3 {
             before.write(key, 1, b"", b"", || true).unwrap();
         }
-        let disk = Disk::start(&path, 1 << 20, 2, Arc::default()).unwrap();
+        let disk = Disk::start(&path, 1 << 20, u64::MAX, 2, Arc::default()).unwrap();
         for _ in 0..20_000 {
             disk.forget(1);
         }

@@ -227,6 +227,17 @@ impl Entry {
             .ok_or_else(|| age - self.lifetime.fresh)
     }
 
+    /// When it came, was validated, or was read of the disk.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Whether it is another version, as far as that can be seen.
+    pub fn differs_from(&self, other: &Entry) -> bool {
+        let is_other = |name: &HeaderName| self.headers.get(name) != other.headers.get(name);
+        [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH].iter().any(is_other)
+    }
+
     pub fn has_validator(&self) -> bool {
         self.headers.contains_key(header::ETAG) || self.headers.contains_key(header::LAST_MODIFIED)
     }

@@ -9,7 +9,7 @@ use http::{Method, Response, StatusCode, Uri};
 use super::answer::{self, Status, Why};
 use super::ask::{Asks, Role};
 use super::entry::{Entry, Times};
-use super::fill::{Bounds, Fill};
+use super::fill::Fill;
 use super::large::Coming;
 use super::storing::{Refused, Said};
 use super::vary::Selection;
@@ -186,13 +186,16 @@ impl HttpCache {
         match filled {
             Ok(fill) => exchange.tap = Some(Box::new(fill)),
             Err(why) => {
-                let is_known = asks.why == Why::Bypass;
-                if matches!(why, Refused::Response(_)) && !status.is_server_error() && !is_known {
-                    let replaced = asks.entry.as_ref().map(|_| asks.request.headers());
-                    self.stored.store.pass(&asks.url, &asks.parts, replaced, times.received);
+                let (store, request) = (&self.stored.store, asks.request.headers());
+                if matches!(why, Refused::Response(_)) && !status.is_server_error() {
+                    store.outdate_older(&asks.url, &asks.parts, request, times.received);
+                    if asks.why != Why::Bypass {
+                        let replaced = asks.entry.as_ref().map(|_| request);
+                        store.pass(&asks.url, &asks.parts, replaced, times.received);
+                    }
                 }
-                if let Some(lead) = asks.lead.take() {
-                    lead.apart();
+                if let Some(lead) = &asks.lead {
+                    lead.part();
                 }
             }
         }
@@ -215,7 +218,7 @@ impl HttpCache {
         let said = Said::of(head.headers());
         let lifetime = said.judge(asks.is_authorized, head, &self.terms, times.received_at)?;
         let length = exchange.content_length(Side::Response);
-        if length.is_some_and(|length| length > self.bounds.on_disk.max(self.bounds.in_memory as u64)) {
+        if length.is_some_and(|length| length > self.on_disk.max(self.in_memory as u64)) {
             return Err(Refused::Response("too long"));
         }
         // What is for the session that it tells is seldom said to be private where nothing is said at all.
@@ -235,9 +238,9 @@ impl HttpCache {
             return Err(Refused::Response("of no use"));
         }
         let (stored, url, request) = (self.stored.clone(), asks.url.clone(), asks.request.headers().clone());
-        let in_memory = stored.store.longest(&url, &entry).min(self.bounds.in_memory);
-        let coming = Coming { stored, url, request, epoch: asks.epoch, entry };
-        Fill::begin(coming, &mut asks.lead, Bounds { in_memory, ..self.bounds }, length)
+        let longest = stored.store.longest(&url, &entry).min(self.in_memory);
+        let coming = Coming::new(stored, url, request, asks.epoch, entry);
+        Fill::begin(coming, &mut asks.lead, longest, length)
     }
 }
 

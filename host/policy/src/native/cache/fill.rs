@@ -15,17 +15,9 @@ use crate::Tap;
 /// nothing is kept, and somebody else is to ask.
 pub struct Fill {
     coming: Arc<Coming>,
-    lead: Option<Lead>,
     body: Body,
-    bounds: Bounds,
-}
-
-/// How long bodies may be.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    pub in_memory: usize,
-    /// 0: what is too long for memory is not kept.
-    pub on_disk: u64,
+    /// What is longer is too long for memory.
+    longest: usize,
 }
 
 enum Body {
@@ -49,37 +41,31 @@ impl Fill {
     pub fn begin(
         coming: Coming,
         lead: &mut Option<Lead>,
-        bounds: Bounds,
+        longest: usize,
         length: Option<u64>,
     ) -> Result<Self, Refused> {
         let coming = Arc::new(coming);
-        let is_large = length.is_some_and(|length| length > bounds.in_memory as u64);
+        let is_large = length.is_some_and(|length| length > longest as u64);
         let body = if is_large {
-            Body::Spilt(Spill::begin(&coming, length, bounds.on_disk, (Vec::new(), None))?)
+            Body::Spilt(Spill::begin(&coming, length, (Vec::new(), None))?)
         } else {
             let room = Room { stored: coming.stored.clone(), bytes: 0 };
             Body::Collected { bytes: Vec::new(), room }
         };
-        let mut fill = Fill { coming, lead: lead.take(), body, bounds };
+        if let Some(lead) = lead.take() {
+            let _ = coming.lead.set(lead); // it is set once
+        }
         if is_large {
-            fill.go_apart();
+            go_apart(&coming);
         }
-        Ok(fill)
-    }
-
-    /// What is too long for memory takes too long to be waited for.
-    fn go_apart(&mut self) {
-        self.coming.pass(false);
-        if let Some(lead) = self.lead.take() {
-            lead.apart();
-        }
+        Ok(Fill { coming, body, longest })
     }
 
     /// What was collected goes to the disk, and what comes as well, if there is one.
     fn spill(&mut self) {
         if let Body::Collected { bytes, room } = std::mem::replace(&mut self.body, Body::Lost) {
             let head_start = (bytes, Some(room));
-            if let Ok(spill) = Spill::begin(&self.coming, None, self.bounds.on_disk, head_start) {
+            if let Ok(spill) = Spill::begin(&self.coming, None, head_start) {
                 self.body = Body::Spilt(spill);
             }
         }
@@ -100,19 +86,23 @@ impl Fill {
 impl Tap for Fill {
     fn piece(&mut self, data: &Bytes) -> bool {
         if let Body::Collected { bytes, room } = &mut self.body {
-            let is_too_long = bytes.len() + data.len() > self.bounds.in_memory;
+            let is_too_long = bytes.len() + data.len() > self.longest;
             if !is_too_long && room.take(data.len()) {
                 bytes.extend_from_slice(data);
                 return true;
             }
             self.spill();
             match self.body {
-                Body::Lost if !is_too_long => drop(self.lead.take().map(Lead::apart)),
-                _ => self.go_apart(),
+                Body::Lost if !is_too_long => part(&self.coming),
+                _ => go_apart(&self.coming),
             }
         }
         let Body::Spilt(spill) = &mut self.body else { return false };
         spill.push(data).map_err(|why| self.lose(why)).is_ok()
+    }
+
+    fn is_worth_alone(&self) -> bool {
+        matches!(self.body, Body::Collected { .. })
     }
 
     fn end(mut self: Box<Self>) {
@@ -120,7 +110,7 @@ impl Tap for Fill {
             Body::Collected { mut bytes, room: _room } => {
                 // What is kept takes what it needs, and not what it grew by.
                 bytes.shrink_to_fit();
-                let Coming { stored, url, request, epoch, entry } = &*self.coming;
+                let Coming { stored, url, request, epoch, entry, .. } = &*self.coming;
                 let entry = Arc::new(entry.with_body(entry::Body::Here(Bytes::from(bytes))));
                 if let Some(epoch) = stored.store.put(url, entry.clone(), request, *epoch) {
                     stored.counts.stored();
@@ -134,6 +124,18 @@ impl Tap for Fill {
             }
             Body::Lost => {}
         }
+    }
+}
+
+/// What is too long for memory takes too long to be waited for.
+fn go_apart(coming: &Coming) {
+    coming.pass(false);
+    part(coming);
+}
+
+fn part(coming: &Coming) {
+    if let Some(lead) = coming.lead.get() {
+        lead.part();
     }
 }
 

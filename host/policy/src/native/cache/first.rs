@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use limen_store::folder::{Folder, Key};
 
-use super::disk::IsSuch;
+use super::disk::{IsSuch, Told};
 
 /// URLs, and purges; if it is more, all of the folder is forgotten.
 const MOST_KEYS: usize = 1_000_000;
@@ -46,8 +46,8 @@ impl First {
         for key in self.forgotten {
             folder.forget(key);
         }
-        for is_such in self.purges {
-            folder.remove_such(is_such);
+        for mut is_such in self.purges {
+            folder.remove_such(|key, about| is_such(key, &Told::File(about)));
         }
         folder.sweep();
     }

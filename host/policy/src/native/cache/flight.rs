@@ -1,6 +1,7 @@
 //! One request for many: who asks the upstream, and who waits for what comes of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -34,7 +35,7 @@ pub enum Turn {
 pub struct Lead {
     number: u64,
     flights: Arc<Flights>,
-    landed: Landed,
+    is_apart: AtomicBool,
 }
 
 impl Flights {
@@ -43,16 +44,19 @@ impl Flights {
             Entry::Occupied(flight) => Turn::Wait(flight.get().subscribe()),
             Entry::Vacant(place) => {
                 place.insert(watch::Sender::default());
-                Turn::Lead(Lead { number, flights: self.clone(), landed: Landed::Look })
+                Turn::Lead(Lead { number, flights: self.clone(), is_apart: AtomicBool::new(false) })
             }
         }
     }
 }
 
 impl Lead {
-    /// Nobody needs to wait for such requests.
-    pub fn apart(mut self) {
-        self.landed = Landed::Apart;
+    /// Nobody needs to wait for such requests. As long as it is not dropped, nobody else leads either.
+    pub fn part(&self) {
+        self.is_apart.store(true, Ordering::Relaxed);
+        if let Some(others) = self.flights.0.get(&self.number) {
+            others.send_replace(Landed::Apart);
+        }
     }
 }
 
@@ -60,7 +64,8 @@ impl Drop for Lead {
     fn drop(&mut self) {
         // Gone first: who is told finds the entry, or leads.
         if let Some((_, others)) = self.flights.0.remove(&self.number) {
-            others.send_replace(self.landed);
+            let is_apart = self.is_apart.load(Ordering::Relaxed);
+            others.send_replace(if is_apart { Landed::Apart } else { Landed::Look });
         }
     }
 }
@@ -82,8 +87,11 @@ mod tests {
             panic!("two lead")
         };
         assert!(matches!(flights.join(2), Turn::Lead(_)), "of another number");
-        lead.apart();
+        lead.part();
         assert_eq!((landed(one).await, landed(two).await), (Landed::Apart, Landed::Apart));
+        let Turn::Wait(late) = flights.join(1) else { panic!("two lead") };
+        assert_eq!(landed(late).await, Landed::Apart, "it is taken, and not waited for");
+        drop(lead);
         let Turn::Lead(gone) = flights.join(1) else { panic!("nobody leads") };
         let Turn::Wait(one) = flights.join(1) else { panic!("two lead") };
         drop(gone);

@@ -33,8 +33,9 @@
 //!
 //! A body that is too long for memory goes to the disk alone, while it goes to its client, and is answered from there as a
 //! stream: memory has a few pieces of it and its head. Its client never waits for the disk: if that is slower than the
-//! body comes, it is not kept. Nobody waits for such a body either: whoever asks for the same before it is there is
-//! sent to the upstream, and of these answers one is written at a time. Each 64 KiB have a checksum: where they turn out to
+//! body comes, it is not kept. Neither is a body of which less than 1 MiB comes in 30 seconds, nor one whose client goes
+//! when more than 4 MiB of it are left. Nobody waits for such a body: whoever asks for the same before it is there is
+//! sent to the upstream, and of these answers one is written at a time, and 64 of all. Each 64 KiB have a checksum: where they turn out to
 //! be damaged the answer breaks off, so that its client sees that it is not whole, and the response goes. One that goes
 //! while it is answered with is sent to its end. What a 304 says of such a response is in memory alone, and asked
 //! again after a restart.
@@ -42,6 +43,12 @@
 //! `limen cache purge` forgets responses by URL, by the beginning of URLs, or by the tags that a response has in
 //! `Cache-Tag` or `Surrogate-Key`, which clients don't see.
 
+// A request: `ask` decides what becomes of it, with `key` and `vary` (what tells responses apart), `directives` and
+// `conditional` (what is asked for), `flight` (who asks for others as well) and `answer` with `range` (what it gets).
+// A response: `fetched` decides, with `storing` (may it be kept, and for how long); `fill` collects it, `entry` is what is
+// kept, `store` where, `epoch` whether it was invalidated meanwhile.
+// The second tier: `disk` is its door, `writer` its thread, with `waiting` and `first`; `frozen` and `thawing` are the way there
+// and back; `large` is what is too long for memory, `pause` when the disk is let alone. `shelf` and `counts`: for operators.
 mod answer;
 mod ask;
 mod conditional;
@@ -58,6 +65,7 @@ mod frozen;
 mod head;
 mod key;
 mod large;
+mod pause;
 mod range;
 mod shelf;
 mod store;
@@ -79,7 +87,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::ask::Role;
 use self::disk::Disk;
-use self::fill::Bounds;
 use self::key::{Keys, Part, Query};
 use self::shelf::Stored;
 use self::storing::Terms;
@@ -233,10 +240,8 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
         stored: shelf.store(settings.size.0, settings.max_variants, keys, seed, disk),
         _shelf: shelf,
         terms,
-        bounds: Bounds {
-            in_memory: usize::try_from(settings.max_object.0).unwrap_or(usize::MAX),
-            on_disk: settings.disk.as_ref().map_or(0, DiskSettings::longest),
-        },
+        in_memory: usize::try_from(settings.max_object.0).unwrap_or(usize::MAX),
+        on_disk: settings.disk.as_ref().map_or(0, DiskSettings::longest),
         obey_clients: settings.obey_clients,
         wait: settings.wait.0,
     }))
@@ -266,7 +271,8 @@ fn disk(
     let name = format!("{:.64}-{:016x}", name, xxh3_64(materials.name.as_bytes()));
     let path = materials.folder.join(&settings.folder);
     let own = path.join(name);
-    let started = private_folder(&path).and_then(|()| shelf.disk(&own, settings.size.0, variants));
+    let started =
+        private_folder(&path).and_then(|()| shelf.disk(&own, settings.size.0, settings.longest(), variants));
     let told = |error| SettingsError::new("/disk/folder", format!("`{}`: {error}", path.display()));
     started.map(Some).map_err(told)
 }
@@ -276,7 +282,9 @@ struct HttpCache {
     /// By which operators find it.
     _shelf: Arc<Shelf>,
     terms: Terms,
-    bounds: Bounds,
+    /// How long bodies may be, in bytes, to be kept in memory, and on the disk: 0 if there is none.
+    in_memory: usize,
+    on_disk: u64,
     obey_clients: bool,
     wait: Duration,
 }

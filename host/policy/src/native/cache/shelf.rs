@@ -3,14 +3,10 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Instant, SystemTime};
-
-use limen_store::folder::About;
 
 use super::counts::{Counts, Reading};
-use super::disk::Disk;
+use super::disk::{Disk, Told};
 use super::entry::Entry;
-use super::frozen::thaw;
 use super::key::Keys;
 use super::store::{Store, may_be_of};
 
@@ -45,15 +41,23 @@ pub enum Purge {
 
 impl Shelf {
     /// The second tier in this folder, or a new one.
-    pub(super) fn disk(&self, path: &Path, size: u64, variants: usize) -> io::Result<Arc<Disk>> {
+    pub(super) fn disk(
+        &self,
+        path: &Path,
+        size: u64,
+        longest: u64,
+        variants: usize,
+    ) -> io::Result<Arc<Disk>> {
         let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
         disks.retain(|disk| disk.strong_count() > 0);
-        let is_same =
-            |known: &Arc<Disk>| known.path == path && known.size == size && known.variants == variants;
+        let is_same = |known: &Arc<Disk>| {
+            let sizes = (known.size, known.longest, known.variants);
+            known.path == path && sizes == (size, longest, variants)
+        };
         if let Some(known) = disks.iter().filter_map(Weak::upgrade).find(is_same) {
             return Ok(known);
         }
-        let new = Disk::start(path, size, variants, self.counts.clone())?;
+        let new = Disk::start(path, size, longest, variants, self.counts.clone())?;
         disks.push(Arc::downgrade(&new));
         Ok(new)
     }
@@ -136,10 +140,10 @@ impl Stored {
                 let own: Vec<_> = spelt.iter().map(|url| self.store.key(url)).collect();
                 let (wanted, keys) = (spelt.clone(), self.keys.clone());
                 // What was kept by other settings has other keys.
-                let on_disk = Box::new(move |key, about: &About<'_>| {
+                let on_disk = Box::new(move |key, told: &Told<'_>| {
                     let may_be = wanted.iter().any(|url| may_be_of(key, url));
                     own.contains(&key)
-                        || may_be && told(about).is_none_or(|(url, _)| wanted.contains(&respell(&keys, &url)))
+                        || may_be && told.read().is_none_or(|(url, _)| wanted.contains(&respell(&keys, &url)))
                 });
                 self.store.purge(|url, _| spelt.iter().any(|spelt| *spelt == *url), on_disk)
             }
@@ -150,14 +154,9 @@ impl Stored {
     fn purge_such(&self, is_such: impl Fn(&str, &Entry) -> bool + Clone + Send + 'static) -> usize {
         let such = is_such.clone();
         let on_disk =
-            Box::new(move |_, about: &About<'_>| told(about).is_none_or(|(url, entry)| such(&url, &entry)));
+            Box::new(move |_, told: &Told<'_>| told.read().is_none_or(|(url, entry)| such(&url, &entry)));
         self.store.purge(is_such, on_disk)
     }
-}
-
-/// The URL of a file, and the response but for its body. What can't be read is of no use to anybody.
-fn told(about: &About<'_>) -> Option<(String, Entry)> {
-    thaw(about.read()?, Instant::now(), SystemTime::now())
 }
 
 /// As such keys have it.

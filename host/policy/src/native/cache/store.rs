@@ -14,11 +14,11 @@ use moka::sync::Cache;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::counts::Counts;
-use super::disk::{Disk, IsSuch};
+use super::disk::{Disk, IsSuch, Told};
 use super::entry::{Body, Entry};
 use super::epoch::{Epoch, Epochs};
 use super::flight::Flights;
-use super::large::Opened;
+use super::large::{Opened, Unopened};
 use super::thawing::Thaws;
 use super::vary::Selection;
 
@@ -131,7 +131,30 @@ impl Store {
     /// the epoch that it is of.
     pub fn put(&self, url: &str, entry: Arc<Entry>, request: &HeaderMap, epoch: Epoch) -> Option<Epoch> {
         let epoch = self.make_way(url, &entry.selection, request, epoch)?;
+        // First, so that one that is whole at this moment sees it, or is replaced.
+        self.outdate_older(url, &entry.selection.parts, request, entry.since());
         self.set(url, entry, request, epoch)
+    }
+
+    /// What is on its way to the disk for such a request, and came before this, is not kept: there is a newer one.
+    pub fn outdate_older(&self, url: &str, parts: &str, request: &HeaderMap, received: Instant) {
+        if let Some(disk) = &self.disk {
+            disk.spills.outdate_older(url, parts, request, received);
+        }
+    }
+
+    /// Whether a newer one would find its way to where the body of this one is.
+    pub fn may_be_replaced(&self, url: &str, entry: &Entry) -> bool {
+        let disk = self.disk.as_ref().filter(|_| entry.body.place().is_some());
+        let which = || (self.key(url), entry.selection.number());
+        disk.is_none_or(|disk| !disk.is_busy() && disk.spills.may_begin(which()))
+    }
+
+    /// The disk does not answer in time.
+    pub fn go_past_disk(&self) {
+        if let Some(disk) = &self.disk {
+            disk.go_past();
+        }
     }
 
     /// Has the disk forget what such a response takes the place of and is no earlier version of it: it would be kept there
@@ -189,23 +212,23 @@ impl Store {
         self.room().saturating_sub(entry.weight() + url.len() + OVERHEAD)
     }
 
-    /// Opens its body on the disk. If that can't be, the response is forgotten.
+    /// Opens its body on the disk. If that is gone, the response is forgotten.
     pub async fn open(&self, url: &str, entry: &Arc<Entry>) -> Option<Opened> {
         let opened = self.disk.as_ref()?.open(entry.body.place()?).await;
-        if opened.is_none() {
+        if opened.as_ref().is_err_and(|why| *why == Unopened::Gone) {
             self.change(url, |resource| {
                 resource
                     .0
                     .retain(|known| !matches!(known, Known::Entry(known, _) if Arc::ptr_eq(known, entry)));
             });
         }
-        opened
+        opened.ok()
     }
 
-    /// Has the disk forget a URL, and what is on its way there or from there; none if it was invalidated since.
+    /// Has the disk forget a URL, and what is on its way from there; none if it was invalidated since.
     fn clear(&self, disk: &Disk, url: &str, epoch: Epoch) -> Option<Epoch> {
         let epoch = self.epochs.renew(url, epoch)?;
-        disk.forget(self.key(url));
+        disk.forget_written(self.key(url));
         self.epochs.renew(url, epoch)
     }
 
@@ -237,7 +260,7 @@ impl Store {
     /// Whether the disk has more of it than memory.
     pub fn is_on_disk(&self, url: &str, known: Option<&Resource>) -> bool {
         let here = known.map_or(0, |resource| resource.entries().count());
-        self.disk.as_ref().is_some_and(|disk| disk.count(self.key(url)) > here)
+        self.disk.as_ref().is_some_and(|disk| !disk.is_past() && disk.count(self.key(url)) > here)
     }
 
     /// Puts into memory what the disk had, behind what is there; unless its URL was invalidated since.
@@ -303,30 +326,45 @@ impl Store {
     }
 
     /// Forgets the entries that are such; answers how many. Waits for the disk, if there is one.
-    pub fn purge(&self, is_such: impl Fn(&str, &Entry) -> bool, on_disk: IsSuch) -> usize {
+    pub fn purge(&self, is_such: impl Fn(&str, &Entry) -> bool, mut on_disk: IsSuch) -> usize {
         // What comes now is not kept: nobody can say yet whether it is such.
         self.epochs.end_all();
-        let mut purged = HashSet::new();
+        let in_memory = self.such(&is_such);
+        let mut purged = in_memory.clone();
         if let Some(disk) = &self.disk {
-            purged.extend(disk.purge(on_disk));
+            // What a validation has changed is such in memory alone: its file goes as well, and who has read that.
+            let of_these = in_memory.clone();
+            let is_either =
+                move |key, told: &Told<'_>| of_these.contains(&(key, told.variant())) || on_disk(key, told);
+            purged.extend(disk.purge(Box::new(is_either)));
             // Nor is what was read of the disk before that was done.
             self.epochs.end_all();
         }
+        purged.extend(self.such(&is_such));
         for (url, resource) in &self.cache {
             let key = self.key(&url);
-            let such = resource.entries().filter(|entry| is_such(&url, entry));
-            let mut is_any = false;
-            purged.extend(such.inspect(|_| is_any = true).map(|entry| (key, entry.selection.number())));
-            if is_any {
+            let goes =
+                |entry: &Entry| is_such(&url, entry) || in_memory.contains(&(key, entry.selection.number()));
+            if resource.entries().any(|entry| goes(entry)) {
                 self.change(&url, |resource| {
                     resource.0.retain(|known| match known {
-                        Known::Entry(entry, _) => !is_such(&url, entry),
+                        Known::Entry(entry, _) => !goes(entry),
                         Known::Pass { .. } => true,
                     });
                 });
             }
         }
         purged.len()
+    }
+
+    /// What of memory is such.
+    fn such(&self, is_such: impl Fn(&str, &Entry) -> bool) -> HashSet<(Key, u64)> {
+        let of = |(url, resource): (Arc<Arc<str>>, Arc<Resource>)| {
+            let key = self.key(&url);
+            let such = resource.entries().filter(|entry| is_such(&url, entry));
+            such.map(|entry| (key, entry.selection.number())).collect::<Vec<_>>()
+        };
+        self.cache.iter().flat_map(of).collect()
     }
 
     /// How many URLs it has, about, and what they take.
@@ -395,7 +433,7 @@ impl Resource {
                 match entry.body {
                     Body::Here(_) => disk.write(key, url, entry, epochs, *epoch),
                     // The head there says that it can be used longer, or is purged by other tags.
-                    Body::OnDisk(_) => disk.forget(key),
+                    Body::OnDisk(_) => disk.forget_written(key),
                 }
             }
         }

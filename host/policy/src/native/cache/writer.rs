@@ -2,25 +2,30 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
-use std::time::{Instant, SystemTime};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use limen_store::folder::{Folder, Key};
+use limen_store::folder::{Folder, Key, Large};
 
 use super::counts::Counts;
-use super::entry::Body;
-use super::entry::Entry;
+use super::entry::{Body, Entry};
 use super::epoch::{Epoch, Epochs};
 use super::first::First;
 use super::frozen::freeze;
 use super::large::{Arrivals, Step};
 use super::waiting::{Outdated, Waiting};
 
+/// How often it is looked whether bodies on their way get on, where there is nothing else to do.
+const TEND: Duration = Duration::from_secs(5);
+
 pub enum Job {
     Write(Write),
     /// The next step of a response whose body is too long for memory, by its number.
     Large(u64, Step),
     Sweep,
+    /// A file that nobody reads any more.
+    Close(Large),
     End,
 }
 
@@ -58,7 +63,14 @@ impl Writer {
         };
         let Some(folder) = self.publish(folder) else { return };
         let (mut told, mut arrivals) = (false, Arrivals::default());
-        for job in queue {
+        loop {
+            let job = match queue.recv_timeout(TEND) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            arrivals.tend(Instant::now());
+            let Some(job) = job else { continue };
             let written = match job {
                 Job::Write(write) => {
                     self.queued.fetch_sub(write.length, Ordering::Relaxed);
@@ -68,10 +80,14 @@ impl Writer {
                 }
                 Job::Large(number, step) => {
                     self.queued.fetch_sub(step.length(), Ordering::Relaxed);
-                    arrivals.step(number, step, folder, &self.waiting)
+                    arrivals.step(number, step, folder, Instant::now())
                 }
                 Job::Sweep => {
                     folder.sweep();
+                    continue;
+                }
+                Job::Close(file) => {
+                    drop(file);
                     continue;
                 }
                 Job::End => return,
@@ -108,13 +124,10 @@ impl Write {
     fn run(&self, folder: &Folder) -> std::io::Result<()> {
         let is_good = || self.epochs.of(&self.url) == self.epoch && !self.outdated.is_set();
         if is_good() {
-            let about = freeze(&self.url, &self.entry, Instant::now(), SystemTime::now());
-            match &self.entry.body {
-                Body::Here(body) => {
-                    folder.write(self.key, self.entry.selection.number(), &about, body, is_good)?;
-                }
-                // It is there, and is not written again.
-                Body::OnDisk(_) => {}
+            // What stays on the disk is there already.
+            if let Body::Here(body) = &self.entry.body {
+                let about = freeze(&self.url, &self.entry, Instant::now(), SystemTime::now());
+                folder.write(self.key, self.entry.selection.number(), &about, body, is_good)?;
             }
         }
         if !is_good() {
