@@ -91,6 +91,12 @@ async fn what_another_route_uses_costs_a_request_nothing() {
     assert!(dear.is_empty(), "these cost those that don't use them: {dear:?}");
 }
 
+/// What a request takes on a route with these policies.
+async fn instructions_with(origin: &Origin, policies: &str) -> f64 {
+    let route = format!("[[route]]\npath = '/**'\nupstream = 'origin'\npolicies = [{policies}]\n");
+    instructions::per_request(&config_of_one_worker(origin, &route), "/bytes/20").await
+}
+
 /// What a policy may cost each request that passes it, as a share of one without policies.
 const LIMITER: f64 = 0.10;
 
@@ -101,10 +107,7 @@ async fn a_rate_limit_costs_little() {
         return;
     }
     let origin = Origin::start();
-    let with = async |policies: &str| {
-        let route = format!("[[route]]\npath = '/**'\nupstream = 'origin'\npolicies = [{policies}]\n");
-        instructions::per_request(&config_of_one_worker(&origin, &route), "/bytes/20").await
-    };
+    let with = async |policies: &str| instructions_with(&origin, policies).await;
     let plain = with("").await;
     let limits = "limits = [{ limit = 1000000, per = '1s' }]";
     let silent = with(&format!("{{ use = 'rate-limit', with = {{ {limits}, headers = false }} }}")).await;
@@ -128,10 +131,7 @@ async fn what_acts_on_answers_alone_copies_no_request() {
         return;
     }
     let origin = Origin::start();
-    let with = async |policies: &str| {
-        let route = format!("[[route]]\npath = '/**'\nupstream = 'origin'\npolicies = [{policies}]\n");
-        instructions::per_request(&config_of_one_worker(&origin, &route), "/bytes/20").await
-    };
+    let with = async |policies: &str| instructions_with(&origin, policies).await;
     let plain = with("").await;
     let setting = with("{ use = 'headers', with = { response = { set = { x-a = '1' } } } }").await;
     eprintln!(

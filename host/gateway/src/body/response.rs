@@ -120,27 +120,11 @@ impl ResponseBody {
             ResponseBody::Full(whole) => Ok(std::mem::take(whole)),
             ResponseBody::Switched(_) => Ok(Whole::default()),
             ResponseBody::Filtered(filtered) => {
-                let (mut whole, mut idle) = (BytesMut::new(), Idle::new(UNBOUNDED));
-                let collected = Box::pin(collect(&mut **filtered, &mut whole, &mut idle, limit)).await;
-                let bytes = whole.freeze();
-                let trailers = collected.inspect_err(|_| filtered.put_back(bytes.clone()))?;
-                Ok(Whole { bytes, trailers })
+                collect_apart(&mut **filtered, Filtered::put_back, limit).await
             }
-            ResponseBody::Tapped(tapped) => {
-                let (mut whole, mut idle) = (BytesMut::new(), Idle::new(UNBOUNDED));
-                let collected = Box::pin(collect(&mut **tapped, &mut whole, &mut idle, limit)).await;
-                let bytes = whole.freeze();
-                let trailers = collected.inspect_err(|_| tapped.put_back(bytes.clone()))?;
-                Ok(Whole { bytes, trailers })
-            }
+            ResponseBody::Tapped(tapped) => collect_apart(&mut **tapped, Tapped::put_back, limit).await,
             ResponseBody::Sourced(sourced) if sourced.left() > limit => Err(CollectError::TooLong),
-            ResponseBody::Sourced(sourced) => {
-                let (mut whole, mut idle) = (BytesMut::new(), Idle::new(UNBOUNDED));
-                let collected = Box::pin(collect(&mut **sourced, &mut whole, &mut idle, limit)).await;
-                let bytes = whole.freeze();
-                let trailers = collected.inspect_err(|_| sourced.put_back(bytes.clone()))?;
-                Ok(Whole { bytes, trailers })
-            }
+            ResponseBody::Sourced(sourced) => collect_apart(&mut **sourced, Sourced::put_back, limit).await,
             ResponseBody::Stream(download) => {
                 if download.size_hint().lower() > limit {
                     return Err(CollectError::TooLong);
@@ -260,7 +244,7 @@ impl ResponseBody {
             ResponseBody::Switched(_) => Poll::Ready(None),
             ResponseBody::Filtered(filtered) => Pin::new(&mut **filtered).poll_frame(context),
             ResponseBody::Tapped(tapped) => tapped.poll_next(context),
-            ResponseBody::Sourced(sourced) => sourced.poll_next(context),
+            ResponseBody::Sourced(sourced) => Pin::new(&mut **sourced).poll_frame(context),
         }
     }
 
@@ -270,7 +254,7 @@ impl ResponseBody {
             ResponseBody::Switched(_) => true,
             ResponseBody::Filtered(filtered) => filtered.is_end_stream(),
             ResponseBody::Tapped(tapped) => tapped.has_ended(),
-            ResponseBody::Sourced(sourced) => sourced.left() == 0,
+            ResponseBody::Sourced(sourced) => Body::is_end_stream(&**sourced),
             ResponseBody::Stream(download) => {
                 download.ahead.is_empty() && download.broken.is_none() && download.incoming.is_end_stream()
             }
@@ -283,10 +267,23 @@ impl ResponseBody {
             ResponseBody::Switched(_) => SizeHint::with_exact(0),
             ResponseBody::Filtered(_) => SizeHint::default(),
             ResponseBody::Tapped(tapped) => tapped.length(),
-            ResponseBody::Sourced(sourced) => SizeHint::with_exact(sourced.left()),
+            ResponseBody::Sourced(sourced) => Body::size_hint(&**sourced),
             ResponseBody::Stream(download) => download.size_hint(),
         }
     }
+}
+
+/// All of a body that takes back what was read of it, if that was no use.
+async fn collect_apart<B: Body<Data = Bytes, Error = StreamError> + Unpin>(
+    body: &mut B,
+    put_back: fn(&mut B, Bytes),
+    limit: u64,
+) -> Result<Whole, CollectError> {
+    let (mut whole, mut idle) = (BytesMut::new(), Idle::new(UNBOUNDED));
+    let collected = Box::pin(collect(body, &mut whole, &mut idle, limit)).await;
+    let bytes = whole.freeze();
+    let trailers = collected.inspect_err(|_| put_back(body, bytes.clone()))?;
+    Ok(Whole { bytes, trailers })
 }
 
 impl Body for ResponseBody {

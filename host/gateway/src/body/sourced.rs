@@ -27,24 +27,6 @@ impl Sourced {
         self.ahead = ahead;
     }
 
-    pub fn poll_next(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        if !self.ahead.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead)))));
-        }
-        if self.broken.is_none() {
-            match ready!(self.source.poll_piece(context)) {
-                Some(Ok(piece)) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
-                Some(Err(reason)) => self.broken = Some(reason),
-                None if self.source.left() > 0 => self.broken = Some("it ended too early".to_owned()),
-                None => return Poll::Ready(None),
-            }
-        }
-        Poll::Ready(self.broken.clone().map(|reason| Err(StreamError::Source(reason))))
-    }
-
     pub fn left(&self) -> u64 {
         self.source.left().saturating_add(self.ahead.len() as u64)
     }
@@ -58,7 +40,19 @@ impl Body for Sourced {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        self.get_mut().poll_next(context)
+        let this = self.get_mut();
+        if !this.ahead.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.ahead)))));
+        }
+        if this.broken.is_none() {
+            match ready!(this.source.poll_piece(context)) {
+                Some(Ok(piece)) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
+                Some(Err(reason)) => this.broken = Some(reason),
+                None if this.source.left() > 0 => this.broken = Some("it ended too early".to_owned()),
+                None => return Poll::Ready(None),
+            }
+        }
+        Poll::Ready(this.broken.clone().map(|reason| Err(StreamError::Source(reason))))
     }
 
     fn is_end_stream(&self) -> bool {

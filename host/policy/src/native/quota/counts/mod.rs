@@ -187,14 +187,18 @@ impl Inner {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            // Another process may have it, and give it back.
-            is_late = journal.note(self.changes(&keys)).is_err();
-            if is_late {
-                self.are_unsaved(&keys);
-            } else {
-                keys.clear();
-            }
+            is_late = !self.note(journal, &mut keys);
         }
+    }
+
+    /// Notes these, and if that is done has none of them left. Another process may have the journal, and give it back.
+    fn note(&self, journal: &Journal, keys: &mut BTreeSet<Arc<str>>) -> bool {
+        let is_done = journal.note(self.changes(&*keys)).is_ok();
+        match is_done {
+            true => keys.clear(),
+            false => self.are_unsaved(keys),
+        }
+        is_done
     }
 
     /// What the journal has to be told of these keys.
