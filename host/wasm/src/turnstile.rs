@@ -13,10 +13,10 @@ use std::task::{Context, Poll, Waker};
 use tokio::task::yield_now;
 
 /// With fewer isolates in use than this, nobody waits.
-const FREE: usize = 8;
+const FREE: usize = 16;
 /// How many go in before the worker looks at its sockets again, however many isolates are in use: upstreams may
 /// be slow.
-const EACH_TURN: usize = 4;
+const EACH_TURN: usize = 16;
 
 thread_local! {
     /// That of this worker.
