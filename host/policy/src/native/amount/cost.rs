@@ -54,8 +54,7 @@ impl Cost {
             Cost::Fixed(cost) => *cost,
             Cost::Told { header: Name(name) } => {
                 let told = exchange.headers(Side::Request).get(name).and_then(|value| value.to_str().ok());
-                let told = told.and_then(|value| value.trim().parse().ok());
-                bounded(told)
+                bounded(told.and_then(number))
             }
             Cost::Computed { expression: Number(expression) } => bounded(expression.number(exchange).ok()),
         }
@@ -70,6 +69,42 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
+/// What digits say; more than any number is the largest one.
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+/// Who asks for more never pays less.
 fn bounded(told: Option<u64>) -> u64 {
-    told.filter(|cost| (1..=MAX_COST).contains(cost)).unwrap_or(1)
+    told.map_or(1, |cost| cost.clamp(1, MAX_COST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn more_never_costs_less() {
+        let told: Cost = serde_json::from_value(json!({ "header": "x-cost" })).unwrap();
+        let computed = json!({ "expression": "double(request.headers['x-cost']) * 1.0" });
+        let computed: Cost = serde_json::from_value(computed).unwrap();
+        for (text, cost) in [
+            ("7", 7),
+            ("0", 1),
+            ("-1", 1),
+            ("x", 1),
+            ("", 1),
+            ("1000000", MAX_COST),
+            ("1000001", MAX_COST),
+            ("99999999999999999999999999", MAX_COST),
+        ] {
+            let mut exchange = Exchange::default();
+            exchange.request.headers_mut().insert("x-cost", text.parse().unwrap());
+            assert_eq!(told.of(&exchange), cost, "{text:?} in a header");
+            assert_eq!(computed.of(&exchange), cost, "{text:?} in an expression");
+        }
+    }
 }

@@ -109,7 +109,8 @@ impl Expression {
                 Some(*uint.inner())
             } else {
                 let double = value.downcast_ref::<CelDouble>().map(|double| *double.inner());
-                double.filter(|double| (0.0..9e15).contains(double)).map(|double| double as u64)
+                // What is larger than all numbers becomes the largest.
+                double.filter(|double| *double >= 0.0).map(|double| double as u64)
             };
             number.ok_or_else(|| "it is no number from 0".to_owned())
         })
