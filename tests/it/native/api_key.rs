@@ -273,16 +273,23 @@ async fn keys_come_from_kong_and_from_csv() {
     let origin = Origin::start();
     let gateway = start(&origin, "").await;
     let kong = json!({ "consumers": [
-        { "username": "ada", "keyauth_credentials": [{ "key": "5SRmk6gLnTy1SyQ1Cl9GzoRXJbjYGZbZ" }] },
+        { "username": "ada", "keyauth_credentials": [
+            { "key": "5SRmk6gLnTy1SyQ1Cl9GzoRXJbjYGZbZ", "ttl": 3600 },
+            { "key": "AbRmk6gLnTy1SyQ1Cl9GzoRXJbjYGZbZ", "ttl": 3600, "created_at": 1_600_000_000 },
+        ] },
     ] });
     std::fs::write(gateway.path("kong.json"), kong.to_string()).unwrap();
     let sha256 = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"; // of "key"
     std::fs::write(gateway.path("keys.csv"), format!("sha256,consumer,plan,team\n{sha256},eve,gold,a\n"))
         .unwrap();
-    for file in ["kong.json", "keys.csv"] {
-        assert_eq!(key(&gateway, &["import", file]).await, json!({ "imported": 1, "known": 0 }));
+    for (file, expired) in [("kong.json", 1), ("keys.csv", 0)] {
+        let imported = key(&gateway, &["import", file]).await;
+        assert_eq!(imported, json!({ "imported": 1, "known": 0, "expired": expired }));
     }
-    assert_eq!(key(&gateway, &["import", "kong.json"]).await, json!({ "imported": 0, "known": 1 }));
+    let again = key(&gateway, &["import", "kong.json"]).await;
+    assert_eq!(again, json!({ "imported": 0, "known": 1, "expired": 1 }));
+    let ada = &key(&gateway, &["list", "--consumer", "ada"]).await["keys"][0];
+    assert!(ada["expires"].is_string(), "as Kong had it: {ada}");
     for theirs in ["5SRmk6gLnTy1SyQ1Cl9GzoRXJbjYGZbZ", "key"] {
         assert_eq!(ask(&gateway, theirs).await.status, 200);
     }

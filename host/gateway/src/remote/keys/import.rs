@@ -5,15 +5,25 @@
 //!        between), plan, expires, prefix; any other column is metadata
 //! JSON   [{ "key" or "sha256": "...", "consumer": "...", "scopes": [...], "plan", "expires", "metadata": {} }]
 //! Kong   what `deck gateway dump --format json` writes, or GET /key-auths of its Admin API, where a consumer
-//!        is known by its id alone
+//!        is known by its id alone. A `ttl` counts from `created_at`, and keys that are past it are left out; `tags` and
+//!        the consumer's `custom_id` become metadata
 //! ```
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-/// The keys of a file, as `/keys/import` wants them.
-pub fn read(file: &Path) -> Result<Vec<Value>, String> {
+/// What is in a file.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// As `/keys/import` wants them.
+    pub keys: Vec<Value>,
+    /// How many have expired, and are not among these.
+    pub expired: usize,
+}
+
+pub fn read(file: &Path) -> Result<Found, String> {
     let wrong = |what: &str| format!("{}: {what}", file.display());
     let text =
         std::fs::read_to_string(file).map_err(|error| wrong(&format!("could not be read: {error}")))?;
@@ -23,26 +33,45 @@ pub fn read(file: &Path) -> Result<Vec<Value>, String> {
             let value = serde_json::from_str(&text).map_err(|error| {
                 wrong(&format!("not JSON at line {}, column {}", error.line(), error.column()))
             })?;
-            from_json(value)
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            from_json(value, now.as_secs())
         }
-        _ => from_csv(&text),
+        _ => from_csv(&text).map(Found::from),
     };
-    let keys = keys.map_err(|what| wrong(&what))?;
-    if keys.is_empty() { Err(wrong("there is no key in it")) } else { Ok(keys) }
+    let found = keys.map_err(|what| wrong(&what))?;
+    if found.keys.is_empty() && found.expired == 0 { Err(wrong("there is no key in it")) } else { Ok(found) }
 }
 
-fn from_json(value: Value) -> Result<Vec<Value>, String> {
+impl From<Vec<Value>> for Found {
+    fn from(keys: Vec<Value>) -> Self {
+        Found { keys, expired: 0 }
+    }
+}
+
+fn from_json(value: Value, now: u64) -> Result<Found, String> {
     match value {
-        Value::Array(keys) => Ok(keys),
+        Value::Array(keys) => Ok(keys.into()),
         Value::Object(mut object) => {
             if let Some(Value::Array(keys)) = object.remove("keys") {
-                return Ok(keys);
+                return Ok(keys.into());
             }
+            let mut found = Found::default();
             if let Some(Value::Array(consumers)) = object.remove("consumers") {
-                return Ok(consumers.iter().flat_map(of_kong_consumer).collect());
+                for consumer in &consumers {
+                    let keys = consumer.get("keyauth_credentials").and_then(Value::as_array);
+                    keys.into_iter().flatten().try_for_each(|key| found.take_over(key, consumer, now))?;
+                }
+                return Ok(found);
             }
             match object.remove("data") {
-                Some(Value::Array(credentials)) => credentials.iter().map(of_kong_credential).collect(),
+                Some(Value::Array(credentials)) => {
+                    for credential in &credentials {
+                        let consumer =
+                            credential.get("consumer").ok_or("an item of `data` has no `consumer`")?;
+                        found.take_over(credential, consumer, now)?;
+                    }
+                    Ok(found)
+                }
                 _ => Err("neither a list, nor an object with `keys`, `consumers` or `data`".to_owned()),
             }
         }
@@ -50,21 +79,43 @@ fn from_json(value: Value) -> Result<Vec<Value>, String> {
     }
 }
 
-/// A consumer of Kong's declarative format, with its keys.
-fn of_kong_consumer(consumer: &Value) -> Vec<Value> {
-    let text = |name: &str| consumer.get(name).and_then(Value::as_str);
-    let name = text("username").or_else(|| text("custom_id")).unwrap_or_default();
-    let keys = consumer.get("keyauth_credentials").and_then(Value::as_array);
-    let keys = keys.into_iter().flatten().filter_map(|credential| credential.get("key"));
-    keys.map(|key| json!({ "key": key, "consumer": name })).collect()
-}
-
-/// A key of Kong's Admin API.
-fn of_kong_credential(credential: &Value) -> Result<Value, String> {
-    let key = credential.get("key").ok_or("an item of `data` has no `key`")?;
-    let consumer = credential.get("consumer").ok_or("an item of `data` has no `consumer`")?;
-    let name = ["username", "custom_id", "id"].iter().find_map(|name| consumer.get(name)?.as_str());
-    Ok(json!({ "key": key, "consumer": name.unwrap_or_default() }))
+impl Found {
+    /// Takes a key of Kong's over.
+    fn take_over(&mut self, credential: &Value, consumer: &Value, now: u64) -> Result<(), String> {
+        let mut key = Map::new();
+        let secret = credential.get("key").ok_or("a key of Kong's has no `key`")?;
+        key.insert("key".to_owned(), secret.clone());
+        let text = |name: &str| consumer.get(name).and_then(Value::as_str);
+        let name = text("username").or_else(|| text("custom_id")).or_else(|| text("id"));
+        key.insert("consumer".to_owned(), name.unwrap_or_default().into());
+        if let Some(ttl) = credential.get("ttl").filter(|ttl| !ttl.is_null()) {
+            let ttl = ttl.as_u64().ok_or("the `ttl` of a key of Kong's is no number of seconds")?;
+            let created = credential.get("created_at").and_then(Value::as_f64);
+            let ends = created.map_or(now, |seconds| seconds as u64).saturating_add(ttl);
+            // Kong's 0 is for ever.
+            if ttl > 0 {
+                let Some(rest) = ends.checked_sub(now).filter(|rest| *rest > 0) else {
+                    self.expired += 1;
+                    return Ok(());
+                };
+                key.insert("expires".to_owned(), format!("{rest}s").into());
+            }
+        }
+        let mut metadata = Map::new();
+        if let Some(id) = text("custom_id").filter(|id| Some(*id) != name) {
+            metadata.insert("custom_id".to_owned(), id.into());
+        }
+        let tags = credential.get("tags").and_then(Value::as_array).into_iter().flatten();
+        let tags: Vec<_> = tags.filter_map(Value::as_str).collect();
+        if !tags.is_empty() {
+            metadata.insert("tags".to_owned(), tags.join(",").into());
+        }
+        if !metadata.is_empty() {
+            key.insert("metadata".to_owned(), metadata.into());
+        }
+        self.keys.push(key.into());
+        Ok(())
+    }
 }
 
 fn from_csv(text: &str) -> Result<Vec<Value>, String> {
@@ -127,6 +178,7 @@ fn rows(text: &str) -> Vec<(usize, Vec<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn csv_is_read_with_its_quotes() {
@@ -140,6 +192,12 @@ mod tests {
         assert!(from_csv("key,consumer\n1,2\n3\n").unwrap_err().contains("line 3"));
     }
 
+    const NOW: u64 = 1_700_000_000;
+
+    fn keys(value: Value) -> Value {
+        from_json(value, NOW).unwrap().keys.into()
+    }
+
     #[test]
     fn what_kong_has_is_understood() {
         let dump = json!({ "_format_version": "3.0", "consumers": [
@@ -147,9 +205,35 @@ mod tests {
             { "username": "eve" },
         ] });
         let both = json!([{ "key": "one", "consumer": "ada" }, { "key": "two", "consumer": "ada" }]);
-        assert_eq!(Value::from(from_json(dump).unwrap()), both);
+        assert_eq!(keys(dump), both);
         let page = json!({ "data": [{ "id": "x", "key": "one", "consumer": { "id": "c1" } }], "next": null });
-        assert_eq!(Value::from(from_json(page).unwrap()), json!([{ "key": "one", "consumer": "c1" }]));
-        assert!(from_json(json!({ "data": [{ "key": "one" }] })).is_err() && from_json(json!({})).is_err());
+        assert_eq!(keys(page), json!([{ "key": "one", "consumer": "c1" }]));
+        for wrong in
+            [json!({ "data": [{ "key": "one" }] }), json!({}), json!({ "data": [{ "consumer": {} }] })]
+        {
+            assert!(from_json(wrong, NOW).is_err());
+        }
+    }
+
+    #[test]
+    fn what_kong_lets_expire_expires() {
+        let page = json!({ "data": [
+            { "key": "a", "ttl": 60, "created_at": NOW - 20, "consumer": { "username": "ada", "custom_id": "7" } },
+            { "key": "b", "ttl": 60, "created_at": NOW - 60, "consumer": { "username": "ada" } },
+            { "key": "c", "ttl": 60, "tags": ["x", "y"], "consumer": { "username": "ada" } },
+            { "key": "d", "ttl": 0, "created_at": 5, "consumer": { "username": "ada" } },
+            { "key": "e", "ttl": null, "consumer": { "username": "ada" } },
+        ] });
+        let found = from_json(page, NOW).unwrap();
+        assert_eq!(found.expired, 1);
+        let expected = json!([
+            { "key": "a", "consumer": "ada", "expires": "40s", "metadata": { "custom_id": "7" } },
+            { "key": "c", "consumer": "ada", "expires": "60s", "metadata": { "tags": "x,y" } },
+            { "key": "d", "consumer": "ada" },
+            { "key": "e", "consumer": "ada" },
+        ]);
+        assert_eq!(Value::from(found.keys), expected);
+        let wrong = json!({ "data": [{ "key": "a", "ttl": "soon", "consumer": { "id": "x" } }] });
+        assert!(from_json(wrong, NOW).unwrap_err().contains("ttl"));
     }
 }

@@ -80,7 +80,7 @@ impl Gateway {
 
     /// Takes keys over from a file, a portion at a time.
     pub fn import(&self, file: &Path) -> Result<Report, StartError> {
-        let keys = import::read(file).map_err(StartError::Machine)?;
+        let import::Found { keys, expired } = import::read(file).map_err(StartError::Machine)?;
         let (mut imported, mut known) = (0, 0);
         for portion in keys.chunks(PORTION) {
             let answer = self.ask(Method::POST, "/keys/import", Some(&json!({ "keys": portion })));
@@ -91,8 +91,12 @@ impl Gateway {
             imported += answer.get("imported").and_then(Value::as_u64).unwrap_or_default();
             known += answer.get("known").and_then(Value::as_u64).unwrap_or_default();
         }
-        let sum = json!({ "imported": imported, "known": known });
-        Ok(self.report(&sum, |_| (format!("{imported} keys imported, {known} were there already"), None)))
+        let sum = json!({ "imported": imported, "known": known, "expired": expired });
+        let mut text = format!("{imported} keys imported, {known} were there already");
+        if expired > 0 {
+            text.push_str(&format!(", {expired} have expired and were left out"));
+        }
+        Ok(self.report(&sum, |_| (text, None)))
     }
 
     fn report(&self, value: &Value, show: impl FnOnce(&Value) -> (String, Option<String>)) -> Report {
