@@ -20,8 +20,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::redis::{
-    BOUNDS, Entered, Gone, Head, Page, Reading, Redis, SharedPlace, SharedPlaces, SharedRates, SharedRecords,
-    SharedValues, Trouble, Use,
+    BOUNDS, Entered, Gone, Head, Page, QuotaTake, Reading, Redis, SharedPlace, SharedPlaces, SharedRates,
+    SharedRecords, SharedValues, Trouble, Use,
 };
 pub use journal::{Changes, Journal, JournalError};
 pub use memory::Memory;

@@ -176,7 +176,8 @@ async fn a_reload_that_moves_it_is_told_and_each_place_keeps_its_own() {
 async fn gateways_with_a_store_count_together() {
     let Some(mut redis) = RealRedis::start() else { return };
     let origin = Origin::start();
-    let rest = format!("[store]\nurl = \"{redis}\"\n{}", route("/**", POLICY));
+    let rest =
+        format!("[admin]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"{redis}\"\n{}", route("/**", POLICY));
     let text = config(&origin, &rest);
     let gateways = [Gateway::start(&text).await, Gateway::start(&text).await];
     let mut statuses = Vec::new();
@@ -184,8 +185,19 @@ async fn gateways_with_a_store_count_together() {
         statuses.push(status(gateway, "ada").await);
     }
     assert_eq!(statuses, [200, 200, 200, 429]);
+    let [one, _] = &gateways;
+    let told = Client::http1().get(one.admin_url("/quotas")).send().await.json();
+    let known: Vec<_> = told[0]["used"].as_object().unwrap().iter().collect();
+    assert!(matches!(known[..], [(label, used)] if label.starts_with("sha256:") && used == 3), "{told}");
+    let quota = told[0]["name"].as_str().unwrap();
+    let of_ada = one.admin_url(&format!("/quotas?quota={quota}&key=ada"));
+    let told = Client::http1().get(of_ada).send().await.text();
+    assert!(told.contains(": 3"), "whoever knows what was hashed can ask for it: {told}");
+    assert_eq!(status(one, "eve").await, 200);
     redis.kill();
-    assert_eq!(status(&gateways[0], "ada").await, 200, "it counts for itself");
+    assert_eq!(status(one, "ada").await, 429, "it counts on from what it was told");
+    assert_eq!([status(one, "eve").await, status(one, "eve").await], [200, 200]);
+    assert_eq!(status(one, "eve").await, 429);
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use counts::Counts;
 pub use counts::{BOUNDS, Reading, Use};
 pub use places::{Entered, SharedPlace, SharedPlaces};
+pub use quotas::QuotaTake;
 pub use rates::SharedRates;
 pub use records::{Head, Page, SharedRecords};
 pub use values::SharedValues;

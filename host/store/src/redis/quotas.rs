@@ -9,6 +9,16 @@ use super::{Gone, Redis, Use, What};
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("quota.lua")));
 
+/// What is taken of a quota.
+#[derive(Clone, Copy, Debug)]
+pub struct QuotaTake {
+    pub cost: u64,
+    /// If it is not more than this, all in all.
+    pub limit: u64,
+    /// What was taken while the store could not be asked: it counts in any case.
+    pub owed: u64,
+}
+
 impl Redis {
     /// What is used of a key in the window that begins there.
     pub async fn used_quota(&self, key: &str, start: u32) -> Result<u64, Gone> {
@@ -42,13 +52,13 @@ impl Redis {
         &self,
         key: &str,
         start: u32,
-        cost: u64,
-        limit: u64,
+        take: QuotaTake,
         life: Duration,
     ) -> Result<(bool, u64), Gone> {
         let life = u64::try_from(life.as_millis()).map_err(|_| Gone)?;
+        let QuotaTake { cost, limit, owed } = take;
         let mut call = SCRIPT.prepare_invoke();
-        call.key(self.quota(key, start)).arg(cost).arg(limit).arg(life);
+        call.key(self.quota(key, start)).arg(cost).arg(limit).arg(life).arg(owed);
         match self.ask(Use::Quota, What::Script(call)).await? {
             Value::Array(answer) => match answer.as_slice() {
                 [Value::Int(allowed), Value::Int(used)] => {

@@ -1,7 +1,6 @@
 //! Whom a request is counted for.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::hash::Hasher;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -137,17 +136,40 @@ impl By {
                 (None, Missing::Pass) => return Err(NoKey::Pass),
                 (None, Missing::Refuse) => return Err(NoKey::Refuse),
             };
-            if matches!(part, Part::Header(_) | Part::Query(_) | Part::Expression(_)) || text.len() > LONGEST
-            {
-                let mut digest = Digest(Context::new(&SHA256));
-                digest.write(text.as_bytes());
-                let _ = write!(label, "sha256:{:032x}", digest.key());
+            if part.may_be_secret() || text.len() > LONGEST {
+                label.push_str(&hashed(&text));
             } else {
                 label.extend(utf8_percent_encode(&text, READABLE));
             }
         }
         Ok(label)
     }
+
+    /// The key that people mean, who may write what is hashed as it was in the request.
+    pub(in crate::native) fn label_of<'a>(&self, key: &'a str) -> Cow<'a, str> {
+        let texts = match self.parts.len() {
+            1 => vec![key],
+            _ => key.split('+').collect(),
+        };
+        let is_told = |(part, text): (&Part, &&str)| part.may_be_secret() && !text.starts_with(HASHED);
+        if texts.len() != self.parts.len() || !self.parts.iter().zip(&texts).any(is_told) {
+            return Cow::Borrowed(key);
+        }
+        let label = self.parts.iter().zip(&texts).map(|(part, text)| match is_told((part, text)) {
+            true => Cow::Owned(hashed(text)),
+            false => Cow::Borrowed(*text),
+        });
+        Cow::Owned(label.collect::<Vec<_>>().join("+"))
+    }
+}
+
+/// What hashes begin with.
+const HASHED: &str = "sha256:";
+
+fn hashed(text: &str) -> String {
+    let mut digest = Digest(Context::new(&SHA256));
+    digest.write(text.as_bytes());
+    format!("{HASHED}{:032x}", digest.key())
 }
 
 /// What keys are made with.
@@ -182,6 +204,11 @@ impl Part {
     /// What requests are told apart by if nothing is said of it.
     pub(in crate::native) fn usual() -> Vec<Part> {
         vec![Part::Consumer]
+    }
+
+    /// Whether what it is may be nobody else's to read.
+    fn may_be_secret(&self) -> bool {
+        matches!(self, Part::Header(_) | Part::Query(_) | Part::Expression(_))
     }
 
     /// Writes it; whether the request has it.
@@ -316,6 +343,20 @@ mod tests {
             assert_eq!(key("[2001:db8:0:1::1]:1"), "2001:db8:0:1::");
             assert_eq!([key("192.0.2.1:1"), key("[::ffff:192.0.2.1]:1")], ["192.0.2.1", "192.0.2.1"]);
         }
+    }
+
+    #[test]
+    fn who_knows_what_was_hashed_can_ask_for_it() {
+        let parts: Vec<Part> = serde_json::from_value(json!([{ "header": "x-team" }, "address"])).unwrap();
+        let by = |parts: &[Part]| By { parts: parts.to_vec(), missing: Missing::Address };
+        let mut asked = exchange("/", "192.0.2.1:1");
+        asked.request.headers_mut().insert("x-team", "a+b".parse().unwrap());
+        let (one, both) = (by(&parts[..1]), by(&parts));
+        assert_eq!(one.label_of("a+b"), one.label(&asked).unwrap());
+        assert_eq!(one.label_of(&one.label(&asked).unwrap()), one.label(&asked).unwrap());
+        asked.request.headers_mut().insert("x-team", "a".parse().unwrap());
+        assert_eq!(both.label_of("a+192.0.2.1"), both.label(&asked).unwrap());
+        assert_eq!(both.label_of("a"), "a", "it has too few parts");
     }
 
     #[test]

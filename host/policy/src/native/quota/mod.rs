@@ -27,7 +27,7 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use limen_store::{Gone, Journal, Redis};
+use limen_store::{Gone, Journal, QuotaTake, Redis};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -75,8 +75,9 @@ struct Settings {
     /// `scope`: `"shared"` or `"gateway"`, as in `rate-limit`. Default `"shared"`.
     #[serde(default)]
     scope: Scope,
-    /// `on_store_error`: what becomes of requests while the store does not answer: `"local"` (each gateway counts for
-    /// itself) or `"refuse"` (503). Default `"local"`.
+    /// `on_store_error`: what becomes of requests while the store does not answer: `"local"` (each gateway counts on for
+    /// itself, from what the store last told it of that key, and tells the store when it is back) or `"refuse"` (503).
+    /// Default `"local"`.
     #[serde(default)]
     on_store_error: OnStoreError,
     /// `keys`: how many keys a gateway counts, 1,000 to 10,000,000; one takes some 200 bytes. One more takes the place
@@ -233,10 +234,16 @@ impl Policy for Quota {
                 // Another gateway's clock may be late.
                 let life = window.rest(*now) + std::time::Duration::from_secs(60);
                 let key = format!("{}/{key}", self.whose);
-                match store.take_quota(&key, window.start, *cost, *limit, life).await {
-                    Ok((allowed, used)) => self.settle(&want, allowed, used, exchange, seat),
+                let debt = self.counts.debt(&want.key, *window);
+                let take = QuotaTake { cost: *cost, limit: *limit, owed: debt.owed };
+                match store.take_quota(&key, window.start, take, life).await {
+                    Ok((allowed, used)) => {
+                        debt.is_told(used);
+                        self.settle(&want, allowed, used, exchange, seat)
+                    }
                     Err(Gone) if self.on_store_error == OnStoreError::Local => {
-                        self.take_here(&want, exchange, seat)
+                        drop(debt);
+                        self.take_meanwhile(&want, exchange, seat)
                     }
                     Err(Gone) => unknown().stage(exchange),
                 }
@@ -262,9 +269,9 @@ impl QuotaUsage for Quota {
 
     fn used_by<'a>(&'a self, key: &'a str) -> Later<'a, Option<u64>> {
         Box::pin(async move {
-            let window = self.calendar.now();
+            let (key, window) = (self.by.label_of(key), self.calendar.now());
             match &self.shared {
-                None => Some(self.counts.used_by(key, window)),
+                None => Some(self.counts.used_by(&key, window)),
                 Some(store) => store.used_quota(&format!("{}/{key}", self.whose), window.start).await.ok(),
             }
         })
@@ -272,8 +279,8 @@ impl QuotaUsage for Quota {
 
     fn reset<'a>(&'a self, key: &'a str) -> Later<'a, Option<u64>> {
         Box::pin(async move {
-            let window = self.calendar.now();
-            let here = self.counts.reset(key, window);
+            let (key, window) = (self.by.label_of(key), self.calendar.now());
+            let here = self.counts.reset(&key, window);
             match &self.shared {
                 None => Some(here),
                 Some(store) => store.reset_quota(&format!("{}/{key}", self.whose), window.start).await.ok(),
@@ -300,6 +307,12 @@ impl Quota {
 
     fn take_here(&self, want: &Want, exchange: &mut Exchange, seat: &mut Seat) -> Decision {
         let (allowed, used) = self.counts.take(&want.key, want.window, want.cost, want.limit);
+        self.settle(want, allowed, used, exchange, seat)
+    }
+
+    /// The same while the store does not answer.
+    fn take_meanwhile(&self, want: &Want, exchange: &mut Exchange, seat: &mut Seat) -> Decision {
+        let (allowed, used) = self.counts.take_and_owe(&want.key, want.window, want.cost, want.limit);
         self.settle(want, allowed, used, exchange, seat)
     }
 

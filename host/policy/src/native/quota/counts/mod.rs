@@ -48,7 +48,17 @@ struct Count {
     /// The start of its window.
     start: u32,
     used: u64,
+    /// How much of it the store that gateways share has not been told.
+    owed: u64,
     is_saved: bool,
+}
+
+/// What the store has not been told of a key: still owed when this is dropped, if it was not told.
+pub(super) struct Debt<'a> {
+    counts: &'a Counts,
+    key: &'a str,
+    window: Window,
+    pub(super) owed: u64,
 }
 
 impl Counts {
@@ -127,6 +137,45 @@ impl Counts {
         taken
     }
 
+    /// Takes it while the store that gateways share can't be asked, which is told so later.
+    pub(super) fn take_and_owe(&self, key: &str, window: Window, cost: u64, limit: u64) -> (bool, u64) {
+        let taken = self.take(key, window, cost, limit);
+        if taken.0 {
+            self.owe(key, window, cost);
+        }
+        taken
+    }
+
+    /// What the store is to be told of a key.
+    pub(super) fn debt<'a>(&'a self, key: &'a str, window: Window) -> Debt<'a> {
+        let owed = match self.inner.counts.get(key).is_some_and(|count| count.owed > 0) {
+            true => self.inner.counts.get_mut(key).map_or(0, |mut count| count.settle(window)),
+            false => 0,
+        };
+        Debt { counts: self, key, window, owed }
+    }
+
+    fn owe(&self, key: &str, window: Window, owed: u64) {
+        if let Some(mut count) = self.inner.counts.get_mut(key)
+            && count.start == window.start
+        {
+            count.owed = count.owed.saturating_add(owed);
+        }
+    }
+
+    /// What the store says is used of a key: counted from here on when it can't be asked.
+    fn learn(&self, key: &str, window: Window, used: u64) {
+        if let Some(mut count) = self.inner.counts.get_mut(key) {
+            count.learn(window, used);
+            return;
+        }
+        if self.inner.counts.len() >= self.inner.room.load(Ordering::Relaxed) {
+            self.inner.make_room(window, |_| {});
+        }
+        let key: Arc<str> = key.into();
+        self.inner.counts.entry(key).or_insert_with(|| Count::new(window.start)).learn(window, used);
+    }
+
     /// What is used, of so many keys at most.
     pub(super) fn used(&self, window: Window, most: usize) -> Vec<(Arc<str>, u64)> {
         let all = self.inner.counts.iter().take(most);
@@ -142,6 +191,7 @@ impl Counts {
     pub(super) fn reset(&self, key: &str, window: Window) -> u64 {
         let Some(mut count) = self.inner.counts.get_mut(key) else { return 0 };
         let used = std::mem::take(&mut count.used);
+        count.owed = 0;
         if std::mem::replace(&mut count.is_saved, false) {
             self.note(count.key());
         }
@@ -160,6 +210,22 @@ pub(crate) fn forget_the_past(journal: &Journal) -> Result<(), JournalError> {
     journal.forget(TABLES, |value| {
         Count::decode(value).is_none_or(|count| count.start.saturating_add(PAST) <= now.start)
     })
+}
+
+impl Debt<'_> {
+    /// The store was told, and says what is used.
+    pub(super) fn is_told(mut self, used: u64) {
+        self.owed = 0;
+        self.counts.learn(self.key, self.window, used);
+    }
+}
+
+impl Drop for Debt<'_> {
+    fn drop(&mut self) {
+        if self.owed > 0 {
+            self.counts.owe(self.key, self.window, self.owed);
+        }
+    }
 }
 
 impl fmt::Debug for Counts {
@@ -260,7 +326,18 @@ impl Inner {
 
 impl Count {
     fn new(start: u32) -> Self {
-        Count { start, used: 0, is_saved: true }
+        Count { start, used: 0, owed: 0, is_saved: true }
+    }
+
+    /// What is owed, for somebody to tell.
+    fn settle(&mut self, window: Window) -> u64 {
+        let owed = std::mem::take(&mut self.owed);
+        if self.start == window.start { owed } else { 0 }
+    }
+
+    fn learn(&mut self, window: Window, used: u64) {
+        let owed = if self.start == window.start { self.owed } else { 0 };
+        *self = Count { start: window.start, used: used.saturating_add(owed), owed, is_saved: self.is_saved };
     }
 
     fn take(&mut self, window: Window, cost: u64, limit: u64) -> (bool, u64) {
@@ -286,6 +363,6 @@ impl Count {
     fn decode(value: &[u8]) -> Option<Self> {
         let (start, used) = value.split_first_chunk::<4>()?;
         let used = u64::from_be_bytes(used.try_into().ok()?);
-        Some(Count { start: u32::from_be_bytes(*start), used, is_saved: true })
+        Some(Count { start: u32::from_be_bytes(*start), used, owed: 0, is_saved: true })
     }
 }
