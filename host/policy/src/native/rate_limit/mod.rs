@@ -7,7 +7,8 @@
 //! All limits must allow a request; one that is refused takes nothing from any. A limit refills steadily (GCRA), and
 //! after a pause up to `burst` requests may come at once: in any stretch of time T, not more than
 //! `burst + limit * T / per` pass, counted over all workers. Who is over a limit gets 429 with `Retry-After`;
-//! every answer has `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10).
+//! every answer has `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10). Where `burst` is more
+//! than `limit`, they tell the burst, and the time in which it is there again.
 //!
 //! With `[store] url` all gateways with the same store count together: those that name the policy alike, or attach it to
 //! a route of the same name. The store's clock counts, in microseconds. Each request takes one round trip to it,
@@ -54,7 +55,8 @@ struct Settings {
     #[serde(default)]
     missing: Missing,
     /// `cost`: how much a request takes, 1 to 1,000,000; or a header or an expression that says so: `{ header = "x-cost" }`,
-    /// `{ expression = "..." }`, where what is no such number counts as 1. Default 1.
+    /// `{ expression = "..." }`, where more counts as 1,000,000, and less or what is no number as 1 (`request.size` is -1 of a
+    /// body whose length is not told). Default 1.
     #[serde(default)]
     cost: Cost,
     /// `headers`: whether answers have `RateLimit` and `RateLimit-Policy`. Default `true`.
@@ -129,7 +131,7 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
         }
         rules.push(rule);
     }
-    let fields = Fields::new(rules.iter().map(|rule| (&*rule.name, rule.limit, Some(rule.per))));
+    let fields = Fields::new(rules.iter().map(|rule| (&*rule.name, rule.most(), rule.window())));
     let fields = fields.map_err(|error| error.under("/limits"))?;
     if lease > MAX_LEASE {
         return Err(SettingsError::new("/lease", format!("expected a number from 0 to {MAX_LEASE}")));
@@ -193,6 +195,23 @@ struct Rule {
     per: Duration,
     rate: Rate,
     by: By,
+}
+
+impl Rule {
+    /// How many clients are told of: never fewer than they may have left.
+    fn most(&self) -> u64 {
+        self.limit.max(self.burst)
+    }
+
+    /// The time in which as many come again; none that can't be told.
+    fn window(&self) -> Option<Duration> {
+        if self.burst <= self.limit {
+            return Some(self.per);
+        }
+        let nanos =
+            self.per.as_nanos().checked_mul(u128::from(self.burst))?.checked_div(u128::from(self.limit))?;
+        u64::try_from(nanos).ok().map(Duration::from_nanos)
+    }
 }
 
 impl Policy for RateLimit {

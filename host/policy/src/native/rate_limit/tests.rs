@@ -24,6 +24,14 @@ fn text<'a>(exchange: &'a Exchange, name: &str) -> Option<&'a str> {
 }
 
 #[test]
+fn what_may_come_at_once_is_told_where_it_is_more() {
+    let limits = json!([{ "limit": 1, "per": "1h", "burst": 500 }]);
+    let first = ask(&*plain(build, &json!({ "limits": limits })).unwrap(), |_| ());
+    assert_eq!(text(&first, "ratelimit-policy"), Some(r#""1h";q=500;w=1800000"#));
+    assert!(text(&first, "ratelimit").unwrap().starts_with(r#""1h";r=499;"#));
+}
+
+#[test]
 fn who_is_over_a_limit_reads_when_to_come_again() {
     let limits =
         json!([{ "limit": 2, "per": "1h" }, { "limit": 100, "per": "1m", "burst": 10, "name": "short" }]);
