@@ -10,7 +10,7 @@ struct Config {
 
 struct Stream {
     config: Config,
-    /// What went through so far. An isolate serves one exchange, so this is of one response.
+    /// What went through of this response so far.
     sent: u64,
 }
 
@@ -21,6 +21,8 @@ impl Stream {
     }
 
     fn on_response(&mut self, _response: &mut Response) -> Result<Flow> {
+        // A reused isolate comes from another exchange.
+        self.sent = 0;
         Ok(Flow::WantChunks)
     }
 

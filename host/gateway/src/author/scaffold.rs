@@ -15,6 +15,8 @@ pub struct Template {
     source: &'static str,
     /// What it has to do.
     cases: &'static str,
+    /// What its README says of what it uses.
+    notes: &'static str,
     /// Good ones for its settings, in TOML.
     settings: &'static str,
     /// What the plugin's table needs beside its component.
@@ -28,6 +30,7 @@ impl Template {
             about: "Sets a request header and hides response headers.",
             source: include_str!("../../../../sdk/templates/headers.rs"),
             cases: include_str!("../../../../sdk/templates/cases/headers.toml"),
+            notes: include_str!("../../../../sdk/templates/notes/headers.md"),
             settings: "{ gate = \"north\", hide = [\"server\"] }",
             grants: "",
         },
@@ -36,6 +39,7 @@ impl Template {
             about: "Lets requests pass that carry a known bearer token.",
             source: include_str!("../../../../sdk/templates/auth.rs"),
             cases: include_str!("../../../../sdk/templates/cases/auth.toml"),
+            notes: include_str!("../../../../sdk/templates/notes/auth.md"),
             settings: "{ tokens = [\"change-me-please\"] }",
             grants: "",
         },
@@ -44,6 +48,7 @@ impl Template {
             about: "Refuses JSON objects that lack a field.",
             source: include_str!("../../../../sdk/templates/body.rs"),
             cases: include_str!("../../../../sdk/templates/cases/body.toml"),
+            notes: include_str!("../../../../sdk/templates/notes/body.md"),
             settings: "{ required = [\"name\"] }",
             grants: "grants = { request_body = true }\n",
         },
@@ -52,6 +57,7 @@ impl Template {
             about: "Cuts responses off that are too long, as they pass.",
             source: include_str!("../../../../sdk/templates/stream.rs"),
             cases: include_str!("../../../../sdk/templates/cases/stream.toml"),
+            notes: include_str!("../../../../sdk/templates/notes/stream.md"),
             settings: "{ limit = 1000000 }",
             grants: "grants = { response_body = true }\n",
         },
@@ -76,22 +82,33 @@ const FILES: &[(&str, &str)] = &[
     (".gitignore", "target\n"),
 ];
 
-/// Makes a folder for a policy of this name, whose last part is the policy's. Files that are there are
-/// left alone: then it is an error.
+/// The crate that policies are written with.
+const SDK: &str = "limen-sdk";
+
+/// Makes a folder for a policy of this name, whose last part is the policy's. Where one of its files is there already,
+/// that is an error, and nothing is written.
 pub fn scaffold(folder: &Path, template: Template, sdk: Option<&Path>) -> Result<(), StartError> {
+    let folder = &fs::canonicalize(folder)
+        .or_else(|_| std::path::absolute(folder))
+        .map_err(|error| StartError::Machine(format!("{} can't be a folder: {error}", folder.display())))?;
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     check_name(name)?;
     let sdk = match sdk {
-        None => format!("\"{}\"", env!("CARGO_PKG_VERSION")),
-        Some(sdk) => {
-            let found = fs::canonicalize(sdk).ok().filter(|sdk| sdk.join("Cargo.toml").is_file());
-            let found = found.as_deref().and_then(Path::to_str);
-            let found = found.ok_or_else(|| {
-                StartError::Machine(format!("{} is not the folder of the SDK", sdk.display()))
-            })?;
-            format!("{{ path = {found:?} }}")
-        }
+        None => find_sdk(folder).ok_or_else(|| {
+            StartError::Machine(format!(
+                "{SDK} is in no folder above this one, nor above this program\n  \
+                 hint: say where it is: --sdk FOLDER, which is `sdk` in the sources of Limen"
+            ))
+        })?,
+        Some(sdk) => fs::canonicalize(sdk).ok().filter(|sdk| is_sdk(sdk)).ok_or_else(|| {
+            StartError::Machine(format!(
+                "{} is not the folder of {SDK}\n  hint: it is `sdk` in the sources of Limen",
+                sdk.display()
+            ))
+        })?,
     };
+    let sdk = sdk.to_str().ok_or_else(|| StartError::Machine(format!("{} is no text", sdk.display())))?;
+    let sdk = format!("{{ path = {sdk:?} }}");
     let file = name.replace('-', "_");
     let values = [
         ("name", name),
@@ -100,13 +117,35 @@ pub fn scaffold(folder: &Path, template: Template, sdk: Option<&Path>) -> Result
         ("description", template.about),
         ("settings", template.settings),
         ("grants", template.grants),
+        ("notes", template.notes),
     ];
-    for (path, text) in FILES.iter().copied().chain(template.files()) {
-        let path = folder.join(path);
+    let files =
+        || FILES.iter().copied().chain(template.files()).map(|(path, text)| (folder.join(path), text));
+    if let Some((there, _)) = files().find(|(path, _)| path.symlink_metadata().is_ok()) {
+        return Err(StartError::Machine(format!(
+            "{} is there already\n  hint: a policy begins in a folder of its own",
+            there.display()
+        )));
+    }
+    for (path, text) in files() {
         put(&path, &filled_in(text, &values))
             .map_err(|error| StartError::Machine(format!("could not write {}: {error}", path.display())))?;
     }
     Ok(())
+}
+
+/// The SDK that is at hand: in the sources that the policy, the one who makes it, or this program is in.
+fn find_sdk(folder: &Path) -> Option<PathBuf> {
+    let here = std::env::current_dir().ok();
+    let program = std::env::current_exe().ok();
+    let starts = [Some(folder), here.as_deref(), program.as_deref()];
+    let folders = starts.into_iter().flatten().flat_map(Path::ancestors);
+    folders.map(|above| above.join("sdk")).find(|sdk| is_sdk(sdk))
+}
+
+fn is_sdk(folder: &Path) -> bool {
+    let manifest = fs::read_to_string(folder.join("Cargo.toml"));
+    manifest.is_ok_and(|text| text.lines().any(|line| line.trim() == format!("name = {SDK:?}")))
 }
 
 /// What cargo and the configuration both take for a name.
@@ -115,6 +154,7 @@ fn check_name(name: &str) -> Result<(), StartError> {
         && name.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-')
         && name.len() <= 64;
     match is_good {
+        true if name == SDK => Err(StartError::Machine(format!("`{name}` is the name of the SDK itself"))),
         true => Ok(()),
         false => Err(StartError::Machine(format!(
             "`{name}` is no name for a policy: up to 64 small letters, digits and `-`, a letter first"
@@ -147,14 +187,16 @@ mod tests {
                 let text = fs::read_to_string(folder.join(path)).unwrap();
                 assert!(!text.contains("{{"), "{}: {path}: {text}", template.name);
             }
+            fs::remove_file(folder.join("Cargo.toml")).unwrap();
             let again = scaffold(&folder, *template, None).unwrap_err().to_string();
-            assert!(again.contains("Cargo.toml"), "{again}");
+            assert!(again.contains("config.toml is there already"), "{again}");
+            assert!(!folder.join("Cargo.toml").exists(), "nothing is written");
         }
     }
 
     #[test]
     fn names_are_those_that_cargo_takes() {
-        for bad in ["", "-a", "1a", "A", "a b", "a/../b_", "ü", &"a".repeat(65)] {
+        for bad in ["", "limen-sdk", "-a", "1a", "A", "a b", "a/../b_", "ü", &"a".repeat(65)] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
         check_name("region-2").unwrap();

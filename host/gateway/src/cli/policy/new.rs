@@ -17,7 +17,7 @@ pub struct New {
     /// What it begins as: headers, auth, body or stream
     #[arg(long, default_value = "headers", value_parser = template)]
     template: Template,
-    /// The folder of the SDK, in place of the published one
+    /// The folder of the SDK; otherwise that in Limen's sources, if the new folder, the current one or this program is in them
     #[arg(long)]
     sdk: Option<PathBuf>,
 }
