@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::common::{config, guest_plugin, route};
+use crate::common::{config, config_of_one_worker, guest_plugin, route};
 use limen_tests::{Client, Gateway, Load, Origin, eventually, wire};
 
 const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"\n";
@@ -265,6 +265,26 @@ async fn what_policies_decide_is_counted_and_in_the_access_log() {
         let labels = if reason.is_empty() { &labels[..3] } else { &labels[..] };
         assert_eq!(scrape.sum("limen_policy_decisions_total", labels), count, "{labels:?}");
     }
+    let refused = [("limen_route", "/closed"), ("limen_policy", "office"), ("limen_verdict", "reply")];
+    assert_eq!(scrape.sum("limen_policy_duration_seconds_count", &refused), 2.0, "all that the log tells of");
+    assert!(scrape.sum("limen_policy_duration_seconds_sum", &refused) > 0.0);
     let line = gateway.wait_for_log(|line| line.contains("office") && line.contains("403")).await;
     assert!(line.contains("reply") && line.contains("forbidden") && line.contains("us"), "{line}");
+}
+
+#[tokio::test]
+async fn of_one_exchange_in_sixteen_it_is_told_how_long_policies_took() {
+    let origin = Origin::start();
+    let home = "[policy.home]\nuse = \"ip\"\nwith = { allow = [\"127.0.0.0/8\"] }\n";
+    let config = config_of_one_worker(&origin, &[home, &route("/**", "\"home\"")].concat());
+    let gateway = Gateway::start(format!("{ADMIN}{config}")).await;
+    for _ in 0..33 {
+        assert_eq!(Client::http1().get(gateway.url("/json")).send().await.status, 200);
+    }
+    let passed = [("limen_route", "/**"), ("limen_policy", "home"), ("limen_verdict", "next")];
+    eventually("three of them", async || {
+        let count = scrape(&gateway).await.sum("limen_policy_duration_seconds_count", &passed);
+        (count == 3.0).then_some(())
+    })
+    .await;
 }

@@ -74,7 +74,7 @@ Made by `cargo xtask reference` from the doc comments in [`src/native/`](src/nat
 A policy is named in the `policies` of a route, by its name alone or with settings: `{ use = \"ip\", with = { ... } }`. They
 are asked in this order on the way in, and backwards on the way out, among plugins as well. Whoever is refused
 reads problem+json (RFC 9457); why, is in the log. What each policy did and how long it took is in the field `policies` of the
-access log, and who ended an exchange in `limen_policy_decisions_total` of the metrics. Durations are strings with units (`\"90s\"`). Unknown settings are refused.
+access log and, of one exchange in 16, in `limen_policy_duration_seconds` of the metrics; who ended an exchange is in `limen_policy_decisions_total`. Durations are strings with units (`\"90s\"`). Unknown settings are refused.
 ";
 
 /// Writes the references.

@@ -35,8 +35,8 @@ section! {
         /// `upstream_us`: of these, until the upstream's head was there; `policy_us`: computing time of
         /// plugins. `trace_id`: with `[trace]`.
         /// `request.NAME`, `response.NAME`: a header. Default: id, client, consumer, method, host, path, status,
-        /// reason, why, background, route, upstream, endpoint, attempts, bytes_in, bytes_out, duration_us, complete,
-        /// ended_by.
+        /// reason, why, background, route, upstream, endpoint, attempts, policies, bytes_in, bytes_out, duration_us,
+        /// policy_us, complete, ended_by.
         pub fields: Vec<Field> = section.or("fields", some(Field::read), Field::defaults()),
 
         /// `sample`: the share of exchanges that get a line, 0 to 1; default 1. Those with a status from 500

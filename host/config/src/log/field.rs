@@ -113,9 +113,11 @@ impl Field {
             Field::Upstream,
             Field::Endpoint,
             Field::Attempts,
+            Field::Policies,
             Field::BytesIn,
             Field::BytesOut,
             Field::Duration,
+            Field::PolicyTime,
             Field::Complete,
             Field::EndedBy,
         ]

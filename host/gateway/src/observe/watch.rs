@@ -139,7 +139,8 @@ impl Watch {
         let traced = observers.tracer.as_ref().map(|tracer| Box::new(tracer.begin(head, started)));
         let is_traced = traced.as_ref().is_some_and(|traced| traced.sampled);
         let wants_detail = log.is_some() || is_traced;
-        let wants_hooks = is_traced || log.is_some_and(AccessLog::tells_policies);
+        let is_sampled = observers.meters.as_ref().is_some_and(|meters| meters.times_hooks());
+        let wants_hooks = is_sampled || is_traced || log.is_some_and(AccessLog::tells_policies);
         Watch {
             started,
             listener,
@@ -227,6 +228,9 @@ impl Watch {
             for decision in &exchange.decisions {
                 let policy = pipeline.map_or("", |pipeline| pipeline.name(decision.policy));
                 of_route.decisions.count(policy, decision.outcome.name(), decision.reason);
+            }
+            if let Some(hooks) = &exchange.hooks {
+                of_route.hooks.record(hooks, |policy| pipeline.map_or("", |pipeline| pipeline.name(policy)));
             }
         }
         let Some(detail) = &self.detail else { return Told::Not };

@@ -29,6 +29,11 @@ pub const DURATIONS: [u64; 14] = [
 /// Upper bounds of `http.*.body.size`, in bytes. The conventions advise none.
 pub const SIZES: [u64; 9] = [0, 1 << 8, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 20, 1 << 24, 1 << 28];
 
+/// Upper bounds of what policies take, in nanoseconds: microseconds if they compute, and milliseconds if they ask
+/// somebody.
+pub const HOOKS: [u64; 10] =
+    [1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
 /// How often, and how much in all, in buckets.
 pub struct Histogram<const N: usize> {
     buckets: [Cell; N],
@@ -37,6 +42,7 @@ pub struct Histogram<const N: usize> {
 }
 
 pub type DurationHistogram = Histogram<{ DURATIONS.len() }>;
+pub type HookHistogram = Histogram<{ HOOKS.len() }>;
 pub type SizeHistogram = Histogram<{ SIZES.len() }>;
 
 /// What histograms of several workers come to.
@@ -83,6 +89,12 @@ impl<const N: usize> Histogram<N> {
 impl DurationHistogram {
     pub fn record_time(&self, time: Duration) {
         self.record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), &DURATIONS);
+    }
+}
+
+impl HookHistogram {
+    pub fn record_hooks(&self, time: Duration) {
+        self.record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), &HOOKS);
     }
 }
 

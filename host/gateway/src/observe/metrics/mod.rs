@@ -9,6 +9,7 @@ mod calls;
 mod cell;
 mod decisions;
 mod endpoints;
+mod hooks;
 mod key_sets;
 mod listeners;
 mod plugins;
@@ -26,6 +27,7 @@ use crate::snapshot::Snapshot;
 
 use cell::Cell;
 use decisions::Decisions;
+use hooks::{HookTimes, Sampling};
 pub use render::render;
 use series::{ClientSeries, SeriesList, ServerSeries};
 pub use series::{KnownMethod, Labels, Scheme};
@@ -67,6 +69,7 @@ pub struct RouteMeters {
     /// What went on behind answers, for which no client waited.
     pub background: SeriesList<ClientSeries>,
     pub decisions: Decisions,
+    pub hooks: HookTimes,
 }
 
 /// The attempts at one upstream by one worker.
@@ -78,6 +81,7 @@ pub struct Meters {
     routes: Vec<Arc<RouteMeters>>,
     unrouted: Arc<RouteMeters>,
     upstreams: Vec<Arc<UpstreamMeters>>,
+    sampling: Sampling,
 }
 
 impl Metrics {
@@ -106,7 +110,7 @@ impl WorkerMeters {
             .collect();
         named.routes.retain(|_, meters| Arc::strong_count(meters) > 1);
         named.upstreams.retain(|_, meters| Arc::strong_count(meters) > 1);
-        Meters { worker: self.clone(), routes, unrouted, upstreams }
+        Meters { worker: self.clone(), routes, unrouted, upstreams, sampling: Sampling::default() }
     }
 
     fn active(&self, method: KnownMethod, scheme: Scheme) -> Option<&Cell> {
@@ -123,6 +127,11 @@ impl Meters {
     /// An exchange that [began](Self::begin) has ended.
     pub fn end(&self, method: KnownMethod, scheme: Scheme) {
         self.worker.active(method, scheme).inspect(|active| active.subtract(1));
+    }
+
+    /// Whether the hooks of the exchange that begins now are to be timed.
+    pub fn times_hooks(&self) -> bool {
+        self.sampling.next()
     }
 
     /// The meters of the route of this number; those of requests that matched none.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::UNIX_EPOCH;
 
-use super::cell::{DURATIONS, SIZES, Total};
+use super::cell::{DURATIONS, HOOKS, SIZES, Total};
 use super::series::{KnownMethod, Labels, Scheme, ServerSeries};
 use super::text::{Format, LabelSet, Text};
 use super::{
@@ -31,6 +31,7 @@ pub fn render(metrics: &Metrics, snapshot: &Snapshot, reloads: &Record, format: 
     upstreams::render(snapshot, &mut text);
     policies::render(snapshot, &mut text);
     decisions(metrics, &mut text);
+    hooks(metrics, &mut text);
     endpoints::render(snapshot, &mut text);
     calls::render(snapshot, &mut text);
     caches::render(snapshot, &mut text);
@@ -145,6 +146,33 @@ fn decisions(metrics: &Metrics, text: &mut Text) {
         "limen_policy_decisions",
         "What policies decided but to let it go on: they answered themselves, failed, or report that they would refuse.",
         totals.iter().map(|(set, count)| (set, *count)),
+    );
+}
+
+/// What policies took, whether they let it go on or not.
+fn hooks(metrics: &Metrics, text: &mut Text) {
+    let mut totals = BTreeMap::<_, Total<{ HOOKS.len() }>>::new();
+    for worker in lock(&metrics.workers).iter() {
+        for (name, meters) in &lock(&worker.named).routes {
+            meters.hooks.each(|policy, outcome, timed| {
+                let total = totals.entry((name.name.clone(), policy.to_owned(), outcome.name())).or_default();
+                timed.add_to(total);
+            });
+        }
+    }
+    let totals: Vec<_> = totals
+        .into_iter()
+        .map(|((route, policy, verdict), total)| {
+            let set = LabelSet::default().with("limen_route", &route).with("limen_policy", &policy);
+            (set.with("limen_verdict", verdict), total)
+        })
+        .collect();
+    text.histograms(
+        "limen_policy_duration_seconds",
+        "Time that a policy took of an exchange, with all its hooks: of one exchange in 16, and of all that the access log tells `policies` of or that are traced.",
+        &HOOKS,
+        NANOS,
+        totals.iter().map(|(set, total)| (set, total)),
     );
 }
 
