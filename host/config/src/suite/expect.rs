@@ -38,7 +38,7 @@ section! {
         pub log: Vec<At<TextMatch>> = log(section),
 
         /// `failure`: the way in which the policy fails: "failed" (it gave up itself), "trap", "cpu-limit", "wall-limit",
-        /// "memory-limit", "no-isolate", "held-back", "contract" or "body".
+        /// "memory-limit", "host-call-limit", "no-isolate", "held-back", "contract" or "body".
         pub failure: Option<At<&'static str>> = section.optional("failure", at(word(under_test.failures))),
 
         /// `hooks`: what its hooks come to, by phase: `{ request = "reply", log = "next" }`: "next", "reply", "failed", or

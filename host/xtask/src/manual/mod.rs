@@ -24,7 +24,7 @@ const TOP: &str = "\
 Made by `cargo xtask reference` from [`wit/`](../wit), from the sources of [the SDK](src) and of the gateway: change
 it there. [The manual](README.md) comes first.
 
-Contents: [phases](#phases) · [capabilities](#capabilities) · [types of all](#types-of-all) · \
+Contents: [phases](#phases) · [how a hook ends](#how-a-hook-ends) · [capabilities](#capabilities) · [types of all](#types-of-all) · \
 [budgets](#budgets) · [how a policy fails](#how-a-policy-fails) · [in tests](#in-tests).
 
 Every function of the contract says how it fails and what a call of it costs:
@@ -74,6 +74,7 @@ fn generate() -> Result<String, String> {
         );
         table(&mut text, interface);
     }
+    how_hooks_end(&mut text)?;
     text.push_str("\n## Capabilities\n");
     let grants = sources::grants()?;
     for capability in &CAPABILITIES {
@@ -98,6 +99,22 @@ fn generate() -> Result<String, String> {
     mock.retain(|item| !of_capabilities.contains(&item.base()));
     rust_table(&mut text, &mock);
     Ok(text)
+}
+
+/// What hooks say, and the macros that every policy has at hand.
+fn how_hooks_end(text: &mut String) -> Outcome {
+    text.push_str("\n## How a hook ends\n");
+    let flows = sources::read("sdk/src/flow.rs")?;
+    for (name, of) in [("Flow", "a head or a whole body"), ("ChunkFlow", "a piece of a body")] {
+        let _ = write!(text, "\n`{name}`, of the hooks for {of}:\n");
+        rust_table(text, &rust::variants(&flows, name));
+    }
+    text.push_str("\nIn every policy, with `use limen::prelude::*`:\n");
+    let macros = ["error.rs", "log.rs"].map(|file| sources::read(&format!("sdk/src/{file}")));
+    for file in macros {
+        rust_table(text, &rust::macros(&file?));
+    }
+    Ok(())
 }
 
 /// The list in the package's docs.

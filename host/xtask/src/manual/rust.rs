@@ -53,6 +53,24 @@ pub(super) fn variants(text: &str, name: &str) -> Vec<Item> {
     variants
 }
 
+/// The macros that a file has for others.
+pub(super) fn macros(text: &str) -> Vec<Item> {
+    let mut macros = Vec::new();
+    let mut docs = Docs::default();
+    for line in text.lines().map(str::trim) {
+        if docs.take_in(line) {
+            continue;
+        }
+        let docs = docs.take();
+        if let Some(name) = line.strip_prefix("macro_rules! ").and_then(|rest| rest.split(' ').next())
+            && !docs.text.is_empty()
+        {
+            macros.push(Item { name: name.to_owned(), signature: format!("{name}!"), docs: links(&docs.text) });
+        }
+    }
+    macros
+}
+
 fn items(text: &str) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     let mut docs = Docs::default();
