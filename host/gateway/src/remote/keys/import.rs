@@ -143,6 +143,12 @@ fn from_csv(text: &str) -> Result<Vec<Value>, String> {
                 _ => metadata.insert(name.clone(), cell.into()),
             };
         }
+        if !key.contains_key("consumer") {
+            return Err(format!("line {line} has no `consumer`"));
+        }
+        if !key.contains_key("key") && !key.contains_key("sha256") {
+            return Err(format!("line {line} has neither a `key` nor a `sha256`"));
+        }
         key.insert("metadata".to_owned(), metadata.into());
         Ok(key.into())
     })
@@ -190,6 +196,8 @@ mod tests {
         assert_eq!(Value::from(from_csv(text).unwrap()), expected);
         assert!(from_csv("a,b\n1,2\n").unwrap_err().contains("first line"));
         assert!(from_csv("key,consumer\n1,2\n3\n").unwrap_err().contains("line 3"));
+        assert!(from_csv("key,consumer\n1,2\n3,\n").unwrap_err().contains("line 3 has no `consumer`"));
+        assert!(from_csv("key,consumer\n,2\n").unwrap_err().contains("line 2 has neither"));
     }
 
     const NOW: u64 = 1_700_000_000;

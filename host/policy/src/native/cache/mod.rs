@@ -12,7 +12,8 @@
 //! validated each time where it has an `ETag`; `ttl` says otherwise. Neither is assumed where the request has cookies. What is stale is validated with the upstream;
 //! while one request asks, others for the same wait and share the answer. Answers from the cache have an `Age`, all
 //! say in `Cache-Status` (RFC 9211) what became of them. Conditions and single ranges of clients are answered from
-//! whole responses, `HEAD` from those to `GET`.
+//! whole responses, `HEAD` from those to `GET`; of what is not kept they go to the upstream as they are, and what comes
+//! of them is not kept either.
 //!
 //! Only `GET` without a body is kept, and never, unless `store` says so: what is `private`, answers to requests with
 //! `Authorization` or a consumer (unless they say `public`, `s-maxage` or `must-revalidate`, RFC 9111, section 3.5),
