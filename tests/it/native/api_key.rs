@@ -74,7 +74,10 @@ async fn the_life_of_a_key() {
         assert_eq!(ask(&gateway, both).await.status, 200);
     }
     let lesser = key(&gateway, &["create", "--consumer", "eve"]).await;
-    assert_problem(&ask(&gateway, text(&lesser, "key")).await, 403);
+    let refused = ask(&gateway, text(&lesser, "key")).await;
+    assert_problem(&refused, 403);
+    let challenge = refused.header("www-authenticate");
+    assert_eq!(challenge, Some("ApiKey error=\"insufficient_scope\", scope=\"read\""));
     let listed = run(&gateway, &["list"]).await.stdout;
     assert!(listed.contains(&id) && listed.contains("gold") && !listed.contains(&first), "{listed}");
 

@@ -32,6 +32,11 @@ async fn what_a_token_says_decides() {
         assert_eq!(asked.status, status, "{method} {claims}");
         if status == 403 {
             assert_problem(&asked, 403);
+            let challenge = asked.header("www-authenticate").unwrap();
+            assert!(
+                challenge.starts_with("Bearer error=\"insufficient_scope\", scope=\"orders:"),
+                "{challenge}"
+            );
             assert!(!asked.text().contains(why), "the client reads nothing of the inside");
             gateway.wait_for_log_containing(why).await;
         }

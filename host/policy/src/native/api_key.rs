@@ -29,7 +29,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::bearer::{Carried, Carrier};
-use super::denial::Denial;
+use super::denial::{Denial, insufficient};
 use super::settings::{Name, SettingsError, read};
 use super::{Built, Materials};
 use crate::keys::{self, Keyring, Peppers, Refused};
@@ -84,14 +84,15 @@ pub(super) fn build(settings: &Value, materials: &Materials<'_>) -> Built {
     if settings.realm.as_deref().is_some_and(|realm| !is_quotable(realm)) {
         return Err(SettingsError::new("/realm", "neither quotes nor backslashes nor control characters"));
     }
-    let challenge = match &settings.realm {
-        Some(realm) => format!("ApiKey realm=\"{realm}\""),
-        None => "ApiKey".to_owned(),
+    let (challenge, separator) = match &settings.realm {
+        Some(realm) => (format!("ApiKey realm=\"{realm}\""), ","),
+        None => ("ApiKey".to_owned(), ""),
     };
+    let insufficient = insufficient(&format!("{challenge}{separator}"), &settings.scopes)?;
     let challenge = HeaderValue::try_from(challenge)
         .map_err(|_| SettingsError::new("/realm", "it can't be in a header"))?;
     let (keyring, peppers) = materials.keys()?;
-    Ok(Box::new(ApiKey { keyring, peppers, challenge, settings }))
+    Ok(Box::new(ApiKey { keyring, peppers, challenge, insufficient, settings }))
 }
 
 struct ApiKey {
@@ -100,6 +101,8 @@ struct ApiKey {
     /// What a client without a key is told. No registered scheme is for keys in a header of their own; this
     /// one is what others use.
     challenge: HeaderValue,
+    /// ... and one whose key lacks a scope.
+    insufficient: HeaderValue,
     settings: Settings,
 }
 
@@ -140,7 +143,8 @@ impl ApiKey {
         let lacks = |wanted: &&String| !key.consumer.scopes.iter().any(|scope| **scope == ***wanted);
         if let Some(scope) = self.settings.scopes.iter().find(lacks) {
             let why = format!("key {} lacks the scope `{scope}`", key.record.id);
-            return Err(Denial::forbidden("The key does not allow this.", why));
+            return Err(Denial::forbidden("The key does not allow this.", why)
+                .header(header::WWW_AUTHENTICATE, self.insufficient.clone()));
         }
         let consumer = key.consumer.clone();
         if self.settings.strip {

@@ -27,10 +27,11 @@
 //! and what they can say is in [EXPRESSIONS.md](EXPRESSIONS.md). One that can't be computed for a request, because
 //! a claim is not there, say, does not hold.
 
+use http::header::{self, HeaderValue};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::denial::Denial;
+use super::denial::{Denial, insufficient};
 use super::expression::Condition;
 use super::settings::{SettingsError, read};
 use super::{Built, Materials};
@@ -76,12 +77,15 @@ pub(super) fn build(settings: &Value, _: &Materials<'_>) -> Built {
         let message = "it asks for nothing, and would let everybody pass: give it `consumers`, `scopes`, `roles`, `conditions` or `unless`";
         return Err(SettingsError::new("", message));
     }
-    Ok(Box::new(Authorize { settings, asks_of_consumer }))
+    let challenge = insufficient("Bearer", &settings.scopes)?;
+    Ok(Box::new(Authorize { settings, asks_of_consumer, challenge }))
 }
 
 struct Authorize {
     settings: Settings,
     asks_of_consumer: bool,
+    /// What whoever came by a token is told.
+    challenge: HeaderValue,
 }
 
 impl Policy for Authorize {
@@ -92,7 +96,17 @@ impl Policy for Authorize {
     fn call<'a>(&'a self, _: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
         match self.judge(exchange) {
             Ok(()) => Answer::Ready(Ok(Verdict::Next)),
-            Err(why) => Denial::forbidden("You may not do this.", why).answer(exchange),
+            Err(why) => {
+                let denial = Denial::forbidden("You may not do this.", why);
+                // Whoever came by a token is told that it is too little (RFC 6750, section 3.1).
+                let is_by_token =
+                    exchange.consumer.as_ref().is_some_and(|consumer| consumer.claims.is_some());
+                let denial = match is_by_token {
+                    true => denial.header(header::WWW_AUTHENTICATE, self.challenge.clone()),
+                    false => denial,
+                };
+                denial.answer(exchange)
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 use serde_json::Value;
 
+use super::settings::SettingsError;
 use crate::problem::problem_with;
 use crate::{Answer, Astray, Denied, Exchange, Failure, Reply, Verdict};
 
@@ -15,6 +16,22 @@ pub(super) struct Denial {
     denied: Denied,
     headers: Vec<(HeaderName, HeaderValue)>,
     members: Vec<(&'static str, Value)>,
+}
+
+/// What whoever may too little is told (RFC 6750, section 3.1), in this scheme: it ends with a comma if it has
+/// parameters already.
+pub(super) fn insufficient(scheme: &str, scopes: &[String]) -> Result<HeaderValue, SettingsError> {
+    let is_quotable =
+        |scope: &String| scope.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'));
+    if !scopes.iter().all(is_quotable) {
+        return Err(SettingsError::new("/scopes", "a scope is one word (RFC 6749, section 3.3)"));
+    }
+    let scope = match scopes.is_empty() {
+        true => String::new(),
+        false => format!(", scope=\"{}\"", scopes.join(" ")),
+    };
+    HeaderValue::try_from(format!("{scheme} error=\"insufficient_scope\"{scope}"))
+        .map_err(|_| SettingsError::new("", "it can't be in a header"))
 }
 
 impl Denial {

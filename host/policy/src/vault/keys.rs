@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 
-/// A key that is shorter does not protect HMAC (RFC 7518, section 3.2).
-const SHORTEST_SECRET: usize = 32;
+/// A key that is shorter than the hash does not protect HMAC (RFC 7518, section 3.2): so many bytes each needs.
+const SECRETS: [(Algorithm, usize); 3] =
+    [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)];
 /// Keys of one set: a token without a `kid` is tried with each that has its algorithm.
 const MAX_KEYS: usize = 64;
 
@@ -30,8 +31,12 @@ impl Key {
         let place = |error: serde_json::Error| format!("line {}, column {}", error.line(), error.column());
         let set: JwkSet =
             serde_json::from_slice(text).map_err(|error| wrong(format!("no JWK Set: {}", place(error))))?;
-        let signs = |jwk: &&Jwk| jwk.common.public_key_use != Some(PublicKeyUse::Encryption);
-        let keys = set.keys.iter().filter(signs).map(Key::of_jwk).collect::<Result<Vec<_>, _>>()?;
+        let keys = set
+            .keys
+            .iter()
+            .filter(|jwk| is_for_signatures(jwk))
+            .map(Key::of_jwk)
+            .collect::<Result<Vec<_>, _>>()?;
         match keys.len() {
             0 => Err(wrong("no key for signatures is in it")),
             1..=MAX_KEYS => Ok(keys),
@@ -52,8 +57,7 @@ impl Key {
             return Err(wrong(format!("{count} keys; at most {MAX_KEYS} can be in one set")));
         }
         let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
-        let signs = |jwk: &Jwk| jwk.common.public_key_use != Some(PublicKeyUse::Encryption);
-        let keys: Vec<_> = jwks.filter(signs).filter_map(|jwk| Key::of_jwk(&jwk).ok()).collect();
+        let keys: Vec<_> = jwks.filter(is_for_signatures).filter_map(|jwk| Key::of_jwk(&jwk).ok()).collect();
         match keys.is_empty() {
             true => Err(wrong("no key for signatures that can be used is in it")),
             false => {
@@ -126,12 +130,20 @@ impl Key {
 
     /// A shared secret.
     pub fn of_secret(secret: &[u8]) -> Result<Key, KeyError> {
-        if secret.len() < SHORTEST_SECRET {
-            return Err(wrong(format!("a secret of less than {SHORTEST_SECRET} bytes")));
+        let strong = SECRETS.into_iter().filter(|(_, bytes)| secret.len() >= *bytes);
+        let algorithms: Vec<_> = strong.map(|(algorithm, _)| algorithm).collect();
+        if algorithms.is_empty() {
+            return Err(wrong("a secret of less than 32 bytes; HS384 needs 48, and HS512 64"));
         }
-        let algorithms = AlgorithmFamily::Hmac.algorithms().to_vec();
         Ok(Key { id: None, algorithms, key: DecodingKey::from_secret(secret) })
     }
+}
+
+/// Whether it may verify (RFC 7517, sections 4.2 and 4.3).
+fn is_for_signatures(jwk: &Jwk) -> bool {
+    let operations = jwk.common.key_operations.as_ref();
+    jwk.common.public_key_use != Some(PublicKeyUse::Encryption)
+        && operations.is_none_or(|operations| operations.contains(&KeyOperations::Verify))
 }
 
 fn wrong(what: impl Into<String>) -> KeyError {

@@ -65,7 +65,11 @@ pub(super) fn macros(text: &str) -> Vec<Item> {
         if let Some(name) = line.strip_prefix("macro_rules! ").and_then(|rest| rest.split(' ').next())
             && !docs.text.is_empty()
         {
-            macros.push(Item { name: name.to_owned(), signature: format!("{name}!"), docs: links(&docs.text) });
+            macros.push(Item {
+                name: name.to_owned(),
+                signature: format!("{name}!"),
+                docs: links(&docs.text),
+            });
         }
     }
     macros

@@ -50,6 +50,8 @@ struct Challenges {
     invalid: HeaderValue,
     expired: HeaderValue,
     scopes: HeaderValue,
+    /// Its claims are not what they have to be.
+    claims: HeaderValue,
 }
 
 /// A token, and the number of the place that it was found in.
@@ -161,7 +163,8 @@ impl Bearer {
             None => Ok(()),
             Some((name, _)) => {
                 let why = format!("the token's claim `{name}` is not what it has to be");
-                Err(Denial::forbidden("The token does not allow this.", why))
+                Err(Denial::forbidden("The token does not allow this.", why)
+                    .header(header::WWW_AUTHENTICATE, self.challenges.claims.clone()))
             }
         }
     }
@@ -210,7 +213,8 @@ impl Challenges {
         }
         let scopes = terms.scopes.join(" ");
         let realm = terms.realm.as_ref().map(|realm| format!("realm=\"{realm}\""));
-        let invalid = "error=\"invalid_token\"";
+        // RFC 6750, section 3.1.
+        let (invalid, insufficient) = ("error=\"invalid_token\"", "error=\"insufficient_scope\"");
         Ok(Challenges {
             nothing: challenge([realm.clone(), None])?,
             invalid: challenge([realm.clone(), Some(invalid.to_owned())])?,
@@ -218,7 +222,8 @@ impl Challenges {
                 realm.clone(),
                 Some(format!("{invalid}, error_description=\"it has expired\"")),
             ])?,
-            scopes: challenge([realm, Some(format!("error=\"insufficient_scope\", scope=\"{scopes}\""))])?,
+            scopes: challenge([realm.clone(), Some(format!("{insufficient}, scope=\"{scopes}\""))])?,
+            claims: challenge([realm, Some(insufficient.to_owned())])?,
         })
     }
 }

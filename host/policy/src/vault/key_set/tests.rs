@@ -156,9 +156,15 @@ fn keys_that_cannot_be_used_are_told() {
     assert!(error(Key::of_pem(EC_PRIVATE.as_bytes())).contains("not a public key"));
     assert!(error(Key::of_pem(format!("{EC_PUBLIC}\n{RSA_PUBLIC}").as_bytes())).contains("more than one"));
     assert!(error(Key::of_secret(b"short")).contains("less than 32 bytes"));
+    let of_length = |bytes| Key::of_secret(&vec![b'x'; bytes]).unwrap().algorithms;
+    assert_eq!(of_length(47), [Algorithm::HS256], "each needs as many bytes as its hash has");
+    assert_eq!(of_length(63), [Algorithm::HS256, Algorithm::HS384]);
+    assert_eq!(of_length(64), [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512]);
     let jwks =
         |keys: Value| Key::of_jwks(json!({ "keys": keys }).to_string().as_bytes()).map(|_| ()).unwrap_err().0;
     assert!(jwks(json!([])).contains("no key for signatures"));
+    let wraps = json!([{ "kty": "RSA", "key_ops": ["encrypt", "wrapKey"], "n": "AQAB", "e": "AQAB" }]);
+    assert!(jwks(wraps).contains("no key for signatures"));
     assert!(jwks(json!([{ "kty": "oct", "kid": "o", "k": "AQAB" }])).contains("`o` is a shared secret"));
     let confused = json!([{ "kty": "RSA", "alg": "HS256", "n": "AQAB", "e": "AQAB" }]);
     assert!(jwks(confused).contains("`alg`, HS256"));
