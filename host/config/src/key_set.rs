@@ -67,8 +67,8 @@ section! {
         /// from 2048 bits, P-256, P-384 or Ed25519. They verify tokens with any `kid`.
         pub pem: Vec<PathBuf> = section.or("pem", some(file_to_be_opened), Vec::new()),
 
-        /// `secret`: the name of a `[secret.NAME]` that is shared with who issues tokens, of 32 bytes at least
-        /// (HS256, HS384, HS512). Tokens made with its previous value are accepted, too.
+        /// `secret`: the name of a `[secret.NAME]` that is shared with who issues tokens, of 32 bytes at least for
+        /// HS256, 48 for HS384, 64 for HS512. Tokens made with its previous value are accepted, too.
         pub secret: Option<String> = section.optional("secret", |value| secrets.refer(value, "the name of a secret", complete)),
 
         /// `algorithms`: which are accepted, like `["RS256"]`. Default: all that the keys can verify.
