@@ -256,6 +256,93 @@ async fn the_log_of_a_plugin_has_a_rate() {
 }
 
 #[tokio::test]
+async fn lines_beyond_what_a_hook_may_write_are_counted() {
+    // The rate is not what drops them.
+    let limits = r#"limits = { cpu = "2s", wall = "10s", log_lines = 100000, log_bytes = "1GiB" }"#;
+    let (_origin, gateway) =
+        start(&[guest_plugin_with("floods-log", limits), route("/**", r#""floods-log""#)]).await;
+    let dropped = async |how: &'static str| {
+        Client::http1().get(gateway.url("/")).header("x-naughty", how).send().await;
+        plugin(&gateway).await["log_lines_dropped"].as_u64().unwrap()
+    };
+    assert_eq!(dropped("log").await, 1_000_000 - 32);
+    assert_eq!(dropped("long").await, 1_000_000 - 32 + 1);
+    // So many that it may reach its limit before the last one.
+    assert!(dropped("stderr").await > 1_000_100);
+}
+
+#[tokio::test]
+async fn hooks_that_write_too_much_fill_no_log() {
+    let limits = r#"limits = { cpu = "2s", wall = "10s", log_lines = 0 }"#;
+    let (_origin, gateway) =
+        start(&[guest_plugin_with("floods-log", limits), route("/**", r#""floods-log""#)]).await;
+    let mut connection = Client::http1().connect(gateway.url("/")).await.unwrap();
+    let mut ask = async || connection.get("/").header("x-naughty", "long").send().await;
+    let begun = Instant::now();
+    for _ in 0..100 {
+        ask().await;
+    }
+    let most = 10 * (2 + begun.elapsed().as_secs() as usize);
+    let told = |line: &&String| line.contains("the rest is dropped");
+    assert!(gateway.log().iter().filter(told).count() <= most, "{:#?}", gateway.log());
+    eventually("a line that counts the others", async || {
+        ask().await;
+        let log = gateway.log();
+        let line = log.iter().find(|line| told(line) && !line.contains("left_out=0"))?;
+        line.contains("left_out=").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn failures_fill_no_log() {
+    let reason = "x".repeat(16_000);
+    let fails = |more: &str| {
+        format!(r#"{{ use = "fails", with = {{ phase = "request", reason = "{reason}" }}{more} }}"#)
+    };
+    let limits = r#"limits = { cpu = "2s", wall = "10s", log_lines = 0, log_bytes = "0B" }"#;
+    let (_origin, gateway) = start(&[
+        guest_plugin_with("fails", &format!("{limits}\n{BODIES}")),
+        route("/refuse", &fails("")),
+        route("/skip", &fails(r#", on_error = "skip""#)),
+    ])
+    .await;
+    let mut connection = Client::http1().connect(gateway.url("/")).await.unwrap();
+    for path in ["/refuse", "/skip"] {
+        gateway.forget_log();
+        let begun = Instant::now();
+        for _ in 0..100 {
+            connection.get(path).send().await;
+        }
+        // Another second may begin in the middle, and the lines of the last exchanges come after their answers.
+        let most = 10 * (2 + begun.elapsed().as_secs() as usize);
+        let lines: Vec<_> = gateway.log().into_iter().filter(|line| line.contains("policy failed")).collect();
+        assert!(lines.len() <= most, "{path}: {} lines", lines.len());
+        for line in &lines {
+            assert!(line.len() < 1_500 && line.contains("[cut, of 16"), "{} bytes: {line}", line.len());
+        }
+        eventually("a line that counts the others", async || {
+            connection.get(path).send().await;
+            gateway.log().iter().any(|line| line.contains("policy failed") && line.contains("left_out=")).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_trap_is_told_in_one_short_line() {
+    let limits = r#"limits = { cpu = "2s", wall = "10s", log_lines = 0 }"#;
+    let access = "[log]\naccess = true".to_owned();
+    let (_origin, gateway) =
+        start(&[access, guest_plugin_with("traps", limits), route("/**", r#""traps""#)]).await;
+    let answer = Client::http1().get(gateway.url("/")).header("x-naughty", "unreachable").send().await;
+    assert_problem(&answer, 503);
+    let line = gateway.wait_for_log_containing("policy failed: traps: trap: ").await;
+    assert!(line.contains("wasm `unreachable` instruction executed; error while executing at "), "{line}");
+    assert!(line.len() < 1_500 && !line.contains("\\n"), "{line}");
+}
+
+#[tokio::test]
 async fn computing_is_accounted_for() {
     let access = "[log.access]\nfields = [\"path\", \"policy_us\"]".to_owned();
     let (_origin, gateway) = start(&[

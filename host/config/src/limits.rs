@@ -50,7 +50,9 @@ section! {
         pub breaker: PluginBreaker = section.table("breaker", PluginBreaker::read),
 
         /// `log_lines`: lines that the plugin may write to the log per second, 0 to 100000. What goes
-        /// beyond is dropped and counted. A hook writes 32 at most. Default 100.
+        /// beyond is dropped and counted. A hook writes 32 at most. Default 100. Why it failed is no line of
+        /// its own: the gateway tells that, of each policy ten times a second at most (`left_out` counts the
+        /// others), and cuts it after 1 KiB.
         pub log_lines: usize = section.or("log_lines", integer(0..=100_000), 100),
 
         /// `log_bytes`: the same in bytes, 0 to 1GiB. A hook writes 16KiB at most. Default 64KiB.

@@ -3,15 +3,15 @@
 //! One exchange has one line: that of the access log, if it goes where this log goes and says `why`; else
 //! one of its own.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
-use limen_policy::{Denied, Exchange, Refusal, RequestId};
+use limen_policy::{Denied, Exchange, Refusal, RequestId, Thinned};
 
 use crate::body::StreamError;
-use crate::listener::Reports;
 
 /// What went wrong, whose fault it is, what the client reads and what the log says.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub struct Fault {
     connection: Connection,
     /// The log has been told, once for many.
     told: bool,
+    /// The lines that its own one is among, if there may be many like it.
+    lines: Option<Arc<Thinned>>,
 }
 
 /// What becomes of the client's connection.
@@ -71,6 +73,7 @@ impl Fault {
             location: None,
             connection,
             told: false,
+            lines: None,
         }
     }
 
@@ -196,6 +199,11 @@ impl Fault {
         Fault { told: true, ..self }
     }
 
+    /// Its line is one of these.
+    pub fn among(self, lines: Arc<Thinned>) -> Self {
+        Fault { lines: Some(lines), ..self }
+    }
+
     pub fn upstream_unreachable(reason: impl Into<String>) -> Self {
         let detail = "The upstream could not be reached.";
         Self::new(Blame::Upstream, StatusCode::BAD_GATEWAY, "upstream_unreachable", detail, reason)
@@ -241,7 +249,9 @@ const SOON: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// The lines about what clients did wrong: they could fill the log otherwise.
-    static REFUSED: Reports = Reports::default();
+    static REFUSED: Thinned = Thinned::default();
+    /// Those about answers that policies broke off.
+    static BROKEN_OFF: Arc<Thinned> = Arc::default();
 }
 
 /// Makes the fault the exchange's answer. The log is told when the exchange has ended.
@@ -256,7 +266,7 @@ pub fn respond(fault: Fault, exchange: &mut Exchange) {
         // What has been told is as little worth a line each time as what clients do wrong.
         let by_client = fault.blame == Blame::Client || fault.told;
         let why = format!("{whose}: {}", fault.reason);
-        note(exchange, Refusal { by_client, status: fault.status, why });
+        note(exchange, Refusal { by_client, status: fault.status, why, lines: fault.lines.clone() });
     }
     let (head, body) = problem(&fault, &exchange.id);
     exchange.answer_locally(head, body, fault.code);
@@ -285,7 +295,7 @@ fn problem(fault: &Fault, id: &RequestId) -> (Response<()>, Bytes) {
 pub fn denied(denied: Denied, exchange: &mut Exchange) {
     let (status, why) = (exchange.response.status(), format!("refused: {}", denied.why));
     exchange.reason = denied.code;
-    note(exchange, Refusal { by_client: !status.is_server_error(), status, why });
+    note(exchange, Refusal { by_client: !status.is_server_error(), status, why, lines: None });
 }
 
 /// The answer broke off half-way: the client has its status already.
@@ -293,7 +303,8 @@ pub fn broke_off(error: &StreamError, exchange: &mut Exchange) {
     let is_policy = matches!(error, StreamError::Policy | StreamError::Source(_));
     let whose = if is_policy { "policy failed" } else { "upstream" };
     let (status, why) = (exchange.response.status(), format!("{whose}: {error}"));
-    note(exchange, Refusal { by_client: false, status, why });
+    let lines = matches!(error, StreamError::Policy).then(|| BROKEN_OFF.with(Arc::clone));
+    note(exchange, Refusal { by_client: false, status, why, lines });
 }
 
 /// Keeps what went wrong. If something had before, both are told.
@@ -301,6 +312,9 @@ fn note(exchange: &mut Exchange, refusal: Refusal) {
     match &mut exchange.refusal {
         Some(before) => {
             before.by_client &= refusal.by_client;
+            if refusal.lines.is_none() {
+                before.lines = None;
+            }
             before.why = format!("{}; {}", before.why, refusal.why);
         }
         none => *none = Some(Box::new(refusal)),
@@ -310,17 +324,24 @@ fn note(exchange: &mut Exchange, refusal: Refusal) {
 /// Writes the line of an exchange that has ended and was refused, if nobody else has.
 pub fn tell(exchange: &Exchange) {
     let Some(refusal) = &exchange.refusal else { return };
-    let Refusal { by_client, status, why } = &**refusal;
+    let Refusal { by_client, status, why, lines } = &**refusal;
     let (id, status) = (&exchange.id, status.as_u16());
     let (route, client) = (exchange.route.name.as_str(), exchange.client.address);
     let (method, path) = (exchange.request.method(), exchange.request.uri().path());
-    if !by_client {
-        tracing::warn!(%id, status, route, %client, %method, path, "{why}");
-        return;
-    }
-    match REFUSED.with(|refused| refused.begin(Instant::now())) {
-        Some(0) => tracing::info!(%id, status, route, %client, %method, path, "{why}"),
-        Some(left_out) => tracing::info!(%id, status, route, %client, %method, path, left_out, "{why}"),
-        None => tracing::debug!(%id, status, route, %client, %method, path, "{why}"),
+    let left_out = match (by_client, lines) {
+        (true, _) => REFUSED.with(|refused| refused.begin(Instant::now())),
+        (false, Some(lines)) => lines.begin(Instant::now()),
+        (false, None) => Some(0),
+    };
+    match (by_client, left_out) {
+        (false, Some(0)) => tracing::warn!(%id, status, route, %client, %method, path, "{why}"),
+        (false, Some(left_out)) => {
+            tracing::warn!(%id, status, route, %client, %method, path, left_out, "{why}");
+        }
+        (true, Some(0)) => tracing::info!(%id, status, route, %client, %method, path, "{why}"),
+        (true, Some(left_out)) => {
+            tracing::info!(%id, status, route, %client, %method, path, left_out, "{why}");
+        }
+        (_, None) => tracing::debug!(%id, status, route, %client, %method, path, "{why}"),
     }
 }

@@ -13,7 +13,9 @@ use regex::bytes::Regex;
 
 use crate::edit::Journal;
 use crate::hooks::Hooks;
-use crate::{Bag, ClientCertificate, Consumer, Fetch, Outcome, Phase, Reply, Source, Subject, Tap, Timing};
+use crate::{
+    Bag, ClientCertificate, Consumer, Fetch, Outcome, Phase, Reply, Source, Subject, Tap, Thinned, Timing,
+};
 
 /// Heads, buffered bodies, property bag and plain facts. The gateway's own state around it (seats,
 /// connections, streams) stays in the gateway.
@@ -84,6 +86,8 @@ pub struct Refusal {
     pub status: StatusCode,
     /// In words, with all that is known.
     pub why: String,
+    /// The lines that its own one is among, if there may be many like it.
+    pub lines: Option<Arc<Thinned>>,
 }
 
 /// Which of the two heads.

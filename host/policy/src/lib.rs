@@ -25,6 +25,7 @@ mod reply;
 mod source;
 mod subject;
 mod tap;
+mod thinned;
 mod timing;
 pub mod vault;
 
@@ -49,4 +50,5 @@ pub use reply::{Denied, Onward, Reply};
 pub use source::Source;
 pub use subject::{Attempt, Chunk, Subject};
 pub use tap::Tap;
+pub use thinned::Thinned;
 pub use timing::{Timing, Went};

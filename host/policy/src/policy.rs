@@ -144,9 +144,12 @@ impl Verdict {
 #[derive(Debug)]
 pub struct Failure {
     pub kind: FailureKind,
-    /// For the log; never for the client.
+    /// For the log; never for the client. [`LONGEST_REASON`] bytes and a mark at most.
     pub reason: String,
 }
+
+/// A longer reason is cut: a policy may say what it likes, and each of its failures is told.
+const LONGEST_REASON: usize = 1 << 10;
 
 /// In what way a policy failed; the name is a field of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +221,14 @@ impl FailureKind {
 
 impl Failure {
     pub fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
-        Failure { kind, reason: reason.into() }
+        let mut reason = reason.into();
+        if reason.len() > LONGEST_REASON {
+            let whole = reason.len();
+            reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+            reason.shrink_to_fit();
+            reason.push_str(&format!(" [cut, of {whole} bytes]"));
+        }
+        Failure { kind, reason }
     }
 }
 

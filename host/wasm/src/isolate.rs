@@ -292,8 +292,25 @@ pub(crate) fn failure(store: &Store<State>, error: &wasmtime::Error) -> Failure 
         );
     }
     let kind = if error.is::<Trap>() { FailureKind::Trap } else { FailureKind::Contract };
-    // The trap is the innermost cause; the wasm backtrace is in front of it.
-    Failure::new(kind, format!("{}\n{error}", root(error)))
+    Failure::new(kind, with_place(error))
+}
+
+/// The innermost frames of a backtrace that are told.
+const FRAMES: usize = 4;
+
+/// In one line: the trap, which is the innermost cause, and where it was, which the wasm backtrace in front of it
+/// says.
+fn with_place(error: &wasmtime::Error) -> String {
+    let told = error.to_string();
+    let mut lines = told.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut reason = root(error);
+    for line in lines.by_ref().take(1 + FRAMES) {
+        reason.extend(["; ", line]);
+    }
+    match lines.count() {
+        0 => reason,
+        more => format!("{reason}; and {more} more"),
+    }
 }
 
 fn root(error: &wasmtime::Error) -> String {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use limen_config::PluginLimits;
-use limen_policy::{Failure, FailureKind};
+use limen_policy::{Failure, FailureKind, Thinned};
 
 use crate::breaker::{Admitted, Breaker, Change};
 use crate::pool::worker;
@@ -24,6 +24,8 @@ pub struct Keeper {
     workers: usize,
     log: Mutex<LogWindow>,
     log_dropped: AtomicU64,
+    /// The lines about hooks that wrote more than one may.
+    floods: Thinned,
 }
 
 /// What one worker knows of a plugin's conduct: a lock that nobody else takes, but for a scrape.
@@ -79,6 +81,7 @@ impl Keeper {
             workers,
             log: Mutex::default(),
             log_dropped: AtomicU64::new(0),
+            floods: Thinned::default(),
         }
     }
 
@@ -180,6 +183,16 @@ impl Keeper {
             self.log_dropped.fetch_add(1, Ordering::Relaxed);
         }
         fits
+    }
+
+    /// Counts lines beyond what one hook may write.
+    pub(crate) fn dropped(&self, lines: usize) {
+        self.log_dropped.fetch_add(lines as u64, Ordering::Relaxed);
+    }
+
+    /// A hook wrote more than one may. Whether the log is to be told, and of how many others it was not.
+    pub(crate) fn flooded(&self) -> Option<u64> {
+        self.floods.begin(Instant::now())
     }
 }
 

@@ -100,14 +100,26 @@ impl Output {
         if line.is_empty() {
             return;
         }
-        match self.budget.lock().unwrap_or_else(PoisonError::into_inner).take(line.len()) {
-            Allowed::Yes if !self.grounds.keeper.may_log(line.len(), &self.grounds.limits) => {}
-            Allowed::Yes => tracing::info!(target: "policy", plugin, stream, "{line}"),
+        let keeper = &self.grounds.keeper;
+        let allowed = self.budget.lock().unwrap_or_else(PoisonError::into_inner).take(line.len());
+        match allowed {
+            Allowed::Yes => {
+                if keeper.may_log(line.len(), &self.grounds.limits) {
+                    tracing::info!(target: "policy", plugin, stream, "{line}");
+                }
+                return;
+            }
             Allowed::NotAnyMore => {
-                tracing::warn!(target: "policy", plugin, stream, "too much output in one hook; the rest is dropped");
+                if let Some(left_out) = keeper.flooded() {
+                    tracing::warn!(
+                        target: "policy", plugin, stream, left_out,
+                        "too much output in one hook; the rest is dropped"
+                    );
+                }
             }
             Allowed::No => {}
         }
+        keeper.dropped(1);
     }
 }
 

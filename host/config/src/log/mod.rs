@@ -26,8 +26,8 @@ section! {
     ///   have other addresses;
     /// - as the policy says, with the target `policy`: what policies write.
     ///
-    /// Of many requests that are refused at once only some have a line (`left_out` counts the others); the
-    /// access log has them all.
+    /// Of many requests that are refused at once, and of many failures of one policy, only some have a line
+    /// (`left_out` counts the others); the access log has all requests.
     pub struct Log(section) {
         /// `level`: the least important line that is written. "trace", "debug", "info" (default),
         /// "warn", "error" or "off".

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use http::Request;
 use limen_config::{ConfigError, HttpsRedirect, ListenerLimits};
-use limen_policy::Client;
+use limen_policy::{Client, Thinned};
 
 use crate::head::forwarded::Ends;
 use crate::refusal::Fault;
@@ -37,7 +37,6 @@ pub use certificate_header::CertificateHeader;
 use clock::Clock;
 pub use counters::{Counters, Trouble};
 use door::Door;
-pub use report::Reports;
 use tls::Tls;
 
 /// What a listener does with its connections, settled at load.
@@ -56,7 +55,8 @@ pub struct Terms {
 pub struct Shared {
     pub counters: Counters,
     clients: admission::Clients,
-    reports: report::Reports,
+    /// Lines about connections that were refused.
+    reports: Thinned,
 }
 
 /// A connection, as its requests know it.

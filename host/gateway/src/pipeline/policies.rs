@@ -2,11 +2,13 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::StatusCode;
 use limen_config::OnError;
 use limen_policy::{
-    Answer, Decision, Exchange, Failure, FailureKind, Outcome, Phase, Phases, Policy, Reply, Seat, Verdict,
+    Answer, Decision, Exchange, Failure, FailureKind, Outcome, Phase, Phases, Policy, Reply, Seat, Thinned,
+    Verdict,
 };
 
 use super::{Case, Place};
@@ -17,6 +19,8 @@ pub struct Attached {
     pub name: String,
     pub policy: Box<dyn Policy>,
     pub on_error: OnError,
+    /// The lines about its failures, wherever it is attached.
+    pub lines: Arc<Thinned>,
 }
 
 /// The policies of a route, in order. Streams hold on to them.
@@ -31,9 +35,9 @@ impl Policies {
     /// Each with something around it, while nobody else holds on to them.
     pub fn wrapped(mut self, around: impl Fn(Box<dyn Policy>) -> Box<dyn Policy>) -> Vec<Attached> {
         let all = Arc::get_mut(&mut self.0).unwrap_or_default().iter_mut();
-        let attached = all.map(|Attached { name, policy, on_error }| {
+        let attached = all.map(|Attached { name, policy, on_error, lines }| {
             let policy = around(std::mem::replace(policy, Box::new(Nobody)));
-            Attached { name: std::mem::take(name), policy, on_error: *on_error }
+            Attached { name: std::mem::take(name), policy, on_error: *on_error, lines: lines.clone() }
         });
         attached.collect()
     }
@@ -101,7 +105,10 @@ impl Policies {
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         let fault = Fault::policy(status, format!("{}: {failure}", attached.name));
-        let fault = if is_told(&failure) { fault.told() } else { fault };
+        let fault = match is_told(&failure) {
+            true => fault.told(),
+            false => fault.among(attached.lines.clone()),
+        };
         refusal::respond(fault, &mut case.exchange);
         let reason = case.exchange.reason;
         note(&mut case.exchange, number, Outcome::Failed, reason);
@@ -119,7 +126,13 @@ impl Policies {
         let exchange = &case.exchange;
         let (id, policy, route) = (&exchange.id, attached.name.as_str(), exchange.route.name.as_str());
         let phase = exchange.phase().name();
-        tracing::warn!(%id, policy, route, phase, "policy failed, {instead}: {failure}");
+        match attached.lines.begin(Instant::now()) {
+            Some(0) => tracing::warn!(%id, policy, route, phase, "policy failed, {instead}: {failure}"),
+            Some(left_out) => {
+                tracing::warn!(%id, policy, route, phase, left_out, "policy failed, {instead}: {failure}");
+            }
+            None => tracing::debug!(%id, policy, route, phase, "policy failed, {instead}: {failure}"),
+        }
     }
 
     /// Lets a policy go that no hook is left for. `reached` is the last phase that is surely over.

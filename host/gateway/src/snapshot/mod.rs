@@ -2,7 +2,7 @@
 
 mod policies;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use limen_config::{
@@ -12,7 +12,7 @@ use limen_config::{
 use limen_policy::keys::Keyring;
 use limen_policy::native::{self, CacheShelf, Documents, Kept, Storeroom};
 use limen_policy::vault::Vault;
-use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory};
+use limen_policy::{Parameter, Parameters, RouteFacts, TargetMemory, Thinned};
 use limen_store::{Redis, StateFile};
 use limen_wasm::{NamedStore, Registry};
 
@@ -252,6 +252,7 @@ impl Snapshot {
             return Err(NotBuilt::Refused(errors.into_iter().collect()));
         }
 
+        let mut failure_lines: HashMap<&str, Arc<Thinned>> = HashMap::new();
         let built_routes = routes.iter().zip(actions).enumerate().map(|(number, (route, action))| {
             let attached = route.policies.iter().enumerate();
             let attached = attached.filter_map(|(place, attachment)| {
@@ -261,7 +262,8 @@ impl Snapshot {
                     Target::Native(_) => None,
                 };
                 let on_error = attachment.on_error.or(of_plugin).unwrap_or(limen_config::OnError::Refuse);
-                Some(Attached { name: attachment.name.clone(), policy, on_error })
+                let lines = failure_lines.entry(&attachment.name).or_default().clone();
+                Some(Attached { name: attachment.name.clone(), policy, on_error, lines })
             });
             let attached: Vec<_> = attached.collect();
             let is_timed = attached.iter().any(|attached| attached.policy.wants_timing());

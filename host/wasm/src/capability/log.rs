@@ -61,7 +61,11 @@ impl log::Host for State {
     fn write(&mut self, level: Level, message: String) {
         // What looks like a line of the log is to be one, with its marks and within the budget.
         let mut lines = message.lines();
-        while lines.next().is_some_and(|line| self.write_line(level, line)) {}
+        while let Some(line) = lines.next() {
+            if !self.write_line(level, line) {
+                return self.grounds.keeper.dropped(1 + lines.count());
+            }
+        }
     }
 
     fn fail(&mut self, mut message: String) {
@@ -79,10 +83,12 @@ impl State {
         match self.log.take(message.len()) {
             Allowed::No => return false,
             Allowed::NotAnyMore => {
-                tracing::warn!(
-                    target: "policy", plugin, route, %id,
-                    "the policy wrote more than {MAX_LINES} lines or {MAX_BYTES} bytes in one hook; the rest is dropped"
-                );
+                if let Some(left_out) = self.grounds.keeper.flooded() {
+                    tracing::warn!(
+                        target: "policy", plugin, route, %id, left_out,
+                        "the policy wrote more than {MAX_LINES} lines or {MAX_BYTES} bytes in one hook; the rest is dropped"
+                    );
+                }
                 return false;
             }
             Allowed::Yes if !self.grounds.keeper.may_log(message.len(), &self.grounds.limits) => return true,
