@@ -72,6 +72,38 @@ async fn a_plugin_that_keeps_failing_is_held_back_and_asked_again_later() {
 }
 
 #[tokio::test]
+async fn a_log_hook_that_keeps_failing_is_held_back_alone() {
+    let breaker = r#"limits = { cpu = "2s", wall = "10s", breaker = { calls = 4, open = "300ms" } }"#;
+    let (_origin, gateway) = start(&[guest_plugin_with("traps", breaker), route("/**", r#""traps""#)]).await;
+    let mut connection = Client::http1().connect(gateway.url("/")).await.unwrap();
+    // How often the hook was called and not; it is called when the client has its answer already.
+    let failed = async || {
+        let failures = plugin(&gateway).await["routes"][0]["failures"].clone();
+        (failures["trap"].as_u64().unwrap_or(0), failures["held-back"].as_u64().unwrap_or(0))
+    };
+    for number in 1..=12 {
+        let answer = connection.get("/").header("x-naughty", "panic-log").send().await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-before-trap")), (200, Some("response")));
+        eventually("the log hook", async || {
+            let (trapped, held_back) = failed().await;
+            (trapped + held_back == number).then_some(())
+        })
+        .await;
+    }
+    let (_, held_back) = failed().await;
+    assert!(held_back > 0, "{}", plugin(&gateway).await);
+    assert_eq!(plugin(&gateway).await["held_back_workers"], 0);
+    gateway.wait_for_log_containing("its log hook is held back for").await;
+
+    // It is better now, and one exchange finds out.
+    eventually("the log hook to be called again", async || {
+        assert_eq!(connection.get("/").send().await.status, 200);
+        gateway.log().iter().any(|line| line.contains("its log hook is asked again: it works")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_it_says_itself_does_not_open_the_breaker() {
     let breaker = r#"limits = { cpu = "2s", wall = "10s", breaker = { calls = 2 } }"#;
     let fails = r#"{ use = "fails", with = { phase = "request" } }"#;
@@ -323,7 +355,11 @@ async fn failures_fill_no_log() {
         }
         eventually("a line that counts the others", async || {
             connection.get(path).send().await;
-            gateway.log().iter().any(|line| line.contains("policy failed") && line.contains("left_out=")).then_some(())
+            gateway
+                .log()
+                .iter()
+                .any(|line| line.contains("policy failed") && line.contains("left_out="))
+                .then_some(())
         })
         .await;
     }

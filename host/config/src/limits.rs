@@ -64,7 +64,8 @@ section! {
     /// `breaker = { errors = 50, calls = 20 }`: a plugin that fails too often is not asked for a while, and
     /// `on_error` says what clients get meanwhile. What counts is traps, limits that were hit and
     /// answers that break the contract; not that it gives up itself. Each worker judges for itself, and
-    /// so does the thread of ticks. Then one exchange tries whether it is better.
+    /// so does the thread of ticks. Then one exchange tries whether it is better. The log hook is judged by
+    /// itself: one that fails too often is not called for a while, and nobody is refused for it.
     #[derive(Copy, PartialEq, Eq, Hash)]
     pub struct PluginBreaker(section) {
         /// `errors`: it opens when so many percent of the last `calls` failed, 1 to 100. Default 50.

@@ -37,6 +37,8 @@ struct Desk(Mutex<Conduct>);
 struct Conduct {
     in_use: usize,
     breaker: Breaker,
+    /// That of its log hook, which nobody is refused for.
+    log_breaker: Breaker,
     /// When the second began that `used` was used in.
     since: Option<Instant>,
     used: Duration,
@@ -52,7 +54,7 @@ struct Conduct {
 pub struct Standing {
     /// Isolates in use.
     pub in_use: usize,
-    /// Workers whose breaker is not closed; the thread that ticks is one as well.
+    /// Workers whose breaker is not closed, that of the log hook left out; the thread that ticks is one as well.
     pub held_back: usize,
     /// Lines of its log that were dropped.
     pub log_dropped: u64,
@@ -62,6 +64,17 @@ pub struct Standing {
 pub(crate) struct Permit {
     desk: Option<Arc<Desk>>,
     as_probe: bool,
+    /// The same of its log hook.
+    as_log_probe: bool,
+}
+
+/// What was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// One that requests, or what they go by, depend on.
+    Deciding,
+    /// The one that looks back.
+    Log,
 }
 
 /// One second of the log.
@@ -104,7 +117,7 @@ impl Keeper {
     pub(crate) fn admit(&self, limits: &PluginLimits) -> Result<Permit, Failure> {
         // Who is no worker loads.
         let Some(desk) = worker().and_then(|worker| self.desks.get(worker)) else {
-            return Ok(Permit { desk: None, as_probe: false });
+            return Ok(Permit { desk: None, as_probe: false, as_log_probe: false });
         };
         let mut conduct = desk.lock();
         if conduct.in_use >= limits.isolates.div_ceil(self.workers.max(1)) {
@@ -123,7 +136,18 @@ impl Keeper {
         };
         conduct.in_use += 1;
         drop(conduct);
-        Ok(Permit { desk: Some(desk.clone()), as_probe: admitted == Admitted::AsProbe })
+        let as_probe = admitted == Admitted::AsProbe;
+        Ok(Permit { desk: Some(desk.clone()), as_probe, as_log_probe: false })
+    }
+
+    /// Lets an exchange that has an isolate ask the log hook, or says why not.
+    pub(crate) fn admit_log(&self, permit: &mut Permit) -> Result<(), Failure> {
+        let Some(desk) = &permit.desk else { return Ok(()) };
+        let Some(admitted) = desk.lock().log_breaker.admit(Instant::now()) else {
+            return Err(held_back("its log hook failed too often: the hook's breaker is open"));
+        };
+        permit.as_log_probe = admitted == Admitted::AsProbe;
+        Ok(())
     }
 
     /// There was no isolate: said once a second at most.
@@ -138,16 +162,24 @@ impl Keeper {
         }
     }
 
-    /// A call has ended, badly or not, after so much computing.
-    pub(crate) fn record(&self, permit: &Permit, bad: bool, used: Duration, limits: &PluginLimits) {
+    /// A call has ended, badly or not, after so much computing. What its log hook does is no reason to refuse anybody.
+    pub(crate) fn record(
+        &self,
+        permit: &Permit,
+        hook: Hook,
+        bad: bool,
+        used: Duration,
+        limits: &PluginLimits,
+    ) {
         let Some(desk) = &permit.desk else { return };
         let mut conduct = desk.lock();
         conduct.used += used;
-        let change = match bad || permit.as_probe || conduct.breaker.is_closed() {
-            true => {
-                let bad = bad.then(Instant::now);
-                conduct.breaker.record(bad, permit.as_probe, used, &limits.breaker)
-            }
+        let (breaker, as_probe, what) = match hook {
+            Hook::Deciding => (&mut conduct.breaker, permit.as_probe, ""),
+            Hook::Log => (&mut conduct.log_breaker, permit.as_log_probe, "its log hook is "),
+        };
+        let change = match bad || as_probe || breaker.is_closed() {
+            true => breaker.record(bad.then(Instant::now), as_probe, used, &limits.breaker),
             false => None,
         };
         drop(conduct);
@@ -155,9 +187,9 @@ impl Keeper {
         match change {
             None => {}
             Some(Change::Opened { because, pause }) => {
-                tracing::warn!(plugin, worker, "held back for {pause:?}: {because}");
+                tracing::warn!(plugin, worker, "{what}held back for {pause:?}: {because}");
             }
-            Some(Change::Closed) => tracing::info!(plugin, worker, "asked again: it works"),
+            Some(Change::Closed) => tracing::info!(plugin, worker, "{what}asked again: it works"),
         }
     }
 
@@ -232,6 +264,9 @@ impl Drop for Permit {
         conduct.in_use = conduct.in_use.saturating_sub(1);
         if self.as_probe {
             conduct.breaker.probe_lost(Instant::now());
+        }
+        if self.as_log_probe {
+            conduct.log_breaker.probe_lost(Instant::now());
         }
     }
 }

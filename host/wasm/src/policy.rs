@@ -8,7 +8,7 @@ use limen_policy::{Answer, Exchange, Failure, FailureKind, Phase, Phases, Policy
 use crate::account::Account;
 use crate::image::{Reset, Start};
 use crate::isolate::{Code, Isolate};
-use crate::keeper::{Keeper, Permit};
+use crate::keeper::{Hook, Keeper, Permit};
 use crate::pool::IsolatePool;
 use crate::turnstile::{self, Inside};
 
@@ -92,6 +92,9 @@ impl WasmPolicy {
             *seat = None;
             return Ok(Verdict::Next);
         }
+        if phase == Phase::Log {
+            self.keeper.admit_log(&mut seated.permit)?;
+        }
         let (image, limits) = (&*self.pool.image, &self.pool.limits);
         let cpu = limits.cpu.min(seated.cpu_left);
         let (answer, used) = seated.isolate.call(image, phase, exchange, limits, cpu).await;
@@ -100,7 +103,8 @@ impl WasmPolicy {
         exchange.policy_time += used;
         self.account.called(used, seated.isolate.memory_peak(), seated.isolate.take_host_calls());
         let bad = answer.as_ref().is_err_and(|failure| failure.kind.is_its_fault());
-        self.keeper.record(&seated.permit, bad, used, limits);
+        let hook = if phase == Phase::Log { Hook::Log } else { Hook::Deciding };
+        self.keeper.record(&seated.permit, hook, bad, used, limits);
         answer
     }
 

@@ -6,6 +6,7 @@ use http::HeaderValue;
 use limen_policy::{Exchange, Failure, Fetch, Phase, RouteFacts};
 
 use crate::account::Account;
+use crate::keeper::Hook;
 use crate::pool::IsolatePool;
 
 /// Calls it, for all attachments with the same settings, each time in an isolate of its own.
@@ -58,7 +59,7 @@ impl Ticker {
         let used = used + isolate.take_making();
         self.account.called(used, isolate.memory_peak(), isolate.take_host_calls());
         let bad = answer.as_ref().is_err_and(|failure| failure.kind.is_its_fault());
-        grounds.keeper.record(&permit, bad, used, limits);
+        grounds.keeper.record(&permit, Hook::Deciding, bad, used, limits);
         answer
     }
 }
