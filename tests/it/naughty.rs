@@ -389,6 +389,20 @@ async fn an_import_without_a_grant_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn sockets_are_refused_by_name() {
+    let origin = Origin::start();
+    let rest = [guest_plugin("opens-sockets"), route("/**", r#""opens-sockets""#)];
+    let refused = Gateway::with(config(&origin, &rest.join("\n"))).run().await;
+    assert_eq!(refused.status.code(), Some(1));
+    let said = &refused.stderr;
+    assert!(said.contains("plugin `opens-sockets`: the component imports `wasi:sockets/"), "{said}");
+    assert!(said.contains("calls upstreams with `fetch`"), "{said}");
+    let file = guest("opens-sockets");
+    let inspected = Gateway::with("").finish(&["policy", "inspect", file.to_str().unwrap()]).await;
+    assert!(inspected.stderr.contains("imports `wasi:sockets/"), "{}", inspected.stderr);
+}
+
+#[tokio::test]
 async fn another_version_of_the_contract_is_refused_by_name() {
     let origin = Origin::start();
     let rest = [guest_plugin("wrong-version"), route("/**", r#""wrong-version""#)];

@@ -16,6 +16,7 @@ use crate::image;
 use crate::isolate::{Code, Isolate, LOAD_LIMIT};
 use crate::meters::{self, Declaration};
 use crate::state::{Grounds, State};
+use crate::wasi;
 
 /// The version of the contract (`wit/`) that this gateway speaks.
 pub const CONTRACT: &str = "0.1.0";
@@ -108,6 +109,7 @@ impl Plugin {
         let interfaces = imports.chain(exports).map(|(verb, name)| Interface { verb, name: name.to_owned() });
         let interfaces: Vec<_> = interfaces.collect();
         interfaces.iter().try_for_each(|interface| check_version(&interface.name))?;
+        interfaces.iter().try_for_each(|interface| check_wasi(&interface.name))?;
         let exports = Exports::of(&component)?;
         let pre = engine.linker().instantiate_pre(&component).map_err(|error| {
             LoadError::new(format!("the component imports what there is not here: {}", one_line(&error)))
@@ -313,6 +315,20 @@ fn check_version(name: &str) -> Result<(), LoadError> {
         "the component was built for version {version} of the contract; this gateway speaks {CONTRACT}"
     ))
     .hint("build it with the SDK of this gateway's version"))
+}
+
+/// Refuses what no grant gives: it would only fail when it is called.
+fn check_wasi(name: &str) -> Result<(), LoadError> {
+    match wasi::name_of(name).filter(|interface| wasi::is_refused(interface)) {
+        Some(interface) => {
+            let message =
+                format!("the component imports `wasi:{interface}`, and no policy is granted sockets");
+            Err(LoadError::new(message).hint(
+                "leave out what opens sockets, such as `std::net`: a policy calls upstreams with `fetch`",
+            ))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Tells what a file is that is no component: the usual mistakes have better names than a parser's.

@@ -12,6 +12,32 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::capability::log::{Allowed, LogBudget};
 use crate::state::{Grounds, State};
 
+/// The name of an interface of WASI, `cli/stdout`, in that of an import or export.
+pub(crate) fn name_of(import: &str) -> Option<&str> {
+    import.strip_prefix("wasi:")?.split('@').next()
+}
+
+/// What is behind an interface of WASI here, for who reviews a component.
+pub(crate) fn behind(name: &str) -> &'static str {
+    let (package, interface) = name.split_once('/').unwrap_or((name, ""));
+    match (package, interface) {
+        ("clocks", _) => "what time it is",
+        ("random", _) => "random numbers",
+        ("io", _) => "waiting, and the streams of the others",
+        ("cli", "stdout" | "stderr") => "lines of the gateway's log",
+        ("cli", "exit") => "the end of the call, as a failure",
+        ("cli", _) => "nothing: no input, no arguments, no environment, no terminal",
+        ("filesystem", _) => "denied: there are no files",
+        _ => "denied",
+    }
+}
+
+/// Whether a component that imports it is refused. Sockets are what no ordinary policy imports; files are, by what
+/// some languages' libraries begin with, and there are none.
+pub(crate) fn is_refused(name: &str) -> bool {
+    name.starts_with("sockets/")
+}
+
 /// What one isolate has of WASI, made when it first asks.
 pub(crate) struct Wasi {
     context: WasiCtx,

@@ -129,6 +129,16 @@ async fn what_a_component_is_can_be_seen() {
     assert_eq!(json["grants"], serde_json::json!(["counters = true"]));
     assert_eq!(json["size"], std::fs::metadata(&ungranted).unwrap().len());
     assert_eq!(json["contract"], "0.1.0");
+    assert_eq!(json["wasi"], serde_json::json!([]));
+
+    // What it has of WASI is something that it imports as well.
+    let chance = guest("chance");
+    let shown = policy(&["inspect", text(&chance)]).await;
+    assert!(shown.stdout.contains("  wasi:random/random: random numbers\n"), "{}", shown.stdout);
+    let json = policy(&["inspect", "--json", text(&chance)]).await;
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let random = serde_json::json!({ "interface": "wasi:random/random", "behind": "random numbers" });
+    assert!(json["wasi"].as_array().unwrap().contains(&random), "{json}");
 }
 
 #[tokio::test]
@@ -140,6 +150,8 @@ async fn what_another_version_does_differently_can_be_seen() {
     assert!(bytes.stdout.contains("sha256") && !bytes.stdout.contains("grants"), "{}", bytes.stdout);
     let grants = policy(&["inspect", text(&counter), "--diff", text(&one)]).await;
     assert!(grants.stdout.contains("+ counters = true"), "{}", grants.stdout);
+    let chance = policy(&["inspect", text(&guest("chance")), "--diff", text(&one)]).await;
+    assert!(chance.stdout.contains("+ wasi:random/random: random numbers"), "{}", chance.stdout);
 }
 
 #[tokio::test]

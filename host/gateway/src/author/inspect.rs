@@ -87,14 +87,16 @@ impl fmt::Display for Inspected {
 }
 
 /// All that a review compares.
-fn facts(manifest: &Manifest) -> [(&'static str, Vec<String>); 6] {
+fn facts(manifest: &Manifest) -> [(&'static str, Vec<String>); 7] {
     let owned = |items: &[&'static str]| items.iter().map(|&item| item.to_owned()).collect();
+    let wasi = manifest.wasi.iter().map(|it| format!("{}: {}", it.interface, it.behind)).collect();
     let settings = manifest.settings.as_ref().map(schema::lines).unwrap_or_default();
     [
         ("size", vec![format!("{:.1} KiB", manifest.size as f64 / 1024.0)]),
         ("contract", vec![manifest.contract.clone()]),
         ("phases", owned(&manifest.phases)),
         ("imports", manifest.imports.clone()),
+        ("wasi", wasi),
         ("grants", owned(&manifest.grants)),
         ("settings", settings),
     ]

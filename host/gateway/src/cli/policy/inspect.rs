@@ -6,8 +6,8 @@ use crate::cli::say;
 
 /// Say what a component is: phases, imports, the grants it needs, settings
 ///
-/// What it doesn't import it can't do, so this is all of it. With --diff only what is different from
-/// an older one, for reviews.
+/// What it doesn't import it can't do, so this is all of it: the interfaces of the contract, and those of
+/// WASI with what is behind them here. With --diff only what is different from an older one, for reviews.
 #[derive(clap::Args)]
 pub struct Inspect {
     /// The component: a file, "oci-layout:..." or "oci://..."; of a tag it says the digest. Or the folder of a policy,
