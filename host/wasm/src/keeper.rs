@@ -120,9 +120,11 @@ impl Keeper {
             return Ok(Permit { desk: None, as_probe: false, as_log_probe: false });
         };
         let mut conduct = desk.lock();
-        if conduct.in_use >= limits.isolates.div_ceil(self.workers.max(1)) {
+        let part = limits.isolates.div_ceil(self.workers.max(1));
+        if conduct.in_use >= part {
             drop(conduct);
-            let reason = format!("this worker's part of `limits.isolates`, {}, is in use", limits.isolates);
+            let all = limits.isolates;
+            let reason = format!("this worker's part of `limits.isolates`, {part} of {all}, is in use");
             let failure = Failure::new(FailureKind::NoIsolate, reason);
             self.note_full(&failure);
             return Err(failure);
