@@ -429,7 +429,12 @@ async fn a_refusal_by_configure_stands_at_its_settings() {
 
     let panicked = Gateway::with(config_with("panic = true")).run().await;
     assert_eq!(panicked.status.code(), Some(1));
-    assert!(panicked.stderr.contains("asked to panic in configure"), "{}", panicked.stderr);
+    let said = &panicked.stderr;
+    let place = "refuses these settings: trap: panicked at ";
+    assert!(said.contains(place) && said.contains("src/lib.rs:20:13: asked to panic in configure ("), "{said}");
+    assert!(!said.contains("backtrace") && !said.contains("\\n"), "{said}");
+    let whose = |line: &&str| line.contains("ERROR policy: ") && line.contains("plugin=\"configure-refuses\"");
+    assert!(panicked.stdout.lines().chain(said.lines()).any(|line| whose(&line)), "{panicked:?}");
 
     let gateway = Gateway::start(config_with("")).await;
     let answer = Client::http1().get(gateway.url("/")).send().await;

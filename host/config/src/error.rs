@@ -73,7 +73,7 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     /// The error with its source line, several lines of plain text without a newline at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let title = Level::ERROR.primary_title(visible(&self.message, 200));
+        let title = Level::ERROR.primary_title(visible(&self.message, 1_000));
         let path = visible(&self.place.file.display().to_string(), 500);
         let line = self.place.line_text().filter(|(line, _)| line.len() <= LONGEST_LINE);
         let mut group = match (line, self.place.line, self.place.column) {

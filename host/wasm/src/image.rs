@@ -133,7 +133,7 @@ impl Start {
 /// Runs `configure` once in an isolate that is thrown away.
 fn try_configure(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Result<(), Failure> {
     run(async {
-        let grounds = Grounds::of(settings.clone());
+        let grounds = Grounds::loading(&plugin.about.name, settings.clone());
         let code = Code::Component(plugin.pre.clone());
         let mut isolate = Isolate::start(engine, &code, grounds, &loading_limits()).await?;
         isolate.configure(&plugin.exports, &settings.json).await?.map_err(refusal)
@@ -165,7 +165,7 @@ fn try_take(engine: &Engine, plugin: &Plugin, settings: &Arc<Settings>) -> Resul
     let (context, _) = instrument(&plugin.bytes).map_err(NoImage::Impossible)?;
 
     let snapshot = run(async {
-        let grounds = Grounds::of(settings.clone());
+        let grounds = Grounds::loading(&plugin.about.name, settings.clone());
         let code = Code::Component(plugin.pre.clone());
         let started = Isolate::start(engine, &code, grounds, &loading_limits()).await;
         let mut isolate = started.map_err(|failure| NoImage::Impossible(failure.to_string()))?;

@@ -291,6 +291,12 @@ pub(crate) fn failure(store: &Store<State>, error: &wasmtime::Error) -> Failure 
             "one of its calls brought more bytes than `limits.host_call_bytes`",
         );
     }
+    // A panic says so in the log, and then comes the instruction that there is no way past.
+    if let (Some(Trap::UnreachableCodeReached), Some(said)) = (error.downcast_ref(), &store.data().last_error)
+    {
+        let said = said.lines().collect::<Vec<_>>().join("; ");
+        return Failure::new(FailureKind::Trap, format!("{said} ({})", root(error)));
+    }
     let kind = if error.is::<Trap>() { FailureKind::Trap } else { FailureKind::Contract };
     Failure::new(kind, with_place(error))
 }

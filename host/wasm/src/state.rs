@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) makes_room: bool,
     /// What the guest gave as its reason for a `fail` verdict.
     pub(crate) failure: Option<String>,
+    /// The last error that it wrote to the log in this call: what it says before it panics.
+    pub(crate) last_error: Option<String>,
     pub(crate) limits: Limits,
     /// Calls of what the contract has, WASI left out.
     pub(crate) host_calls: u64,
@@ -69,9 +71,9 @@ pub(crate) struct Grounds {
 }
 
 impl Grounds {
-    /// Those of a component that is being loaded: it has settings, and no name or counters yet.
-    pub(crate) fn of(settings: Arc<Settings>) -> Arc<Self> {
-        Self::ungranted(Arc::new(Keeper::new("(loading)", 0)), loading_limits(), settings)
+    /// Those of a component that is being loaded: it has the name that it gives itself, settings, and no counters yet.
+    pub(crate) fn loading(name: &str, settings: Arc<Settings>) -> Arc<Self> {
+        Self::ungranted(Arc::new(Keeper::new(name, 0)), loading_limits(), settings)
     }
 
     /// Those of the same plugin while `configure` runs: then nothing is granted.
@@ -96,7 +98,7 @@ impl Grounds {
     }
 
     pub(crate) fn blank() -> Arc<Self> {
-        Self::of(Arc::default())
+        Self::loading("(loading)", Arc::default())
     }
 
     /// The plugin's name in the configuration.
@@ -136,6 +138,7 @@ impl State {
             passage: None,
             makes_room: false,
             failure: None,
+            last_error: None,
             host_calls: 0,
             limits: Limits {
                 body: limits.body,
@@ -163,6 +166,7 @@ impl State {
     pub(crate) fn arm(&mut self, cpu: Duration) {
         self.limits.cpu = cpu;
         self.failure = None;
+        self.last_error = None;
         self.limits.memory_hit = false;
         self.limits.cpu_hit = false;
         self.log = LogBudget::default();

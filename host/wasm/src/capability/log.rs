@@ -63,8 +63,13 @@ impl log::Host for State {
         let mut lines = message.lines();
         while let Some(line) = lines.next() {
             if !self.write_line(level, line) {
-                return self.grounds.keeper.dropped(1 + lines.count());
+                self.grounds.keeper.dropped(1 + lines.count());
+                break;
             }
+        }
+        // With what there is no room for in the log it may still be told why it failed.
+        if level == Level::Error && message.len() <= MAX_BYTES {
+            self.last_error = Some(message);
         }
     }
 
