@@ -431,9 +431,13 @@ async fn a_refusal_by_configure_stands_at_its_settings() {
     assert_eq!(panicked.status.code(), Some(1));
     let said = &panicked.stderr;
     let place = "refuses these settings: trap: panicked at ";
-    assert!(said.contains(place) && said.contains("src/lib.rs:20:13: asked to panic in configure ("), "{said}");
+    assert!(
+        said.contains(place) && said.contains("src/lib.rs:20:13: asked to panic in configure ("),
+        "{said}"
+    );
     assert!(!said.contains("backtrace") && !said.contains("\\n"), "{said}");
-    let whose = |line: &&str| line.contains("ERROR policy: ") && line.contains("plugin=\"configure-refuses\"");
+    let whose =
+        |line: &&str| line.contains("ERROR policy: ") && line.contains("plugin=\"configure-refuses\"");
     assert!(panicked.stdout.lines().chain(said.lines()).any(|line| whose(&line)), "{panicked:?}");
 
     let gateway = Gateway::start(config_with("")).await;

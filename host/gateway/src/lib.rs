@@ -42,14 +42,15 @@ mod upstream;
 mod vault;
 mod worker;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use limen_config::{Config, Errors, Natives};
+use limen_config::{Config, ConfigError, Errors, LeftOut, Natives};
 use limen_policy::native::{Documents, NATIVE};
 use limen_store::StateFile;
 use limen_wasm::Registry;
+use serde_json::{Value, json};
 
 pub use route::Question;
 use snapshot::Snapshot;
@@ -86,9 +87,78 @@ impl std::fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// Does all that `run` does with a configuration, but for binding and serving. Answers with a line
-/// for people.
-pub fn check(file: &Path) -> Result<String, StartError> {
+impl StartError {
+    /// For machines.
+    pub fn json(&self) -> Value {
+        let errors = match self {
+            StartError::Config(errors) => errors.iter().map(mistake).collect(),
+            StartError::Machine(what) => vec![json!({ "message": what })],
+        };
+        json!({ "ok": false, "errors": errors })
+    }
+}
+
+/// A mistake in a configuration, for machines.
+fn mistake(error: &ConfigError) -> Value {
+    json!({
+        "file": error.place.file.display().to_string(),
+        "line": error.place.line,
+        "column": error.place.column,
+        "key": error.place.key,
+        "message": error.message,
+        "expected": error.expected,
+        "hint": error.hint,
+    })
+}
+
+/// A good configuration, in numbers.
+pub struct Checked {
+    file: PathBuf,
+    routes: usize,
+    upstreams: usize,
+    plugins: usize,
+    left_out: Vec<LeftOut>,
+    took: Duration,
+}
+
+impl Checked {
+    /// For machines.
+    pub fn json(&self) -> Value {
+        let left_out = self.left_out.iter();
+        let left_out =
+            left_out.map(|it| json!({ "file": it.file.display().to_string(), "because": it.because }));
+        json!({
+            "ok": true,
+            "file": self.file.display().to_string(),
+            "routes": self.routes,
+            "upstreams": self.upstreams,
+            "plugins": self.plugins,
+            "left_out": left_out.collect::<Value>(),
+            "took_ms": self.took.as_millis() as u64,
+        })
+    }
+}
+
+/// For people.
+impl std::fmt::Display for Checked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for it in &self.left_out {
+            writeln!(f, "left out, {}: {}", it.file.display(), it.because)?;
+        }
+        write!(
+            f,
+            "{}: good. {}, {}, {} ({:.1} s)",
+            self.file.display(),
+            count(self.routes, "route"),
+            count(self.upstreams, "upstream"),
+            count(self.plugins, "plugin"),
+            self.took.as_secs_f64(),
+        )
+    }
+}
+
+/// Does all that `run` does with a configuration, but for binding and serving.
+pub fn check(file: &Path) -> Result<Checked, StartError> {
     let started = Instant::now();
     let config = load_config(file).map_err(StartError::Config)?;
     let access = config.log.access.as_ref().map(|access| &access.output);
@@ -100,17 +170,14 @@ pub fn check(file: &Path) -> Result<String, StartError> {
         let _ = std::fs::remove_file(file);
     }
     let (_, snapshot) = built?;
-    let left_out =
-        snapshot.left_out.iter().map(|it| format!("left out, {}: {}\n", it.file.display(), it.because));
-    Ok(format!(
-        "{}{}: good. {}, {}, {} ({:.1} s)",
-        left_out.collect::<String>(),
-        file.display(),
-        count(snapshot.routes.len(), "route"),
-        count(snapshot.upstreams.len(), "upstream"),
-        count(snapshot.plugin_count(), "plugin"),
-        started.elapsed().as_secs_f64(),
-    ))
+    Ok(Checked {
+        file: file.to_owned(),
+        routes: snapshot.routes.len(),
+        upstreams: snapshot.upstreams.len(),
+        plugins: snapshot.plugin_count(),
+        left_out: snapshot.left_out.clone(),
+        took: started.elapsed(),
+    })
 }
 
 /// Says which route a request would take, in lines for people.

@@ -4,7 +4,7 @@ mod bench;
 mod cases;
 
 use crate::common::{config, guest_plugin, guest_plugin_with, route};
-use limen_tests::{Client, Finished, Gateway, Origin, eventually, guest, guest_version};
+use limen_tests::{Client, Finished, Gateway, Origin, Setup, eventually, guest, guest_version};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -46,6 +46,8 @@ async fn from_nothing(name: &'static str, origin: &Origin) -> Gateway {
     let component = built.stdout.lines().last().unwrap();
     let looked_into = setup.again().finish(&["policy", "inspect", &policy]).await;
     assert!(built.stdout.starts_with(&looked_into.stdout), "{}\n{}", built.stdout, looked_into.stdout);
+    let (_, built) = told(&setup, &["policy", "build", &policy]).await;
+    assert_eq!((&built["name"], &built["component"]), (&policy.as_str().into(), &component.into()), "{built}");
     let tested = setup.again().finish(&["policy", "test", &policy]).await;
     assert!(tested.status.success(), "{}\n{}", tested.stdout, tested.stderr);
     assert!(tested.stdout.contains("cases.toml") && tested.stdout.contains(" 0 failed"), "{}", tested.stdout);
@@ -154,6 +156,53 @@ async fn what_another_version_does_differently_can_be_seen() {
     assert!(chance.stdout.contains("+ wasi:random/random: random numbers"), "{}", chance.stdout);
 }
 
+/// What a command prints with `--json`.
+async fn told(setup: &Setup, arguments: &[&str]) -> (Option<i32>, serde_json::Value) {
+    let finished = setup.again().finish(&[arguments, &["--json"]].concat()).await;
+    let told = serde_json::from_str(&finished.stdout);
+    (finished.status.code(), told.unwrap_or_else(|error| panic!("{error}: {finished:?}")))
+}
+
+#[tokio::test]
+async fn machines_are_told_what_came_of_it() {
+    let origin = Origin::start();
+    let version = guest_version(1);
+    let rest = format!("{}\n{}", guest_plugin("ungranted"), route("/**", "\"ungranted\""));
+    let bad = config(&origin, &rest);
+    let good = config(&origin, &format!("{}\n{}", guest_plugin("version"), route("/**", "\"version\"")));
+    let setup = Gateway::with("").file("good.toml", good).file("bad.toml", &bad);
+
+    let (status, checked) = told(&setup, &["check", "good.toml"]).await;
+    assert_eq!((status, &checked["ok"]), (Some(0), &true.into()), "{checked}");
+    assert_eq!((&checked["routes"], &checked["plugins"]), (&1.into(), &1.into()), "{checked}");
+
+    let (status, refused) = told(&setup, &["check", "bad.toml"]).await;
+    let error = &refused["errors"][0];
+    assert_eq!((status, &refused["ok"]), (Some(1), &false.into()), "{refused}");
+    assert_eq!((&error["file"], &error["key"]), (&"bad.toml".into(), &"plugin.ungranted".into()), "{refused}");
+    let line = error["line"].as_u64().unwrap() as usize;
+    assert!(bad.lines().nth(line - 1).unwrap().contains("[plugin.ungranted]"), "{refused}");
+    assert!(error["column"].as_u64().unwrap() > 0, "{refused}");
+    assert!(error["message"].as_str().unwrap().contains("imports `counters`"), "{refused}");
+    assert!(error["hint"].as_str().unwrap().contains("counters = true"), "{refused}");
+
+    let check = ["policy", "check", text(&version), "--config", "good.toml"];
+    let (status, taken) = told(&setup, &check).await;
+    assert_eq!((status, &taken["plugin"], &taken["attached"]), (Some(0), &"version".into(), &1.into()), "{taken}");
+    let (status, refused) = told(&setup, &[&check[..], &["--plugin", "none"]].concat()).await;
+    assert_eq!(status, Some(1));
+    assert!(refused["errors"][0]["message"].as_str().unwrap().contains("no plugin `none`"), "{refused}");
+
+    let (status, packed) = told(&setup, &["policy", "pack", text(&version), "dist", "--tag", "1"]).await;
+    assert_eq!((status, &packed["component"]), (Some(0), &"oci-layout:dist:1".into()), "{packed}");
+    assert!(packed["digest"].as_str().unwrap().starts_with("sha256:"), "{packed}");
+    assert_eq!(packed["signed"], false);
+
+    let (status, refused) = told(&setup, &["policy", "build", "."]).await;
+    assert_eq!(status, Some(1));
+    assert!(refused["errors"][0]["message"].as_str().unwrap().contains("no Cargo.toml"), "{refused}");
+}
+
 #[tokio::test]
 async fn nonsense_is_no_component() {
     let setup = Gateway::with("").file("text.wasm", "hello").file("empty.wasm", "");
@@ -163,6 +212,11 @@ async fn nonsense_is_no_component() {
         let refused = setup.again().finish(&["policy", "inspect", file]).await;
         assert!(!refused.status.success());
         assert!(refused.stderr.contains(said), "{file}: {}", refused.stderr);
+    }
+    for command in ["test", "bench", "build"] {
+        let absent = policy(&[command, "/nope"]).await;
+        assert_eq!(absent.status.code(), Some(1));
+        assert!(absent.stderr.contains("/nope is not there"), "{command}: {}", absent.stderr);
     }
     let unknown = policy(&["new", "x", "--template", "magic"]).await;
     assert!(unknown.stderr.contains("headers, auth, body, stream"), "{}", unknown.stderr);

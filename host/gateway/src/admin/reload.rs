@@ -12,7 +12,7 @@ use axum::extract::{Extension, State};
 use axum::response::Response;
 use futures_util::stream;
 use http::{HeaderMap, StatusCode, header};
-use limen_config::{ConfigError, Errors};
+use limen_config::Errors;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::answer::{self, Problem};
 use super::pages::{Known, starting};
 use super::peer::Peer;
+use crate::mistake;
 use crate::progress::{self, Step};
 use crate::reload::{Ask, Outcome, Waiter};
 
@@ -114,25 +115,13 @@ pub fn outcome(outcome: &Outcome) -> Value {
         .iter()
         .flatten()
         .map(|kept| json!({ "plugin": kept.plugin, "live": kept.live, "because": kept.because }));
-    let errors = outcome.result.as_ref().err().into_iter().flat_map(Errors::iter).map(error);
+    let errors = outcome.result.as_ref().err().into_iter().flat_map(Errors::iter).map(mistake);
     json!({
         "at": answer::moment(outcome.at),
         "took_ms": outcome.took.as_millis() as u64,
         "ok": outcome.result.is_ok(),
         "kept_back": kept_back.collect::<Value>(),
         "errors": errors.collect::<Value>(),
-    })
-}
-
-fn error(error: &ConfigError) -> Value {
-    json!({
-        "file": error.place.file.display().to_string(),
-        "line": error.place.line,
-        "column": error.place.column,
-        "key": error.place.key,
-        "message": error.message,
-        "expected": error.expected,
-        "hint": error.hint,
     })
 }
 

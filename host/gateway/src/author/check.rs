@@ -1,17 +1,52 @@
 //! `limen policy check`: whether a gateway with this configuration would take this component.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use limen_config::Component;
 use limen_policy::native::Documents;
 use limen_store::StateFile;
+use serde_json::{Value, json};
 
 use super::{built, reference};
 use crate::{StartError, build, load_config};
 
+/// A component that a gateway with a configuration would take.
+pub struct Taken {
+    /// The configuration.
+    pub file: PathBuf,
+    pub component: Component,
+    /// As which plugin.
+    pub plugin: String,
+    /// How often it is attached.
+    pub attached: usize,
+}
+
+impl Taken {
+    /// For machines.
+    pub fn json(&self) -> Value {
+        json!({
+            "ok": true,
+            "file": self.file.display().to_string(),
+            "component": self.component.to_string(),
+            "plugin": self.plugin,
+            "attached": self.attached,
+        })
+    }
+}
+
+/// For people.
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Taken { file, component, plugin, attached } = self;
+        let times = if *attached == 1 { "once".to_owned() } else { format!("{attached} times") };
+        write!(f, "{} takes {component} as `{plugin}`, attached {times}", file.display())
+    }
+}
+
 /// Loads the configuration with the component in the place of the plugin's own. All else about the
 /// plugin holds: its grants, limits, settings, pins and signatures.
-pub fn check(component: &str, config: &Path, plugin: Option<&str>) -> Result<String, StartError> {
+pub fn check(component: &str, config: &Path, plugin: Option<&str>) -> Result<Taken, StartError> {
     let component = reference(&built(component)?)?;
     let mut config = load_config(config).map_err(StartError::Config)?;
     let file = config.file.display().to_string();
@@ -27,11 +62,10 @@ pub fn check(component: &str, config: &Path, plugin: Option<&str>) -> Result<Str
     plugin.component = component.clone();
     let (_, snapshot) = build(&config, Documents::default(), 1, &StateFile::tried())?;
     let uses = config.routes.iter().flat_map(|route| &route.policies);
-    let uses =
+    let attached =
         uses.filter(|it| matches!(&it.target, limen_config::Target::Plugin(it) if *it == name)).count();
     drop(snapshot);
-    let times = if uses == 1 { "once".to_owned() } else { format!("{uses} times") };
-    Ok(format!("{file} takes {component} as `{name}`, attached {times}"))
+    Ok(Taken { file: config.file.to_path_buf(), component, plugin: name, attached })
 }
 
 /// The plugin that a component is meant for when nobody says which: one whose own is called the same, or the

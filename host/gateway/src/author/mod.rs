@@ -14,7 +14,7 @@ mod stage;
 pub use bench::{Bench, Measured, bench};
 pub use build::build;
 pub use cases::{Tested, Tests, test};
-pub use check::check;
+pub use check::{Taken, check};
 pub use inspect::{Difference, Inspected, inspect};
 pub use pack::{Packed, pack};
 pub use scaffold::{Template, scaffold};

@@ -1,5 +1,6 @@
 //! `limen policy pack`: a component as an OCI artifact, in a layout on disk, from where any tool can push it.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,10 +22,39 @@ const CREATED: &str = "1970-01-01T00:00:00Z";
 
 /// What was written.
 pub struct Packed {
-    pub manifest: Manifest,
+    /// Where it is now: the layout and the tag.
+    pub layout: PathBuf,
     pub tag: String,
+    pub manifest: Manifest,
     pub digest: Digest,
     pub is_signed: bool,
+}
+
+impl Packed {
+    /// For machines.
+    pub fn json(&self) -> Value {
+        let Packed { layout, tag, manifest, digest, is_signed } = self;
+        json!({
+            "ok": true,
+            "component": format!("oci-layout:{}:{tag}", layout.display()),
+            "name": manifest.name,
+            "version": manifest.version,
+            "tag": tag,
+            "digest": digest.to_string(),
+            "signed": is_signed,
+        })
+    }
+}
+
+/// For people, with what comes next.
+impl fmt::Display for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Packed { layout, tag, manifest, digest, is_signed } = self;
+        let (layout, signed) = (layout.display(), if *is_signed { "signed" } else { "not signed" });
+        writeln!(f, "oci-layout:{layout}:{tag}: {} {}, {signed}", manifest.name, manifest.version)?;
+        writeln!(f, "push: skopeo copy oci:{layout}:{tag} docker://REGISTRY/REPOSITORY:{tag}")?;
+        write!(f, "use:  component = \"oci://REGISTRY/REPOSITORY:{tag}@{digest}\"")
+    }
 }
 
 /// Puts a component, with its signature if one lies beside it, into the layout of a folder, by this tag. What is
@@ -50,7 +80,7 @@ pub fn pack(file: &Path, layout: &Path, tag: Option<&str>) -> Result<Packed, Sta
     let is_signed = signature.is_some();
     let digest =
         Layout { folder: layout }.put(&tag, &manifest, &component, signature.as_deref()).map_err(cant)?;
-    Ok(Packed { manifest, tag, digest, is_signed })
+    Ok(Packed { layout: layout.to_owned(), tag, manifest, digest, is_signed })
 }
 
 struct Layout<'a> {

@@ -12,13 +12,16 @@ mod reload;
 mod run;
 mod status;
 
+use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
+use limen_gateway::StartError;
 use limen_gateway::remote::Report;
 use limen_policy::native;
+use serde_json::Value;
 
 /// A programmable API gateway: your policies, in sandboxed WebAssembly, on every request.
 #[derive(Parser)]
@@ -58,7 +61,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.main().map(|()| ExitCode::SUCCESS),
-        Command::Check(check) => check.main().map(|()| ExitCode::SUCCESS),
+        Command::Check(check) => check.main(),
         Command::Explain(explain) => explain.main().map(|()| ExitCode::SUCCESS),
         Command::Status(status) => status.main(),
         Command::Reload(reload) => reload.main(),
@@ -82,6 +85,24 @@ fn tell(report: Report) -> ExitCode {
         let _ = writeln!(std::io::stderr(), "{aside}");
     }
     if report.is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints what came of a command: for machines a mistake is an answer like any other, and goes where that goes.
+fn show<T: Display>(
+    done: Result<T, StartError>,
+    is_for_machines: bool,
+    json: impl FnOnce(&T) -> Value,
+) -> Result<ExitCode, StartError> {
+    match done {
+        Ok(done) if is_for_machines => say(&format!("{:#}", json(&done))),
+        Ok(done) => say(done.to_string().trim_end()),
+        Err(error) if is_for_machines => {
+            say(&format!("{:#}", error.json()));
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A line for whoever reads our output, if somebody does: `limen explain ... | head -1` is no mistake.

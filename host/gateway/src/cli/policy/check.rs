@@ -1,8 +1,9 @@
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use limen_gateway::{StartError, author};
 
-use crate::cli::say;
+use crate::cli::show;
 
 /// Say whether a gateway with a configuration would take a component
 ///
@@ -20,11 +21,13 @@ pub struct Check {
     /// The name of the plugin; otherwise the one whose file has the same name, or the only one
     #[arg(long)]
     plugin: Option<String>,
+    /// For machines
+    #[arg(long)]
+    json: bool,
 }
 
 impl Check {
-    pub fn main(self) -> Result<(), StartError> {
-        say(&author::check(&self.file, &self.config, self.plugin.as_deref())?);
-        Ok(())
+    pub fn main(self) -> Result<ExitCode, StartError> {
+        show(author::check(&self.file, &self.config, self.plugin.as_deref()), self.json, author::Taken::json)
     }
 }

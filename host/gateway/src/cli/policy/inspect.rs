@@ -1,8 +1,9 @@
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use limen_gateway::{StartError, author};
 
-use crate::cli::say;
+use crate::cli::show;
 
 /// Say what a component is: phases, imports, the grants it needs, settings
 ///
@@ -26,12 +27,8 @@ pub struct Inspect {
 }
 
 impl Inspect {
-    pub fn main(self) -> Result<(), StartError> {
-        let inspected = author::inspect(&self.file, self.diff.as_deref(), self.config.as_deref())?;
-        match self.json {
-            true => say(&format!("{:#}", inspected.json())),
-            false => say(inspected.to_string().trim_end()),
-        }
-        Ok(())
+    pub fn main(self) -> Result<ExitCode, StartError> {
+        let inspected = author::inspect(&self.file, self.diff.as_deref(), self.config.as_deref());
+        show(inspected, self.json, author::Inspected::json)
     }
 }

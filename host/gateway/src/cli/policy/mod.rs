@@ -29,12 +29,12 @@ impl Policy {
     pub fn main(self) -> Result<ExitCode, StartError> {
         let done = match self {
             Policy::New(new) => new.main(),
-            Policy::Build(build) => build.main(),
+            Policy::Build(build) => return build.main(),
             Policy::Test(test) => return test.main(),
             Policy::Bench(bench) => bench.main(),
-            Policy::Inspect(inspect) => inspect.main(),
-            Policy::Check(check) => check.main(),
-            Policy::Pack(pack) => pack.main(),
+            Policy::Inspect(inspect) => return inspect.main(),
+            Policy::Check(check) => return check.main(),
+            Policy::Pack(pack) => return pack.main(),
         };
         done.map(|()| ExitCode::SUCCESS)
     }

@@ -1,8 +1,9 @@
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use limen_gateway::{StartError, author};
 
-use crate::cli::say;
+use crate::cli::show;
 
 /// Put a component into an OCI image layout, to be pushed to a registry
 ///
@@ -17,19 +18,14 @@ pub struct Pack {
     /// What it is called there; otherwise the version that it gives itself
     #[arg(long)]
     tag: Option<String>,
+    /// For machines
+    #[arg(long)]
+    json: bool,
 }
 
 impl Pack {
-    pub fn main(self) -> Result<(), StartError> {
-        let packed = author::pack(&self.file, &self.layout, self.tag.as_deref())?;
-        let (layout, tag, digest) = (self.layout.display(), &packed.tag, packed.digest);
-        let signed = if packed.is_signed { "signed" } else { "not signed" };
-        say(&format!(
-            "oci-layout:{layout}:{tag}: {} {}, {signed}",
-            packed.manifest.name, packed.manifest.version
-        ));
-        say(&format!("push: skopeo copy oci:{layout}:{tag} docker://REGISTRY/REPOSITORY:{tag}"));
-        say(&format!("use:  component = \"oci://REGISTRY/REPOSITORY:{tag}@{digest}\""));
-        Ok(())
+    pub fn main(self) -> Result<ExitCode, StartError> {
+        let packed = author::pack(&self.file, &self.layout, self.tag.as_deref());
+        show(packed, self.json, author::Packed::json)
     }
 }
