@@ -56,6 +56,16 @@ async fn what_is_not_what_its_digest_says_is_not_taken() {
     fs::write(&index, &after).unwrap();
     gateway.wait_for_log_containing("is something else, sha256:").await;
     serves(&gateway, "1").await;
+    // Longer than its manifest says.
+    gateway.forget_log();
+    fs::write(&index, &before).unwrap();
+    gateway.wait_for_log_containing("the configuration is live").await;
+    fs::write(&blob, [&component(2)[..], b"x"].concat()).unwrap();
+    fs::write(&index, &after).unwrap();
+    let size = component(2).len();
+    let most =
+        if size.is_multiple_of(1024) { format!("{} KiB", size / 1024) } else { format!("{size} bytes") };
+    gateway.wait_for_log_containing(&format!("it has more than {most}")).await;
     fs::remove_file(&blob).unwrap();
     gateway.wait_for_log_containing("could not read dist/version/blobs/sha256/").await;
     fs::write(&blob, component(2)).unwrap();
