@@ -1,6 +1,6 @@
 //! `limen status` and `limen reload`: what operators type, and what they read.
 
-use crate::common::{config, guest_plugin, route};
+use crate::common::{config, config_of_one_worker, guest_plugin, guest_plugin_with, route};
 use limen_tests::{Client, Finished, Gateway, Origin};
 use serde_json::Value;
 
@@ -50,6 +50,20 @@ async fn status_tells_how_the_gateway_is() {
     assert_eq!(told["upstreams"][0]["endpoints"][0]["condition"], "healthy");
     assert_eq!(told["plugins"][0]["name"], "raw");
     assert_eq!(told["reloads"]["last"], Value::Null);
+}
+
+#[tokio::test]
+async fn status_tells_which_plugins_are_held_back() {
+    let origin = Origin::start();
+    let limits = r#"limits = { cpu = "2s", wall = "10s", breaker = { calls = 1, open = "1h" } }"#;
+    let rest = format!("{ADMIN}{}\n{}", guest_plugin_with("traps", limits), route("/**", "\"traps\""));
+    let gateway = Gateway::start(config_of_one_worker(&origin, &rest)).await;
+    let shown = command(&gateway, "status", &[]).await;
+    assert!(!shown.stdout.contains("held back"), "{shown:?}");
+    let trapped = Client::http1().get(gateway.url("/")).header("x-naughty", "panic").send().await;
+    assert_eq!(trapped.status, 503);
+    let shown = command(&gateway, "status", &[]).await;
+    assert!(shown.stdout.contains("held back by 1 worker"), "{shown:?}");
 }
 
 #[tokio::test]

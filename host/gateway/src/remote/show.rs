@@ -120,9 +120,17 @@ fn endpoint(endpoint: &Value) -> Row {
 }
 
 fn plugin(plugin: &Value) -> Row {
+    let mut notes = Vec::new();
+    match number(plugin, "held_back_workers") {
+        0 => {}
+        1 => notes.push("held back by 1 worker".to_owned()),
+        workers => notes.push(format!("held back by {workers} workers")),
+    }
     let because = word(plugin, "no_image_because");
-    let note = if because.is_empty() { because } else { format!("no image: {because}") };
-    Row::new(1, [word(plugin, "name"), word(plugin, "version"), note])
+    if !because.is_empty() {
+        notes.push(format!("no image: {because}"));
+    }
+    Row::new(1, [word(plugin, "name"), word(plugin, "version"), notes.join(", ")])
 }
 
 /// A line of a table.
