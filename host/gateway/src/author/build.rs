@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::must_be_there;
 use crate::StartError;
 
 const TARGET: &str = "wasm32-wasip2";
@@ -12,6 +13,7 @@ const TARGET: &str = "wasm32-wasip2";
 /// Builds the policy in a folder and says where its component is. Cargo says itself what is wrong.
 pub fn build(folder: &Path) -> Result<PathBuf, StartError> {
     let failed = |what: String| StartError::Machine(what);
+    must_be_there(folder)?;
     if !folder.join("Cargo.toml").is_file() {
         return Err(failed(format!(
             "there is no Cargo.toml in {}: not the folder of a policy",

@@ -28,6 +28,14 @@ use limen_wasm::{LoadError, Manifest, Registry};
 use crate::component::{Components, Registries};
 use crate::{StartError, load_config, vault};
 
+/// What is looked for beside or below a path that is not there would be missed instead.
+fn must_be_there(path: &Path) -> Result<(), StartError> {
+    match path.exists() {
+        true => Ok(()),
+        false => Err(StartError::Machine(format!("{} is not there", path.display()))),
+    }
+}
+
 /// A component, or where that of a folder is, once it is built: what is written at a terminal is often the policy's folder.
 fn built(from: &str) -> Result<String, StartError> {
     let folder = Path::new(from);

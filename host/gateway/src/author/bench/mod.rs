@@ -84,6 +84,7 @@ pub fn bench(bench: &Bench) -> Result<Measured, StartError> {
 }
 
 fn find(bench: &Bench) -> Result<Here, StartError> {
+    super::must_be_there(&bench.policy)?;
     let is_folder = bench.policy.is_dir();
     let component = (!is_folder).then_some(bench.policy.as_path());
     match (&bench.cases, component) {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::build;
+use super::super::{build, must_be_there};
 use crate::StartError;
 
 /// Where a policy keeps its cases.
@@ -20,6 +20,10 @@ impl Here {
         let mut files = Vec::new();
         let mut folders: Vec<PathBuf> = Vec::new();
         for path in paths {
+            // A file of cases says so itself when it is read.
+            if path.extension().is_none_or(|it| it != "toml") {
+                must_be_there(path)?;
+            }
             let folder = match path.is_dir() {
                 true => {
                     files.extend(cases_in(path)?);
