@@ -45,6 +45,13 @@ pub(super) fn functions() -> impl Iterator<Item = &'static str> {
     FUNCTIONS.iter().map(|(name, ..)| shown(name))
 }
 
+/// Whether what a function or an operator answers may be a text, a list or a map.
+pub(super) fn answers_more_than_a_number(name: &str) -> bool {
+    let mut of_that_name = FUNCTIONS.iter().filter(|(known, ..)| *known == name);
+    matches!(name, operators::ADD | operators::INDEX)
+        || of_that_name.any(|(.., answers)| matches!(answers, Type::Text | Type::List))
+}
+
 /// What a call answers, or why it makes no sense.
 pub(super) fn type_of(name: &str, is_asked_of: bool, types: &[Type]) -> Result<Type, String> {
     let wrong = |wants: &str| {

@@ -1,18 +1,18 @@
 //! What an expression is of, and what it may cost, before it is ever computed.
 
 use cel::IdedExpr;
-use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, LiteralValue};
+use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 use limen_config::did_you_mean;
 
 use super::calls;
 use super::kind::Type;
+use super::meter::MAX_STEPS;
 use super::names::{NAMES, Name, Stage};
 use super::pattern::Patterns;
 
-/// The deepest nesting, and the most steps that an expression may take: one for each of its parts, as often as a
-/// macro goes through them. A list or map of the request counts as one of a hundred.
+/// The deepest nesting. An expression takes a step for each of its parts, as often as a macro goes through them. A list or map of the request counts as one of a hundred; for one that is longer, the meter
+/// counts again.
 const MAX_DEPTH: usize = 48;
-const MAX_STEPS: u64 = 20_000;
 const USUAL_LENGTH: u64 = 100;
 
 /// Whether brackets are nested no deeper than may be: asked before a parser goes down there.
@@ -73,11 +73,11 @@ struct Checker<'a> {
 impl<'a> Checker<'a> {
     fn check(&mut self, node: &'a IdedExpr) -> Result<Type, String> {
         self.steps = self.steps.saturating_add(self.times);
-        if self.steps > MAX_STEPS {
+        if self.steps > MAX_STEPS as u64 {
             return Err("it may take too long: macros go through lists within lists".to_owned());
         }
         self.depth += 1;
-        if self.depth > 4 * MAX_DEPTH {
+        if self.depth > 2 * MAX_DEPTH {
             return Err("an expression nested too deep".to_owned());
         }
         let found = self.look(node);
@@ -128,7 +128,15 @@ impl<'a> Checker<'a> {
                 for argument in &call.args {
                     types.push(self.check(argument)?);
                 }
-                calls::type_of(&call.func_name, target.is_some(), &types)
+                let found = calls::type_of(&call.func_name, target.is_some(), &types)?;
+                // A list that is made or searched takes as many steps as it is long.
+                let length = match (&*call.func_name, types.last(), call.args.last()) {
+                    (operators::IN, Some(Type::List | Type::Dyn), Some(list)) => length(list),
+                    ("split", ..) => USUAL_LENGTH,
+                    _ => 0,
+                };
+                self.steps = self.steps.saturating_add(self.times.saturating_mul(length));
+                Ok(found)
             }
         }
     }
@@ -164,11 +172,7 @@ impl<'a> Checker<'a> {
             Type::List | Type::Dyn | Type::Map => Type::Dyn,
             other => return Err(format!("a macro goes through a list, and this is {other}")),
         };
-        let length = match &it.iter_range.expr {
-            Expr::List(list) => list.elements.len() as u64,
-            Expr::Map(map) => map.entries.len() as u64,
-            _ => USUAL_LENGTH,
-        };
+        let length = length(&it.iter_range);
         let accumulated = self.check(&it.accu_init)?;
         let before = (self.scope.len(), self.times);
         self.scope.push((&it.accu_var, accumulated));
@@ -185,8 +189,17 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// How long a list or a map may usually be.
+fn length(node: &IdedExpr) -> u64 {
+    match &node.expr {
+        Expr::List(list) => list.elements.len() as u64,
+        Expr::Map(map) => map.entries.len() as u64,
+        _ => USUAL_LENGTH,
+    }
+}
+
 /// A name with dots, as its segments.
-fn path(node: &IdedExpr) -> Option<Vec<&str>> {
+pub(super) fn path(node: &IdedExpr) -> Option<Vec<&str>> {
     match &node.expr {
         Expr::Ident(name) => Some(vec![name]),
         Expr::Select(select) if !select.test => {

@@ -7,7 +7,9 @@ use cel::common::traits::{Container, Indexer};
 use cel::common::types::{CelString, MAP_TYPE, Type};
 use cel::common::value::{CowVal, Val};
 use http::HeaderMap;
+use http::header::COOKIE;
 
+use super::meter;
 use crate::Exchange;
 
 /// Texts of an exchange by their names.
@@ -28,16 +30,25 @@ pub(super) enum Of {
 }
 
 impl<'e> Lookup<'e> {
+    /// What it is, as long as it can be paid for.
     fn find(&self, name: &str) -> Option<Cow<'e, str>> {
         let exchange = self.exchange;
-        match self.of {
+        let searched = match self.of {
+            Of::Arguments => exchange.request.uri().query().map_or(0, str::len),
+            Of::Cookies => exchange.request.headers().get_all(COOKIE).iter().map(|value| value.len()).sum(),
+            _ => 0,
+        };
+        meter::spend(meter::steps(searched)).ok()?;
+        let found = match self.of {
             Of::RequestHeaders => header(exchange.request.headers(), name),
             Of::ResponseHeaders => header(exchange.response.headers(), name),
             Of::Cookies => exchange.cookie(name).map(Cow::Borrowed),
             Of::Arguments => exchange.query_parameter(name),
             Of::Parameters => exchange.path_parameter(name),
             Of::Attributes => exchange.consumer.as_ref()?.attribute(name).map(Cow::Borrowed),
-        }
+        }?;
+        meter::spend(meter::steps(found.len())).ok()?;
+        Some(found)
     }
 }
 
@@ -45,7 +56,13 @@ impl<'e> Lookup<'e> {
 fn header<'e>(headers: &'e HeaderMap, name: &str) -> Option<Cow<'e, str>> {
     let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     let first = values.next()?;
-    Some(values.fold(Cow::Borrowed(first), |joined, value| Cow::Owned(format!("{joined}, {value}"))))
+    let Some(second) = values.next() else { return Some(Cow::Borrowed(first)) };
+    let mut joined = format!("{first}, {second}");
+    for value in values {
+        joined.push_str(", ");
+        joined.push_str(value);
+    }
+    Some(Cow::Owned(joined))
 }
 
 /// Headers may hold secrets.

@@ -4,16 +4,18 @@
 //! request.method == "GET" || "orders:write" in consumer.scopes && claims.tenant == request.parameters.tenant
 //! ```
 //!
-//! An expression is parsed, its types are checked and its cost is bounded when the configuration is loaded. It
-//! sees what [`NAMES`](names::NAMES) lists, and computes with the standard operators and macros (`has`, `all`,
+//! An expression is parsed, its types are checked and its cost is estimated when the configuration is loaded; what it
+//! may take for one request is bounded while it is computed. It sees what [`NAMES`](names::NAMES) lists, and computes with the standard operators and macros (`has`, `all`,
 //! `exists`, `exists_one`, `map`, `filter`, `in`, `? :`) and the functions of [`calls`]. There are no times, no
 //! optional syntax and no numbers from texts that are none: what can't be computed for a request is an error
 //! there, which whoever asks takes as no.
 
 mod calls;
 mod check;
+mod functions;
 mod kind;
 mod lookup;
+mod meter;
 mod names;
 mod pattern;
 mod template;
@@ -22,7 +24,7 @@ use std::sync::{Arc, LazyLock};
 
 use cel::common::types::{CelBool, CelDouble, CelInt, CelString, CelUInt};
 use cel::common::value::{CowVal, Val};
-use cel::{Context, Env, IdedExpr, Value, extensions};
+use cel::{Context, Env, IdedExpr, Value};
 use serde::{Deserialize, Deserializer};
 
 pub use self::kind::Type;
@@ -42,8 +44,9 @@ pub const MAX_TEXT: usize = 4 << 10;
 /// What an expression may call. Made once: it is the same for all.
 static LIBRARY: LazyLock<Result<Arc<Env>, String>> = LazyLock::new(|| {
     let mut env = Env::default().with_optional_support(false).with_stdlib();
-    env.add_extension(extensions::strings).map_err(|error| error.to_string())?;
-    pattern::declare(&mut env).map_err(|error| error.to_string())?;
+    for declare in [functions::declare, pattern::declare, meter::declare] {
+        declare(&mut env).map_err(|error| error.to_string())?;
+    }
     Ok(Arc::new(env))
 });
 
@@ -74,6 +77,7 @@ impl Expression {
             return Err(format!("`{text}` is {found}, and has to be {}", wanted.join(" or ")));
         }
         LIBRARY.as_ref().map_err(Clone::clone)?;
+        meter::put_into(&mut root);
         Ok(Expression { text: text.to_owned(), root, patterns })
     }
 
@@ -125,8 +129,10 @@ impl Expression {
         let view = names::View { exchange, patterns: &self.patterns };
         let mut context = Context::with_env(env.clone());
         context.set_variable_resolver(&view);
-        let value: CowVal<'_, '_> =
-            Value::resolve_val(&self.root, &context).map_err(|error| error.to_string())?;
+        meter::start();
+        let value = Value::resolve_val(&self.root, &context);
+        meter::settle()?;
+        let value: CowVal<'_, '_> = value.map_err(|error| error.to_string())?;
         read(value.as_ref())
     }
 }

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::kind::Type;
 use super::lookup::{Lookup, Of};
+use super::meter;
 use super::pattern::Patterns;
 use crate::Exchange;
 
@@ -53,7 +54,8 @@ pub const NAMES: &[Name] = &[
     Name { path: "route.upstream", kind: Type::Text },
 ];
 
-/// An exchange as an expression sees it. Nothing is copied but what has to be decoded.
+/// An exchange as an expression sees it. Nothing is copied but what has to be decoded; nothing is there that can not be
+/// paid for.
 pub(super) struct View<'e> {
     pub(super) exchange: &'e Exchange,
     pub(super) patterns: &'e Patterns,
@@ -91,6 +93,7 @@ impl VariableResolver for View<'_> {
             ("consumer", "id") => text(consumer().map_or("", |consumer| consumer.id())),
             ("consumer", "scopes") => {
                 let scopes = consumer().map_or(&[][..], |consumer| &consumer.scopes);
+                scopes.iter().try_for_each(|scope| meter::spend(meter::steps(scope.len()))).ok()?;
                 let scopes: Vec<_> = scopes.iter().map(|scope| cel::Value::from(&**scope)).collect();
                 value(cel::Value::from(scopes))
             }
@@ -117,7 +120,9 @@ impl VariableResolver for View<'_> {
 }
 
 fn text<'b>(text: impl Into<Cow<'b, str>>) -> Option<CowVal<'b, 'b>> {
-    Some(CowVal::owned(CelString::from(text.into())))
+    let text = text.into();
+    meter::spend(meter::steps(text.len())).ok()?;
+    Some(CowVal::owned(CelString::from(text)))
 }
 
 fn number<'b>(number: i64) -> Option<CowVal<'b, 'b>> {
@@ -136,6 +141,9 @@ fn json(found: &Json) -> Option<CowVal<'_, '_>> {
     match found {
         Json::String(found) => text(found.as_str()),
         // As JSON Web Tokens have their numbers, all of which CEL compares with one another.
-        found => value(cel::to_value(found).ok()?),
+        found => {
+            meter::spend_json(found).ok()?;
+            value(cel::to_value(found).ok()?)
+        }
     }
 }

@@ -9,12 +9,15 @@ use cel::{DeclarationError, Env, ExecutionError, IdedExpr};
 use regex::{Regex, RegexBuilder};
 
 use super::check::children;
+use super::meter;
 
 /// What a call of `matches` becomes: of a text and a compiled pattern.
 pub(super) const MATCHES: &str = "@matches";
 const NAME: &str = "@pattern";
 /// The most memory that a compiled pattern may take, in bytes.
 const MAX_COMPILED: usize = 1 << 20;
+/// How many bytes of a text are searched in a step.
+const BYTES: usize = 8;
 
 static PATTERN_TYPE: Type = Type::new_unspecified_type(NAME);
 
@@ -78,6 +81,7 @@ pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
         let pattern = args.get(1).and_then(|pattern| pattern.downcast_ref::<Pattern>());
         match (text, pattern) {
             (Some(text), Some(Pattern(regex))) => {
+                meter::spend(text.inner().len() / BYTES)?;
                 Ok(CowVal::owned(CelBool::from(regex.is_match(text.inner()))))
             }
             _ => Err(ExecutionError::function_error("matches", "it is of no text")),

@@ -59,6 +59,11 @@ fn it_sees_the_request_and_who_asks() {
         r#"request.path.split("/").size() == 3 && request.host.upperAscii() == "API.EXAMPLE.COM""#,
         r#"(request.method in ["GET", "HEAD"] ? "read" : "write") == "write""#,
         r#"has(claims.level) && !has(claims.missing)"#,
+        r#"request.path.substring(1, 7) == "orders" && "aé€b".substring(2) == "€b" && "é".substring(1) == """#,
+        r#""aé€b".indexOf("€") == 2 && "abc".indexOf("d") == -1 && "abc".indexOf("") == 0"#,
+        r#""aéb".split("") == ["a", "é", "b"] && "a,,b".split(",") == ["a", "", "b"] && "".split("").size() == 0"#,
+        r#"" a ".trim() + "B".lowerAscii() == "ab" && "a-b".split("-").map(x, x + "!") == ["a!", "b!"]"#,
+        r#"[[1, 2], [3]].exists(l, l[0] == 3) && [{"a": "b"}].all(m, m.a == "b" && has(m.a) && m["a"] == "b")"#,
     ] {
         assert_eq!(holds(text), Ok(true), "{text}");
     }
@@ -74,6 +79,9 @@ fn what_can_not_be_told_is_an_error() {
         r#"int(request.path) == 1"#,
         r#"claims.level / 0 == 1"#,
         r#"claims.sub > 1"#,
+        r#"request.path.substring(7, 1) == """#,
+        r#"request.path.substring(100) == """#,
+        r#"request.path.substring(-1) == """#,
         r#"claims.sub"#,
     ] {
         assert!(holds(text).is_err(), "{text}: {:?}", holds(text));
@@ -105,6 +113,7 @@ fn mistakes_are_found_at_load() {
         ("request.method && true", "it wants true or false"),
         ("", "not an expression"),
         ("claims.a.exists(x, claims.b.exists(y, claims.c.exists(z, x == y && y == z)))", "too long"),
+        (r#"request.path.split(",").all(r, r in request.query.split(","))"#, "too long"),
         ("request.host.replace(\"a\", \"aa\") == \"\"", "there is no function `replace`"),
     ] {
         let said = refused(text);
@@ -115,6 +124,7 @@ fn mistakes_are_found_at_load() {
     // The parser joins what cancels itself out.
     assert!(Expression::new(&format!("{}true", "!".repeat(4000)), Stage::Request, &[]).is_ok());
     assert!(Expression::new(&format!("{}1 == 1", "-".repeat(4000)), Stage::Request, &[]).is_ok());
+    assert!(refused(&format!("(request.path{}) == ''", " + request.path".repeat(100))).contains("too deep"));
     assert!(!refused(&"a.".repeat(2000)).is_empty());
     assert!(!refused(&"true?".repeat(800)).is_empty());
     assert!(!refused(&format!("{}true", "true?true:".repeat(400))).is_empty());
@@ -176,4 +186,70 @@ fn texts_have_expressions_in_them() {
         assert!(said.contains(what), "{template}: {said}");
     }
     assert!(text("{claims.none}").unwrap_err().contains("`claims.none`: "));
+}
+
+/// A request whose headers and query are as large as they may be.
+fn large() -> Exchange {
+    let (text, list) = ("a".repeat(24_000), "a,".repeat(12_000));
+    let several: Vec<_> = (0..8_000).map(|number| number.to_string()).collect();
+    let nested = (0..100).fold(json!("a".repeat(20_000)), |inner, _| json!([inner]));
+    let mut exchange = exchange();
+    exchange.request = Request::builder()
+        .uri(format!("/?q={text}"))
+        .header("cookie", format!("b={text}; a=1"))
+        .header("text", format!("{text}b"))
+        .header("other", format!("{}b", &text[12_000..]))
+        .header("list", &list)
+        .header("several", several.join(","))
+        .body(())
+        .unwrap();
+    if let Some(consumer) = exchange.consumer.as_deref_mut() {
+        consumer.claims = Some(Arc::new(json!({ "all": several, "nested": nested })));
+    }
+    exchange
+}
+
+/// Expressions that pass the check, and take long for a large request.
+fn long() -> Vec<String> {
+    let split = r#"request.headers.list.split(",")"#;
+    let many = |part: &str| vec![part; MAX_TEXT / (part.len() + 4)].join(" || ");
+    vec![
+        r#"request.query.split("a").all(a, request.query.split("a").size() > -1)"#.to_owned(),
+        format!("{split}.all(a, [1, 2, 3, 4, 5, 6, 7, 8, 9].all(b, b > 0))"),
+        format!("[{split}].all(l, l.all(x, x in l))"),
+        format!("{split}.map(x, request.headers.text + x).size() == 1"),
+        format!("{split}.filter(x, x == x).filter(x, x == x).size() == 1"),
+        format!("{split}.exists_one(x, x == x && x == x && x == x)"),
+        "claims.all.map(x, claims.all).size() == 1".to_owned(),
+        "claims.all.all(x, x in claims.all)".to_owned(),
+        format!("{split}.all(x, request.arguments.q == x || request.cookies.a == x)"),
+        format!("{split}.all(x, request.headers.text.indexOf(request.headers.other) >= 0)"),
+        format!(r#"{split}.all(x, request.headers.text.matches("(a|aa)+c$"))"#),
+        many(r#"request.query.split("").size() == 0"#),
+        many(r#"request.headers.other.split("").size() == 0"#),
+        many("request.headers.text.indexOf(request.headers.other) == 0"),
+        many("request.headers.text.contains(request.headers.text + request.query)"),
+        many("request.headers.text > request.headers.other"),
+        many(r#"request.arguments.q == """#),
+        many(r#"request.cookies.a == """#),
+        many(r#"request.query.matches("x")"#),
+        many(r#"request.query.matches("[ab]*a[ab]{60}b")"#),
+        many(r#"request.query.matches("(a?){50}a{50}b")"#),
+        format!("(request.query{}).size() == 1", " + request.query".repeat(12)),
+        format!("(request.query + request.headers.text){}.size() == 1", ".trim()".repeat(8)),
+        format!("[{}].all(x, claims.nested{} != x)", ["1"; 90].join(", "), "[0]".repeat(10)),
+    ]
+}
+
+#[test]
+fn what_a_request_makes_long_is_given_up() {
+    let exchange = large();
+    for text in long() {
+        let expression = Expression::new(&text, Stage::Request, &[Type::Bool]).expect(&text);
+        let said = expression.holds(&exchange).expect_err(&text);
+        assert!(said.contains("takes more than 20000 steps"), "{text}: {said}");
+        // The next one is not charged for it.
+        let next = Expression::new("request.query.size() > 0", Stage::Request, &[]).unwrap();
+        assert_eq!(next.holds(&exchange), Ok(true));
+    }
 }
