@@ -97,3 +97,57 @@ async fn others_than_those_that_are_known_can_be_refused() {
         Client::http1().post(gateway.url("/")).header("content-type", "multipart/form-data; boundary=b");
     assert_eq!(asked.body("--b--").send().await.status, 200);
 }
+
+#[tokio::test]
+async fn what_a_server_may_read_in_two_ways_is_refused() {
+    let origin = Origin::start();
+    let gateway = gateway(&origin, WITH).await;
+    let url = |query: &str| gateway.url(&format!("/graphql{query}"));
+    let json = async |query: &str, body: &str| {
+        let asked = Client::http1().post(url(query)).header("content-type", "application/json");
+        asked.body(body.to_owned()).send().await
+    };
+    const DEEP: &str = "?query=%7Ba%7Bb%7Bc%7Bd%7D%7D%7D%7D";
+    let good = r#"{"query":"{ a }"}"#;
+    assert_eq!(json("?lang=en", good).await.status, 200);
+
+    let before = origin.requests();
+    for query in
+        [DEEP, "?variables=%7B%7D", "?operationName=A", "?extensions=%7B%7D", "?Query=%7Ba%7D", "?quer%79"]
+    {
+        assert_refused(&json(query, good).await, 400, "two queries");
+    }
+    for body in [
+        r#"{"query":"{ a { b { c { d } } } }","query":"{ a }"}"#,
+        r#"{"query":"{ a }","variables":{"n":1,"n":2}}"#,
+        r#"[{"query":"{ a }"},{"query":"{ a }","qu\u0065ry":"{ b }"}]"#,
+    ] {
+        assert_refused(&json("", body).await, 400, "two members");
+    }
+    for name in ["Query", "VARIABLES", "operationname", "Extensions", r"exten\u017fions"] {
+        assert_refused(
+            &json("", &format!(r#"{{"query":"{{ a }}","{name}":null}}"#)).await,
+            400,
+            "case alone",
+        );
+        let batch = format!(r#"[{{"query":"{{ a }}"}},{{"query":"{{ a }}","{name}":null}}]"#);
+        assert_refused(&json("", &batch).await, 400, "case alone");
+    }
+    let utf16 = Client::http1().post(url("")).header("content-type", "application/json; charset=utf-16");
+    assert_refused(&utf16.body(good).send().await, 415, "type");
+    assert_refused(&Client::http1().get(url("?query=%7Ba%7D&Query=%7Bb%7D")).send().await, 400, "case alone");
+    for method in ["HEAD", "OPTIONS"] {
+        let ask = |query: &str| Client::http1().request(method.parse().unwrap(), url(query));
+        assert_eq!(ask(DEEP).send().await.status, 400, "{method}");
+        let body = ask("").header("content-type", "application/json").body(good).send().await;
+        assert_eq!(body.status, 400, "{method}");
+    }
+    let body = Client::http1().get(url("?id=abc")).header("content-type", "application/json");
+    assert_refused(&body.body(good).send().await, 400, "with POST only");
+    assert_eq!(origin.requests(), before, "the upstream saw none of them");
+
+    for (method, query) in [("HEAD", "?query=%7Ba%7D"), ("OPTIONS", "?query=%7Ba%7D"), ("OPTIONS", "")] {
+        let asked = Client::http1().request(method.parse().unwrap(), url(query)).send().await;
+        assert_eq!(asked.status, 200, "{method} {query}");
+    }
+}

@@ -13,6 +13,8 @@ mod kept;
 mod outline;
 mod paths;
 mod settings;
+#[cfg(any(feature = "graphql", feature = "openapi"))]
+mod unambiguous;
 #[cfg(not(feature = "openapi"))]
 mod undescribed;
 

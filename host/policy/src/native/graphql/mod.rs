@@ -5,7 +5,9 @@
 //! ```
 //!
 //! Requests are those of GraphQL over HTTP: GET with `query`, POST with JSON (one request or a batch), POST of
-//! application/graphql. Their documents are parsed within bounds and measured, fragments included, before the
+//! application/graphql; HEAD and OPTIONS are taken as GET, but for OPTIONS without a query. What servers may read
+//! in two ways is refused: two queries in one request, a name that an object has twice, and a member that differs from
+//! `query`, `variables`, `operationName` or `extensions` in its case alone. Their documents are parsed within bounds and measured, fragments included, before the
 //! upstream is asked. A request that asks for too much gets 400 with an error in GraphQL's own form. The document
 //! is not compared with a schema: what it means is for the upstream.
 //!
@@ -157,18 +159,27 @@ impl Policy for Graphql {
 
 impl Graphql {
     fn head(&self, exchange: &Exchange) -> Result<Verdict, Refused> {
-        // Preflights, and what browsers find out before they ask.
-        if matches!(*exchange.request.method(), Method::OPTIONS | Method::HEAD) {
-            return Ok(Verdict::Next);
-        }
-        if *exchange.request.method() == Method::GET {
-            let asked = Asked::of_query(exchange)?;
-            return self.judge(&[asked]).map(|()| Verdict::Next);
-        }
-        if *exchange.request.method() != Method::POST {
-            return Err(Refused::new("Only GET and POST are taken.").with(StatusCode::METHOD_NOT_ALLOWED));
+        match *exchange.request.method() {
+            Method::POST => {}
+            // Servers may look for a query where it does not belong.
+            Method::GET | Method::HEAD | Method::OPTIONS if exchange.has_request_body => {
+                return Err(Refused::new("A body is taken with POST only."));
+            }
+            // Preflights.
+            Method::OPTIONS if !request::is_in_address(exchange) => return Ok(Verdict::Next),
+            // Who answers GET often answers the others by the same code.
+            Method::GET | Method::HEAD | Method::OPTIONS => {
+                let asked = Asked::of_query(exchange)?;
+                return self.judge(&[asked]).map(|()| Verdict::Next);
+            }
+            _ => {
+                return Err(Refused::new("Only GET and POST are taken.").with(StatusCode::METHOD_NOT_ALLOWED));
+            }
         }
         match Carried::by(exchange) {
+            Some(Carried::Json) if request::is_in_address(exchange) => {
+                Err(Refused::new("There are two queries."))
+            }
             Some(Carried::Multipart) if self.multipart == Multipart::Pass => Ok(Verdict::Next),
             Some(Carried::Json | Carried::Document) => {
                 match exchange.request.headers().get(header::CONTENT_ENCODING) {

@@ -5,6 +5,10 @@ use serde_json::{Map, Value};
 
 use super::measure::Refused;
 use crate::Exchange;
+use crate::native::unambiguous::{self, Unreadable};
+
+/// The parts of a request, in an address as in JSON.
+const PARTS: [&str; 4] = ["query", "variables", "operationName", "extensions"];
 
 /// One request of those that a message carries.
 pub(super) struct Asked {
@@ -24,7 +28,12 @@ pub(super) enum Carried {
 
 impl Carried {
     pub(super) fn by(exchange: &Exchange) -> Option<Self> {
-        let written = exchange.request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+        let mut all = exchange.request.headers().get_all(header::CONTENT_TYPE).iter();
+        let written = all.next()?.to_str().ok()?;
+        // What may be another text for others.
+        if all.next().is_some() || !unambiguous::may_be_utf8(written) {
+            return None;
+        }
         let essence = written.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match &*essence {
             "application/json" | "application/graphql+json" => Some(Carried::Json),
@@ -38,11 +47,13 @@ impl Carried {
 impl Asked {
     pub(super) fn of_query(exchange: &Exchange) -> Result<Self, Refused> {
         // A name that is there twice may be another one for the upstream.
-        let raw = exchange.request.uri().query().unwrap_or_default();
-        for name in ["query", "variables", "extensions"] {
-            if form_urlencoded::parse(raw.as_bytes()).filter(|(key, _)| key == name).count() > 1 {
+        for part in PARTS {
+            if parts_in_address(exchange).filter(|known| *known == Named::Part(part)).count() > 1 {
                 return Err(Refused::new("A parameter is there more than once."));
             }
+        }
+        if parts_in_address(exchange).any(|known| known == Named::Almost) {
+            return Err(Refused::new(ALMOST));
         }
         let parameter = |name: &str| exchange.query_parameter(name).filter(|text| !text.is_empty());
         let object = |name: &str| match parameter(name) {
@@ -69,8 +80,10 @@ impl Asked {
 
     /// One request, or a list of them.
     pub(super) fn of_json(bytes: &[u8], most: usize) -> Result<Vec<Self>, Refused> {
-        let json: Value =
-            serde_json::from_slice(bytes).map_err(|_| Refused::new("The request is not JSON."))?;
+        let json = unambiguous::read(bytes).map_err(|why| match why {
+            Unreadable::NotJson(_) => Refused::new("The request is not JSON."),
+            Unreadable::Twice { .. } => Refused::new("An object has two members of one name."),
+        })?;
         match json {
             Value::Array(all) if all.is_empty() => Err(Refused::new("There is no query.")),
             Value::Array(all) if all.len() > most => {
@@ -85,6 +98,9 @@ impl Asked {
         let Value::Object(mut members) = json else {
             return Err(Refused::new("The request is no JSON object."));
         };
+        if members.keys().any(|name| Named::of(name) == Named::Almost) {
+            return Err(Refused::new(ALMOST));
+        }
         let is_named = |key: &str| members.get(key).is_some_and(Value::is_string);
         let is_persisted =
             is_named("documentId") || is_named("id") || members.get("extensions").is_some_and(has_hash);
@@ -100,6 +116,43 @@ impl Asked {
         };
         Ok(Asked { document, variables, is_persisted })
     }
+}
+
+const ALMOST: &str = "A name differs from one of GraphQL's in its case alone.";
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    Part(&'static str),
+    /// A part for those who do not tell cases apart, like Go's `encoding/json`.
+    Almost,
+    Other,
+}
+
+impl Named {
+    fn of(name: &str) -> Self {
+        match PARTS.iter().find(|part| folded(part) == folded(name)) {
+            Some(part) if *part == name => Named::Part(part),
+            Some(_) => Named::Almost,
+            None => Named::Other,
+        }
+    }
+}
+
+/// Without case, in all of Unicode: there are an `ſ` and a `K` that are letters of ASCII then.
+fn folded(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
+}
+
+/// Whether there are parts of a request behind the path, as of one that is asked for by GET.
+pub(super) fn is_in_address(exchange: &Exchange) -> bool {
+    parts_in_address(exchange).next().is_some()
+}
+
+fn parts_in_address(exchange: &Exchange) -> impl Iterator<Item = Named> {
+    let raw = exchange.request.uri().query().unwrap_or_default();
+    let names = form_urlencoded::parse(raw.as_bytes()).map(|(name, _)| Named::of(&name));
+    names.filter(|known| *known != Named::Other)
 }
 
 fn has_hash(extensions: &Value) -> bool {
