@@ -145,6 +145,17 @@ async fn bodies_are_checked_against_their_schema() {
     assert_eq!(told(&several, 400), ["body #", "body #/name", "body #/weight"]);
     assert!(!several.text().contains("\"x\""), "values are not told");
     assert_eq!(told(&post(&gateway, "application/json", "{").await, 400), ["body #"]);
+    for (bad, mistake) in [
+        (r#"{"name":5,"name":"a","kind":"b"}"#, "body #"),
+        (r#"{"name":"a","kind":"b","toy":{"is":"ball","is":"ball","size":1}}"#, "body #/toy"),
+    ] {
+        assert_eq!(told(&post(&gateway, "application/json", bad).await, 400), [mistake], "{bad}");
+    }
+    for charset in ["utf-16", "utf-7", "utf-8; charset=utf-16"] {
+        let media = format!("application/json; charset={charset}");
+        assert_eq!(post(&gateway, &media, good.to_string()).await.status, 415, "{charset}");
+    }
+    assert_eq!(post(&gateway, "application/json; charset=UTF-8", good.to_string()).await.status, 200);
     assert_eq!(told(&post(&gateway, "application/json", "[".repeat(100_000)).await, 400), ["body #"]);
     assert_eq!(told(&post(&gateway, "application/json", "").await, 400), ["body #"]);
     let wrong = post(&gateway, "application/xml", "<a/>").await;

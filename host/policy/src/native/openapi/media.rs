@@ -12,6 +12,7 @@ use super::shape::Shape;
 use super::style::Style;
 use super::violation::{Place, Violations};
 use crate::native::description::{Files, Spot, Wrong};
+use crate::native::unambiguous::{self, Unreadable};
 
 /// What a body may be.
 pub(super) struct Content(Vec<Media>);
@@ -42,6 +43,12 @@ enum Kind {
     Text,
 }
 
+/// What keeps a body from being read, and where in it.
+struct Mistake {
+    pointer: String,
+    detail: String,
+}
+
 impl Content {
     /// Of a request or a response; none if it says nothing of bodies.
     pub(super) fn read(
@@ -70,10 +77,12 @@ impl Content {
         Ok(Some(Content(all)))
     }
 
-    /// The kind that a body of this type is.
+    /// The kind that a body of this type is; JSON that is to be read is of none if it is not UTF-8.
     pub(super) fn of(&self, content_type: &str) -> Option<&Media> {
         let essence = essence(content_type);
-        self.0.iter().find(|media| is_in(&media.range, &essence))
+        let found = self.0.iter().find(|media| is_in(&media.range, &essence));
+        let is_legible = kind(&essence) != Some(Kind::Json) || unambiguous::may_be_utf8(content_type);
+        found.filter(|media| media.schema.is_none() || is_legible)
     }
 
     /// Whether some body is read.
@@ -103,15 +112,15 @@ impl Media {
         let Some(checker) = self.schema.and_then(|schema| validators.get(schema)) else { return };
         match self.value(content_type, body) {
             Ok(value) => violations.check(&Place::Body, &checker, value),
-            Err(why) => violations.add(&Place::Body, why),
+            Err(Mistake { pointer, detail }) => violations.add_at(&Place::Body, pointer, detail),
         }
     }
 
     /// What a body says, or what is wrong with how it says that.
-    fn value(&self, content_type: &str, body: &Bytes) -> Result<Value, String> {
+    fn value(&self, content_type: &str, body: &Bytes) -> Result<Value, Mistake> {
         match kind(&essence(content_type)) {
-            Some(Kind::Json) => serde_json::from_slice(body).map_err(|why| format!("it is not JSON: {why}")),
-            Some(Kind::Form) => self.form(text(body)?),
+            Some(Kind::Json) => unambiguous::read(body).map_err(|why| Mistake::of_json("it", "", why)),
+            Some(Kind::Form) => Ok(self.form(text(body)?)?),
             Some(Kind::Multipart) => self.parts(multipart::parts(content_type, body)?),
             Some(Kind::Text) | None => Ok(self.shape.value(text(body)?.to_owned())),
         }
@@ -125,7 +134,7 @@ impl Media {
         pairs.object(&self.shape, |name| self.encodings.get(name).map(|it| (it.style, it.explode)))
     }
 
-    fn parts(&self, parts: Vec<Part<'_>>) -> Result<Value, String> {
+    fn parts(&self, parts: Vec<Part<'_>>) -> Result<Value, Mistake> {
         let mut object = Map::new();
         for part in parts {
             let shape = self.shape.property(&part.name).cloned().unwrap_or_default();
@@ -133,14 +142,18 @@ impl Media {
             if let Some(wanted) = encoding.and_then(|it| it.content_type.as_ref()) {
                 let own = essence(part.content_type.unwrap_or("text/plain"));
                 if !wanted.split(',').any(|range| is_in(&essence(range), &own)) {
-                    return Err(format!("the part `{}` is of the type {own}; expected {wanted}", part.name));
+                    let why = format!("the part `{}` is of the type {own}; expected {wanted}", part.name);
+                    return Err(why.into());
                 }
             }
             let said = part.content_type.is_some_and(is_json);
+            if said && !part.content_type.is_some_and(unambiguous::may_be_utf8) {
+                return Err(format!("the part `{}` is JSON and has to be UTF-8", part.name).into());
+            }
             let is_json = said || (shape.is_object() && !part.is_file && part.content_type.is_none());
             let value = if is_json {
-                serde_json::from_slice(part.content)
-                    .map_err(|why| format!("the part `{}` is not JSON: {why}", part.name))?
+                unambiguous::read(part.content)
+                    .map_err(|why| Mistake::of_json(&format!("the part `{}`", part.name), &part.name, why))?
             } else {
                 let text = String::from_utf8_lossy(part.content).into_owned();
                 match shape.is_array() {
@@ -151,11 +164,32 @@ impl Media {
             };
             match (object.get_mut(&part.name), value) {
                 (Some(Value::Array(list)), Value::Array(more)) => list.extend(more),
-                (Some(_), _) => return Err(format!("the part `{}` is there more than once", part.name)),
+                (Some(_), _) => {
+                    return Err(format!("the part `{}` is there more than once", part.name).into());
+                }
                 (None, value) => drop(object.insert(part.name, value)),
             }
         }
         Ok(Value::Object(object))
+    }
+}
+
+impl Mistake {
+    /// Of the JSON that a body, or the part of that name, has to be.
+    fn of_json(what: &str, part: &str, why: Unreadable) -> Self {
+        let detail = format!("{what} is {why}");
+        let pointer = match why {
+            Unreadable::NotJson(_) => String::new(),
+            Unreadable::Twice { pointer } if part.is_empty() => pointer,
+            Unreadable::Twice { pointer } => format!("/{}{pointer}", unambiguous::escaped(part)),
+        };
+        Mistake { pointer, detail }
+    }
+}
+
+impl From<String> for Mistake {
+    fn from(detail: String) -> Self {
+        Mistake { pointer: String::new(), detail }
     }
 }
 

@@ -8,7 +8,7 @@
 //! nowhere else. All of it that is used is compiled when the configuration is loaded. A path that it does not
 //! describe gets 404, a method 405, a body of another type 415; what else is not as described 400 (or 422), with
 //! every mistake in the problem's member `errors`: where it is (`in`, `name`), a JSON Pointer to it and what is
-//! wrong (of a large body only that it is wrong, where to look for mistakes would take too long). Checked are parameters in all styles, and bodies that are JSON, forms (also multipart) or plain text,
+//! wrong (of a large body only that it is wrong, where to look for mistakes would take too long). Checked are parameters in all styles, and bodies that are JSON (in UTF-8, and no object with two members of one name), forms (also multipart) or plain text,
 //! up to `body`; bodies of other types, and those without a schema, stream on unread, and so do bodies of
 //! operations that have none. Security requirements are for the policies before this one.
 //!

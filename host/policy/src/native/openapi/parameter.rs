@@ -10,6 +10,7 @@ use super::shape::Shape;
 use super::style::{Style, Written, decoded};
 use super::violation::{Place, Violations};
 use crate::native::description::{Files, Found, Spot, Wrong};
+use crate::native::unambiguous::{self, Unreadable};
 
 /// One value beside the body.
 pub(super) struct Parameter {
@@ -144,8 +145,8 @@ impl Parameter {
         let written = match &self.writing {
             Writing::Styled { style, explode } => self.written(source, *style, *explode, text.as_deref()),
             Writing::Content { is_json: true } => text.as_ref().map(|text| match self.place {
-                Place::Path(_) => serde_json::from_str(&decoded(text)).map_err(|_| "it is not JSON"),
-                _ => serde_json::from_str(text).map_err(|_| "it is not JSON"),
+                Place::Path(_) => json(&decoded(text)),
+                _ => json(text),
             }),
             Writing::Content { is_json: false } => text.clone().map(|text| Ok(Value::String(text))),
         };
@@ -199,6 +200,13 @@ impl Parameter {
             Place::Body | Place::Status => None,
         }
     }
+}
+
+fn json(text: &str) -> Written {
+    unambiguous::read(text.as_bytes()).map_err(|why| match why {
+        Unreadable::NotJson(_) => "it is not JSON",
+        Unreadable::Twice { .. } => "it is not well formed: an object has two members of one name",
+    })
 }
 
 /// Which styles there are where (OpenAPI, section "Style Values").

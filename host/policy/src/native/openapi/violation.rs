@@ -52,7 +52,7 @@ impl Violations {
         self.add_at(place, String::new(), detail.into());
     }
 
-    fn add_at(&mut self, place: &Place, pointer: String, mut detail: String) {
+    pub(super) fn add_at(&mut self, place: &Place, pointer: String, mut detail: String) {
         if self.list.len() >= self.most {
             return;
         }
