@@ -47,7 +47,11 @@ async fn from_nothing(name: &'static str, origin: &Origin) -> Gateway {
     let looked_into = setup.again().finish(&["policy", "inspect", &policy]).await;
     assert!(built.stdout.starts_with(&looked_into.stdout), "{}\n{}", built.stdout, looked_into.stdout);
     let (_, built) = told(&setup, &["policy", "build", &policy]).await;
-    assert_eq!((&built["name"], &built["component"]), (&policy.as_str().into(), &component.into()), "{built}");
+    assert_eq!(
+        (&built["name"], &built["component"]),
+        (&policy.as_str().into(), &component.into()),
+        "{built}"
+    );
     let tested = setup.again().finish(&["policy", "test", &policy]).await;
     assert!(tested.status.success(), "{}\n{}", tested.stdout, tested.stderr);
     assert!(tested.stdout.contains("cases.toml") && tested.stdout.contains(" 0 failed"), "{}", tested.stdout);
@@ -179,7 +183,11 @@ async fn machines_are_told_what_came_of_it() {
     let (status, refused) = told(&setup, &["check", "bad.toml"]).await;
     let error = &refused["errors"][0];
     assert_eq!((status, &refused["ok"]), (Some(1), &false.into()), "{refused}");
-    assert_eq!((&error["file"], &error["key"]), (&"bad.toml".into(), &"plugin.ungranted".into()), "{refused}");
+    assert_eq!(
+        (&error["file"], &error["key"]),
+        (&"bad.toml".into(), &"plugin.ungranted".into()),
+        "{refused}"
+    );
     let line = error["line"].as_u64().unwrap() as usize;
     assert!(bad.lines().nth(line - 1).unwrap().contains("[plugin.ungranted]"), "{refused}");
     assert!(error["column"].as_u64().unwrap() > 0, "{refused}");
@@ -188,7 +196,11 @@ async fn machines_are_told_what_came_of_it() {
 
     let check = ["policy", "check", text(&version), "--config", "good.toml"];
     let (status, taken) = told(&setup, &check).await;
-    assert_eq!((status, &taken["plugin"], &taken["attached"]), (Some(0), &"version".into(), &1.into()), "{taken}");
+    assert_eq!(
+        (status, &taken["plugin"], &taken["attached"]),
+        (Some(0), &"version".into(), &1.into()),
+        "{taken}"
+    );
     let (status, refused) = told(&setup, &[&check[..], &["--plugin", "none"]].concat()).await;
     assert_eq!(status, Some(1));
     assert!(refused["errors"][0]["message"].as_str().unwrap().contains("no plugin `none`"), "{refused}");
