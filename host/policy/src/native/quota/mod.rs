@@ -238,7 +238,7 @@ impl Policy for Quota {
                 let take = QuotaTake { cost: *cost, limit: *limit, owed: debt.owed };
                 match store.take_quota(&key, window.start, take, life).await {
                     Ok((allowed, used)) => {
-                        debt.is_told(used);
+                        debt.settle(used);
                         self.settle(&want, allowed, used, exchange, seat)
                     }
                     Err(Gone) if self.on_store_error == OnStoreError::Local => {

@@ -214,7 +214,7 @@ pub(crate) fn forget_the_past(journal: &Journal) -> Result<(), JournalError> {
 
 impl Debt<'_> {
     /// The store was told, and says what is used.
-    pub(super) fn is_told(mut self, used: u64) {
+    pub(super) fn settle(mut self, used: u64) {
         self.owed = 0;
         self.counts.learn(self.key, self.window, used);
     }
