@@ -31,6 +31,8 @@ async fn preflights_are_answered_before_anybody_is_asked_for_a_key() {
     {
         let refused = preflight(&gateway, from, method, headers).await;
         assert_problem(&refused, 403);
+        let vary: Vec<_> = refused.headers.get_all("vary").iter().collect();
+        assert_eq!(vary, ["origin"], "once");
         if from != APP {
             assert_eq!(refused.header("access-control-allow-origin"), None);
         }

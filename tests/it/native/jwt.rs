@@ -118,6 +118,9 @@ async fn a_token_is_looked_for_where_it_may_be() {
         get("/").header("x-token", &token),
         get("/").header("cookie", &format!("a=1; session={token}")),
         get(&format!("/?token={token}&a=1")),
+        get(&format!("/?token={token}&a=1"))
+            .header("x-token", &token)
+            .header("cookie", &format!("session={token}")),
     ] {
         let seen = asked.send().await.json();
         assert_eq!(seen["headers"]["x-user"], "ada");

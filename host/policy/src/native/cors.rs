@@ -149,8 +149,8 @@ impl Cors {
             return self.agree(exchange);
         };
         let why = format!("preflight of {origin:?} for {method:?} with {asked:?}: {why}");
+        // That it varies by origin is said of every response.
         Denial::new(StatusCode::FORBIDDEN, "cors", "Pages of this origin may not ask this.", why)
-            .header(header::VARY, HeaderValue::from_static("origin"))
             .answer(exchange)
     }
 

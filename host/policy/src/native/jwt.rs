@@ -26,7 +26,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::bearer::{self, Bearer, Carrier, OneOf, Token};
+use super::bearer::{self, Bearer, Carrier, OneOf};
 use super::settings::{Name, SettingsError, read};
 use super::{Built, Materials};
 use crate::vault::{KeySet, TokenError};
@@ -61,7 +61,7 @@ struct Settings {
     /// names is taken away. Default: none.
     #[serde(default)]
     headers: HashMap<Name, String>,
-    /// `strip`: whether the token is taken out of the request. Default `false`.
+    /// `strip`: whether tokens are taken out of the request, in all places of `from`. Default `false`.
     #[serde(default)]
     strip: bool,
     /// `optional`: whether a request without a token passes, and then has no consumer. One that is not
@@ -100,19 +100,19 @@ impl Policy for Jwt {
 
     fn call<'a>(&'a self, _: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
         self.bearer.silence(exchange);
-        let Token { text, place } = match self.bearer.token(exchange) {
+        let text = match self.bearer.token(exchange) {
             Ok(Some(token)) => token,
             Ok(None) => return Answer::Ready(Ok(Verdict::Next)),
             Err(denial) => return denial.answer(exchange),
         };
         let verified = self.keys.verify(&text);
         let Some(news) = verified.as_ref().err().and_then(|error| self.keys.news(*error)) else {
-            return Answer::Ready(self.decide(exchange, verified, place));
+            return Answer::Ready(self.decide(exchange, verified));
         };
         let text = text.into_owned();
         Answer::Wait(Box::pin(async move {
             news.await;
-            self.decide(exchange, self.keys.verify(&text), place)
+            self.decide(exchange, self.keys.verify(&text))
         }))
     }
 }
@@ -122,10 +122,9 @@ impl Jwt {
         &self,
         exchange: &mut Exchange,
         verified: Result<Arc<Value>, TokenError>,
-        place: usize,
     ) -> Result<Verdict, Failure> {
         let admitted = match verified {
-            Ok(claims) => self.bearer.admit(exchange, claims, place),
+            Ok(claims) => self.bearer.admit(exchange, claims),
             Err(TokenError::Expired) => Err(self.bearer.expired()),
             Err(error @ TokenError::Unavailable) => Err(self.bearer.unavailable(reason(error))),
             Err(error) => Err(self.bearer.invalid(reason(error))),

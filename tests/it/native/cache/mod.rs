@@ -122,6 +122,7 @@ async fn what_is_kept_is_answered_again() {
     assert!(told.last().contains("if-none-match: \"a\""), "{}", told.last());
     let refused = get(&gateway, "/new", &[("cache-control", "only-if-cached")]).await;
     assert_problem(&refused, 504);
+    assert_eq!(refused.header("cache-status"), Some("limen; detail=only-if-cached"));
 }
 
 #[tokio::test]

@@ -303,6 +303,12 @@ async fn what_can_not_be_meant_so_is_refused_at_load() {
         (document(json!({ "$ref": "../a.json" })), "leads out of the document's folder".to_owned()),
         (document(json!({ "$ref": "a.json" })), "No such file".to_owned()),
         (document(json!({ "$ref": "#anchor" })), "by the name of an anchor".to_owned()),
+        (
+            document(json!({ "$ref": format!("{at}/$defs/a"), "$defs": {
+                "a": { "$ref": format!("{at}/$defs/b") }, "b": { "$ref": format!("{at}/$defs/a") },
+            } })),
+            "its references lead in a circle, and to no schema".to_owned(),
+        ),
         (json!({ "swagger": "2.0" }), "Swagger 2.0".to_owned()),
         (
             json!({ "openapi": "3.0.0", "paths": { "/{a}": {"get": {}}, "/{b}": {"get": {}} } }),

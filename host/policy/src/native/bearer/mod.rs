@@ -54,12 +54,6 @@ struct Challenges {
     claims: HeaderValue,
 }
 
-/// A token, and the number of the place that it was found in.
-pub(super) struct Token<'a> {
-    pub(super) text: Cow<'a, str>,
-    pub(super) place: usize,
-}
-
 pub(super) fn sub() -> String {
     "sub".to_owned()
 }
@@ -92,12 +86,10 @@ impl Bearer {
     }
 
     /// The token of a request; none where it may pass without.
-    pub(super) fn token<'a>(&self, exchange: &'a Exchange) -> Result<Option<Token<'a>>, Denial> {
-        let places = self.terms.from.iter().enumerate();
-        let found = places.filter_map(|(place, from)| Some((place, from.find(exchange)?))).next();
-        match found {
-            Some((place, Carried::Token(text))) => Ok(Some(Token { text, place })),
-            Some((_, Carried::Nonsense)) => Err(self.invalid("it is not sent as a token is")),
+    pub(super) fn token<'a>(&self, exchange: &'a Exchange) -> Result<Option<Cow<'a, str>>, Denial> {
+        match self.terms.from.iter().find_map(|from| from.find(exchange)) {
+            Some(Carried::Token(text)) => Ok(Some(text)),
+            Some(Carried::Nonsense) => Err(self.invalid("it is not sent as a token is")),
             None if self.terms.optional => Ok(None),
             None => {
                 let challenge = self.challenges.nothing.clone();
@@ -106,19 +98,17 @@ impl Bearer {
         }
     }
 
-    /// Lets pass whoever has these claims, by a token that was found in this place, if they may.
-    pub(super) fn admit(
-        &self,
-        exchange: &mut Exchange,
-        claims: Arc<Value>,
-        place: usize,
-    ) -> Result<(), Denial> {
+    /// Lets pass whoever has these claims, if they may.
+    pub(super) fn admit(&self, exchange: &mut Exchange, claims: Arc<Value>) -> Result<(), Denial> {
         self.judge(&claims)?;
         self.introduce(exchange, claims)?;
-        if self.terms.strip
-            && let Some(carrier) = self.terms.from.get(place)
-        {
-            carrier.strip(exchange);
+        if self.terms.strip {
+            // One in another place was not looked at, and is as little for the upstream.
+            for carrier in &self.terms.from {
+                if matches!(carrier.find(exchange), Some(Carried::Token(_))) {
+                    carrier.strip(exchange);
+                }
+            }
         }
         Ok(())
     }

@@ -29,6 +29,8 @@ pub enum Status {
     Forwarded { why: Why, status: Option<StatusCode>, stored: bool, collapsed: bool },
     /// Asked of the upstream, which failed: what is kept had to do.
     Rescued { status: StatusCode },
+    /// Neither: its client wanted nothing but what is kept.
+    NotAsked,
 }
 
 /// Why the upstream was asked (RFC 9211, section 2.2).
@@ -53,6 +55,7 @@ impl fmt::Display for Status {
             Status::Rescued { status } => {
                 write!(f, "{NAME}; fwd=stale; fwd-status={}; detail=stale-if-error", status.as_u16())
             }
+            Status::NotAsked => write!(f, "{NAME}; detail=only-if-cached"),
             Status::Forwarded { why, status, stored, collapsed } => {
                 let why = match why {
                     Why::Bypass => "bypass",

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::sync::watch;
 
 use super::HttpCache;
-use super::answer::{self, Status, Why};
+use super::answer::{self, CACHE_STATUS, Status, Why};
 use super::conditional;
 use super::directives::{Directives, Fields};
 use super::entry::Entry;
@@ -359,8 +359,11 @@ fn settle(next: Next, exchange: &mut Exchange, seat: &mut Seat) -> Verdict {
         Next::Refuse => {
             let (status, why) =
                 (StatusCode::GATEWAY_TIMEOUT, "its client wants what is in the cache, and it is not");
-            let _ = Denial::new(status, "only_if_cached", "The cache has no answer to this.", why)
-                .answer(exchange);
+            let mut denial = Denial::new(status, "only_if_cached", "The cache has no answer to this.", why);
+            if let Ok(told) = HeaderValue::try_from(Status::NotAsked.to_string()) {
+                denial = denial.header(CACHE_STATUS, told);
+            }
+            let _ = denial.answer(exchange);
             (Role::Answered, Verdict::Reply)
         }
         Next::Go(role) => (role, Verdict::Next),

@@ -36,7 +36,7 @@ use serde_json::Value;
 
 use self::ask::{Issuer, Unavailable};
 use self::memory::{Memory, Said};
-use super::bearer::{self, Bearer, Carrier, OneOf, Token};
+use super::bearer::{self, Bearer, Carrier, OneOf};
 use super::denial::Denial;
 use super::settings::{Name, SettingsError, Span, read};
 use super::{Built, Materials};
@@ -108,7 +108,7 @@ struct Settings {
     /// names is taken away. Default: none.
     #[serde(default)]
     headers: HashMap<Name, String>,
-    /// `strip`: whether the token is taken out of the request. Default `false`.
+    /// `strip`: whether tokens are taken out of the request, in all places of `from`. Default `false`.
     #[serde(default)]
     strip: bool,
     /// `optional`: whether a request without a token passes, and then has no consumer. One that is not
@@ -253,32 +253,27 @@ impl Policy for Introspect {
 
     fn call<'a>(&'a self, _: Phase, exchange: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
         self.bearer.silence(exchange);
-        let Token { text, place } = match self.bearer.token(exchange) {
+        let text = match self.bearer.token(exchange) {
             Ok(Some(token)) => token,
             Ok(None) => return Answer::Ready(Ok(Verdict::Next)),
             Err(denial) => return denial.answer(exchange),
         };
         let mark = self.memory.mark(&text);
         if let Some(said) = self.memory.fresh(&mark) {
-            return Answer::Ready(self.decide(exchange, Ok(said), place));
+            return Answer::Ready(self.decide(exchange, Ok(said)));
         }
         let text = text.into_owned();
         Answer::Wait(Box::pin(async move {
             let said = self.memory.once(&mark, self.issuer.ask(exchange, &text)).await;
-            self.decide(exchange, said, place)
+            self.decide(exchange, said)
         }))
     }
 }
 
 impl Introspect {
-    fn decide(
-        &self,
-        exchange: &mut Exchange,
-        said: Result<Said, Unavailable>,
-        place: usize,
-    ) -> Result<Verdict, Failure> {
+    fn decide(&self, exchange: &mut Exchange, said: Result<Said, Unavailable>) -> Result<Verdict, Failure> {
         let admitted = match said {
-            Ok(Said::Active(claims)) => self.admit(exchange, claims, place),
+            Ok(Said::Active(claims)) => self.admit(exchange, claims),
             Ok(Said::Inactive) => Err(self.bearer.invalid("it is not active")),
             Err(Unavailable(why)) => Err(self.bearer.unavailable(&why)),
         };
@@ -288,7 +283,7 @@ impl Introspect {
         }
     }
 
-    fn admit(&self, exchange: &mut Exchange, claims: Arc<Value>, place: usize) -> Result<(), Denial> {
+    fn admit(&self, exchange: &mut Exchange, claims: Arc<Value>) -> Result<(), Denial> {
         let now = memory::seconds_now();
         if memory::seconds(&claims, "exp").is_some_and(|exp| exp <= now) {
             return Err(self.bearer.expired());
@@ -296,6 +291,6 @@ impl Introspect {
         if memory::seconds(&claims, "nbf").is_some_and(|nbf| nbf > now) {
             return Err(self.bearer.invalid("it is not valid yet"));
         }
-        self.bearer.admit(exchange, claims, place)
+        self.bearer.admit(exchange, claims)
     }
 }

@@ -71,6 +71,22 @@ impl<'d> Schemas<'d> {
         Schema(number)
     }
 
+    /// A schema that is nothing but a reference to itself, be it through others, would let everything pass.
+    fn lead_somewhere(&self, definitions: &Map<String, Value>) -> Result<(), Wrong> {
+        let next = |number: usize| {
+            let link = definitions.get(&number.to_string())?.get("$ref")?.as_str()?;
+            let number = link.rsplit('/').next()?.parse().ok()?;
+            (link == reference(number)).then_some(number)
+        };
+        for (number, (_, spot)) in self.spots.iter().enumerate() {
+            let mut hops = std::iter::successors(Some(number), |number| next(*number));
+            if hops.nth(self.spots.len()).is_some() {
+                return Err(spot.is_wrong("its references lead in a circle, and to no schema"));
+            }
+        }
+        Ok(())
+    }
+
     fn define(&mut self, way: Way, spot: Spot) -> usize {
         // A resource of its own is the same both ways: its name is there once.
         let has_id = self.files.get(&spot).is_some_and(|schema| schema.get("$id").is_some());
@@ -99,6 +115,7 @@ impl<'d> Schemas<'d> {
             definitions.insert(next.to_string(), rewritten);
             next += 1;
         }
+        self.lead_somewhere(&definitions)?;
         let home = json!({ "$defs": &definitions });
         let registry = registry(&home).map_err(|error| self.not_there(&definitions, &error))?;
         let options = formats::ours(jsonschema::options())
