@@ -362,7 +362,10 @@ async fn many_keys_come_page_by_page() {
     let keys: Vec<_> =
         (0..1700).map(|number| json!({ "key": format!("{number:016}"), "consumer": "ada" })).collect();
     std::fs::write(one.path("keys.json"), Value::from(keys).to_string()).unwrap();
-    assert_eq!(key(&one, &["import", "keys.json"]).await, json!({ "imported": 1700, "known": 0 }));
+    assert_eq!(
+        key(&one, &["import", "keys.json"]).await,
+        json!({ "imported": 1700, "known": 0, "expired": 0 })
+    );
     let other = start(&origin, &redis).await;
     assert_eq!(listed(&other).await, listed(&one).await);
     assert_eq!(status(&other, "0000000000001699").await, 200);
