@@ -135,7 +135,7 @@ async fn a_share_of_the_worker_is_all_that_a_plugin_gets() {
 }
 
 /// The guest `burns`: it computes for 20 ms and goes on.
-const BURNS: &str = r#"{ use = "burns", with = { ms = 20 } }"#;
+const BURNS: &str = r#"{ use = "burns", with = { us = 20000 } }"#;
 
 /// As much as a worker can do, and nobody is refused: that it is a lot does not make it naughty.
 #[tokio::test]
@@ -186,10 +186,14 @@ async fn a_plugin_that_wastes_a_worker_s_time_is_held_back() {
 
 #[tokio::test]
 async fn all_hooks_of_an_exchange_together_have_a_limit() {
-    for (total, status) in [("100ms", 503), ("10s", 200)] {
+    // Also of hooks that are too short to be stopped.
+    for (us, cpu, total, status) in
+        [(20_000, 100, 100, 503), (20_000, 100, 10_000, 200), (500, 5, 5, 503), (500, 5, 10_000, 200)]
+    {
         let limits =
-            format!("limits = {{ cpu = \"100ms\", cpu_total = {total:?}, wall = \"10s\" }}\n{BODIES}");
-        let (_origin, gateway) = start(&[guest_plugin_with("burns", &limits), route("/**", BURNS)]).await;
+            format!("limits = {{ cpu = \"{cpu}ms\", cpu_total = \"{total}ms\", wall = \"10s\" }}\n{BODIES}");
+        let burns = format!("{{ use = \"burns\", with = {{ us = {us} }} }}");
+        let (_origin, gateway) = start(&[guest_plugin_with("burns", &limits), route("/**", &burns)]).await;
         let (feed, pieces) = body::fed();
         let feeding = async {
             // No hook comes near to its own limit.

@@ -84,6 +84,65 @@ async fn ask_during_a_loop(gateway: &Gateway) -> Round {
     Round { asked: took.len(), median: pick(took.len() / 2), longest: pick(took.len().wrapping_sub(1)) }
 }
 
+/// Hooks that may compute for so little are called the quick way, until one is found to be long.
+#[tokio::test]
+async fn long_hooks_take_turns_with_the_others_of_their_worker() {
+    const AT_ONCE: usize = 8;
+    const HOOK: Duration = Duration::from_millis(8);
+    let origin = Origin::start();
+    let gateway = Gateway::start(config_of_one_worker(
+        &origin,
+        &[
+            guest_plugin_with(
+                "burns",
+                "limits = { cpu = \"10ms\", wall = \"10s\" }\ngrants = { request_body = true }",
+            ),
+            route("/long", &format!(r#"{{ use = "burns", with = {{ us = {} }} }}"#, HOOK.as_micros())),
+            route("/plain", ""),
+        ]
+        .join("\n"),
+    ))
+    .await;
+    let client = Client::http1();
+    let long: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let (client, url) = (client.clone(), gateway.url("/long"));
+            tokio::spawn(async move {
+                loop {
+                    assert_eq!(client.get(&url).send().await.status, 200);
+                }
+            })
+        })
+        .collect();
+    // Without turns most would have to wait for most of the hooks.
+    let too_long = HOOK * AT_ONCE as u32 / 2;
+    let mut rounds = Vec::new();
+    while rounds.len() < 10 {
+        let median = median(&gateway, Duration::from_secs(1)).await;
+        if median < too_long {
+            break;
+        }
+        rounds.push(median);
+    }
+    assert!(rounds.len() < 10, "medians: {rounds:?}");
+    assert!(long.iter().all(|task| !task.is_finished()), "a long one went wrong");
+    long.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// What half of a neighbour's requests take at most while they go on for so long.
+async fn median(gateway: &Gateway, time: Duration) -> Duration {
+    let mut neighbour = Client::http1().connect(gateway.url("/")).await.unwrap();
+    let begun = Instant::now();
+    let mut took = Vec::new();
+    while begun.elapsed() < time {
+        let asked = Instant::now();
+        assert_eq!(neighbour.get("/plain").send().await.status, 200);
+        took.push(asked.elapsed());
+    }
+    took.sort_unstable();
+    took[took.len() / 2]
+}
+
 /// A policy that never ends, asked fifty times a second on one worker, and its neighbours' p99: by its breaker,
 /// which soon asks it no more, and without, by nothing but turns and the deadline of each call.
 #[tokio::test]

@@ -11,7 +11,10 @@ section! {
     /// use up. What goes beyond ends the plugin's work on that exchange; `on_error` says what then.
     #[derive(Copy, PartialEq, Eq, Hash)]
     pub struct PluginLimits(section) {
-        /// `cpu`: computing time of one hook. 1ms to 10s; default 5ms.
+        /// `cpu`: computing time of one hook. 1ms to 10s; default 5ms. A hook that computes lets other requests
+        /// have their turn each millisecond. For that it needs a stack of its own, which plugins are spared that are given
+        /// 10ms at most and never wait (for `fetch`, `kv` or `jwt`): one of their hooks may keep its worker for so long,
+        /// and the thousand after it give others their turn too.
         pub cpu: Duration = section.or("cpu", duration(CPU), Duration::from_millis(5)),
 
         /// `wall`: time of one hook on the clock, waiting included. At least `cpu`, at most 10m;

@@ -8,6 +8,9 @@ use crate::{StartError, observe};
 
 /// The exit status of a gateway of which a thread panicked, as of any Rust program that panics.
 const PANICKED: i32 = 101;
+/// What a stack has room for, in bytes: guests that are called on a worker's may use 512 KiB of it, and then call the
+/// host.
+const STACK: usize = 2 << 20;
 
 /// Starts a thread that the gateway can't do without. A panic that reaches its bottom ends the process,
 /// loudly: a gateway without one of its workers would leave the connections hanging that the kernel
@@ -25,7 +28,7 @@ pub fn spawn<T: Send + 'static>(
             std::process::exit(PANICKED)
         }
     };
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(body);
     thread.map_err(|error| StartError::Machine(format!("can't start the thread {name}: {error}")))
 }
 

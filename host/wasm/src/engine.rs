@@ -1,11 +1,10 @@
-//! The engine: one for the process, with its pool of isolates, linker and ticker.
+//! The engine: one for the process, with its pool of isolates, linker and epochs.
 
 use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
-use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use wasmtime::component::{Component, Linker};
@@ -16,6 +15,7 @@ use crate::capability::cache::Caches;
 use crate::capability::counters::Counters;
 use crate::code_cache::CodeCache;
 use crate::direct;
+use crate::epochs;
 use crate::fetches::Everybodys;
 use crate::meters::AllMeters;
 use crate::rewind::Kernel;
@@ -38,13 +38,10 @@ const KEPT: usize = 256 << 10;
 const CORE_MODULES_EACH: u32 = 4;
 /// The most memory that one isolate may be given (`limits.memory`).
 const MAX_MEMORY: usize = 1 << 30;
-/// The epoch's tick: a guest that keeps its worker busy yields this often, and CPU limits are
-/// counted in it.
-pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// The niceness of threads that compile; 19 would starve them on a busy machine.
 const NICE: i32 = 10;
-/// The stack of a guest, and once more of the guest while it makes room for what a host function gives it. What
-/// host functions need comes on top.
+/// The stack of a guest; on a fiber once more of the guest while it makes room for what a host function gives it.
+/// What host functions need comes on top.
 const STACK: usize = 512 << 10;
 
 /// Wasmtime, set up for isolates that live as long as an exchange.
@@ -119,7 +116,7 @@ impl Engine {
             Link::Serving => Some(direct::linker(&wasmtime)?),
             Link::Counting => None,
         };
-        start_ticker(&wasmtime)?;
+        epochs::watch(&wasmtime)?;
         Ok(Engine {
             wasmtime,
             linker,
@@ -252,17 +249,4 @@ fn compiler(beside_workers: bool) -> wasmtime::Result<ThreadPool> {
         })
         .build()?;
     Ok(pool)
-}
-
-/// Advances the epoch on a thread of its own, until the engine is gone.
-fn start_ticker(engine: &wasmtime::Engine) -> std::io::Result<()> {
-    let engine = engine.weak();
-    std::thread::Builder::new().name("limen-ticker".into()).spawn(move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            std::thread::sleep(TICK);
-        }
-    })?;
-    Ok(())
 }

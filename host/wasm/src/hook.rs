@@ -51,6 +51,28 @@ pub(crate) async fn run(
     }
 }
 
+/// The same on the stack of whoever asks, for guests that never wait.
+pub(crate) fn run_here(
+    isolate: &mut Isolate,
+    image: &Image,
+    phase: Phase,
+    cpu: Duration,
+) -> wasmtime::Result<Said> {
+    let Isolate { store, guest, .. } = isolate;
+    if image.exports.hook(phase).is_none() {
+        return Ok(Said::Head(HeadVerdict::Next));
+    }
+    store.data_mut().arm(cpu);
+    store.set_epoch_deadline(1);
+    let (Guest::Direct(instance), Code::Direct(direct)) = (guest, &image.code) else {
+        wasmtime::bail!("an isolate that has to be called on a stack of its own")
+    };
+    store.data_mut().may_give_way = false;
+    let said = instance.call_here(direct, store, phase);
+    store.data_mut().may_give_way = true;
+    said
+}
+
 /// The same through wasmtime's components.
 async fn ask(
     instance: &Instance,

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use limen_config::PluginLimits;
 use limen_policy::{Exchange, Failure, FailureKind, Phase, Verdict};
@@ -11,9 +11,9 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::direct::{self, Direct};
 use crate::engine::Engine;
-use crate::hook::{self, Hooks, Unusable};
+use crate::hook::{self, Hooks, Said, Unusable};
 use crate::image::Image;
-use crate::meter::metered;
+use crate::meter::{metered, metered_here};
 use crate::plugin::Exports;
 use crate::rewind::Rewound;
 use crate::state::{Grounds, State, on_tick};
@@ -136,13 +136,39 @@ impl Isolate {
                 FailureKind::WallLimit,
                 format!("the {} hook took longer than {:?}", phase.name(), limits.wall),
             )),
-            Some(Err(error)) => Err(failure(&self.store, &error)),
-            Some(Ok(answer)) => {
-                self.dead = false;
-                hook::judge(answer, &image.exports, phase, exchange).map_err(|said| self.failed(phase, said))
-            }
+            Some(said) => self.answer(said, image, phase, exchange),
         };
         (answer, used)
+    }
+
+    /// The same on the stack of whoever asks, of a guest that never waits; it has just become `now`.
+    pub(crate) fn call_here(
+        &mut self,
+        image: &Image,
+        phase: Phase,
+        exchange: &mut Box<Exchange>,
+        cpu: Duration,
+        now: Instant,
+    ) -> (Result<Verdict, Failure>, Duration) {
+        self.dead = true;
+        let (said, used) = {
+            let lent = Lent::lend(self, exchange);
+            metered_here(now, || hook::run_here(lent.isolate, image, phase, cpu))
+        };
+        (self.answer(said, image, phase, exchange), used)
+    }
+
+    /// What a call came to that has ended.
+    fn answer(
+        &mut self,
+        said: wasmtime::Result<Said>,
+        image: &Image,
+        phase: Phase,
+        exchange: &Exchange,
+    ) -> Result<Verdict, Failure> {
+        let said = said.map_err(|error| failure(&self.store, &error))?;
+        self.dead = false;
+        hook::judge(said, &image.exports, phase, exchange).map_err(|said| self.failed(phase, said))
     }
 
     /// A hook that ended well, and not with what it may say there.
@@ -271,10 +297,7 @@ pub(crate) fn bounded_store(engine: &Engine, state: State) -> Store<State> {
 pub(crate) fn failure(store: &Store<State>, error: &wasmtime::Error) -> Failure {
     let limits = &store.data().limits;
     if limits.cpu_hit {
-        return Failure::new(
-            FailureKind::CpuLimit,
-            "it used up its CPU time; `limits.cpu` bounds each hook, `cpu_total` all of an exchange",
-        );
+        return out_of_cpu();
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return Failure::new(FailureKind::NoIsolate, format!("{error:#}"));
@@ -299,6 +322,13 @@ pub(crate) fn failure(store: &Store<State>, error: &wasmtime::Error) -> Failure 
     }
     let kind = if error.is::<Trap>() { FailureKind::Trap } else { FailureKind::Contract };
     Failure::new(kind, with_place(error))
+}
+
+pub(crate) fn out_of_cpu() -> Failure {
+    Failure::new(
+        FailureKind::CpuLimit,
+        "it used up its CPU time; `limits.cpu` bounds each hook, `cpu_total` all of an exchange",
+    )
 }
 
 /// The innermost frames of a backtrace that are told.

@@ -4,18 +4,22 @@
 //! There is one for each version of a plugin. Whoever is refused here gets its `on_error` at once, and no
 //! isolate is made for it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use limen_config::PluginLimits;
-use limen_policy::{Failure, FailureKind, Thinned};
+use limen_policy::{Failure, FailureKind, Phase, Thinned};
 
 use crate::breaker::{Admitted, Breaker, Change};
+use crate::epochs::TICK;
 use crate::pool::worker;
 
 /// What a share is a share of.
 const WINDOW: Duration = Duration::from_secs(1);
+/// After a hook that computed for longer than a tick, so many have a stack of their own, so that their worker can do
+/// something else in between.
+const AFTER_LONG: u32 = 1000;
 
 pub struct Keeper {
     plugin: Arc<str>,
@@ -26,6 +30,8 @@ pub struct Keeper {
     log_dropped: AtomicU64,
     /// The lines about hooks that wrote more than one may.
     floods: Thinned,
+    /// How many hooks are still to be called so that they can give way. All workers read it, and few ever write it.
+    giving_way: AtomicU32,
 }
 
 /// What one worker knows of a plugin's conduct: a lock that nobody else takes, but for a scrape.
@@ -77,6 +83,12 @@ pub(crate) enum Hook {
     Log,
 }
 
+impl Hook {
+    pub(crate) fn of(phase: Phase) -> Self {
+        if phase == Phase::Log { Hook::Log } else { Hook::Deciding }
+    }
+}
+
 /// One second of the log.
 #[derive(Default)]
 struct LogWindow {
@@ -95,6 +107,7 @@ impl Keeper {
             log: Mutex::default(),
             log_dropped: AtomicU64::new(0),
             floods: Thinned::default(),
+            giving_way: AtomicU32::new(0),
         }
     }
 
@@ -114,7 +127,7 @@ impl Keeper {
     }
 
     /// Lets an exchange have an isolate, or says why not.
-    pub(crate) fn admit(&self, limits: &PluginLimits) -> Result<Permit, Failure> {
+    pub(crate) fn admit(&self, limits: &PluginLimits, now: Instant) -> Result<Permit, Failure> {
         // Who is no worker loads.
         let Some(desk) = worker().and_then(|worker| self.desks.get(worker)) else {
             return Ok(Permit { desk: None, as_probe: false, as_log_probe: false });
@@ -129,7 +142,6 @@ impl Keeper {
             self.note_full(&failure);
             return Err(failure);
         }
-        let now = Instant::now();
         if conduct.is_over(now, limits, &self.plugin) {
             return Err(held_back("it has used up its `limits.share` of this worker's time"));
         }
@@ -164,6 +176,22 @@ impl Keeper {
         }
     }
 
+    /// Whether the next hook is to be called so that it can give way to other work of its worker.
+    pub(crate) fn gives_way(&self) -> bool {
+        self.giving_way.load(Ordering::Relaxed) > 0
+    }
+
+    /// A hook has computed for so long.
+    fn note_length(&self, used: Duration) {
+        if used >= TICK {
+            self.giving_way.store(AFTER_LONG, Ordering::Relaxed);
+        } else if self.gives_way() {
+            let fewer = |left: u32| left.checked_sub(1);
+            // It fails where another worker was quicker to count the last one.
+            let _ = self.giving_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+        }
+    }
+
     /// A call has ended, badly or not, after so much computing. What its log hook does is no reason to refuse anybody.
     pub(crate) fn record(
         &self,
@@ -173,6 +201,7 @@ impl Keeper {
         used: Duration,
         limits: &PluginLimits,
     ) {
+        self.note_length(used);
         let Some(desk) = &permit.desk else { return };
         let mut conduct = desk.lock();
         conduct.used += used;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! CodeCache   what was compiled, on disk, for the next start, in a CacheFolder
-//! Engine      wasmtime with its pool of isolates, the linker, and the ticker that bounds CPU time
+//! Engine      wasmtime with its pool of isolates, the linker, and the epochs that bound CPU time
 //! Registry    bytes -> Plugin (compiled, checked) -> Image (configured memory), each made once
 //! WasmPolicy  one Image under one set of limits: takes an Isolate per exchange and asks it
 //! ```
@@ -16,6 +16,7 @@ mod capability;
 mod code_cache;
 mod direct;
 mod engine;
+mod epochs;
 mod fetches;
 mod hook;
 mod image;

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::epochs::InGuest;
+
 /// A turn longer than this is measured with the thread's own clock too, so that it is not charged for
 /// what the machine gave to other programs meanwhile.
 const LONG: Duration = Duration::from_millis(1);
@@ -41,9 +43,12 @@ pub(crate) async fn metered<F: Future>(
     let mut timer = None;
     let mut used = Duration::ZERO;
     let output = poll_fn(|context| {
-        let turn = Turn::begin(used);
+        let turn = Turn::begin(used, Instant::now());
         TURN.set(Some(turn));
-        let polled = call.as_mut().poll(context);
+        let polled = {
+            let _in_guest = InGuest::enter();
+            call.as_mut().poll(context)
+        };
         used = turn.used();
         TURN.set(None);
         if let Poll::Ready(output) = polled {
@@ -56,9 +61,21 @@ pub(crate) async fn metered<F: Future>(
     (output, used)
 }
 
+/// The same for a call that never waits, and so has one turn. It began at `now`: what an isolate took to get counts too,
+/// which saves a look at the clock.
+pub(crate) fn metered_here<T>(now: Instant, call: impl FnOnce() -> T) -> (T, Duration) {
+    let turn = Turn::begin(Duration::ZERO, now);
+    TURN.set(Some(turn));
+    let output = {
+        let _in_guest = InGuest::enter();
+        call()
+    };
+    TURN.set(None);
+    (output, turn.used())
+}
+
 impl Turn {
-    fn begin(before: Duration) -> Self {
-        let started = Instant::now();
+    fn begin(before: Duration, started: Instant) -> Self {
         let thread = match READ.get() {
             Some((at, thread)) if started.duration_since(at) < LONG => thread,
             _ => {

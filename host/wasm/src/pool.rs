@@ -150,7 +150,20 @@ impl IsolatePool {
             IsolateMode::Reused => isolate.is_usable(),
             IsolateMode::Fresh => isolate.rewind(&self.image.code, &self.engine),
         };
-        if !as_new || !self.idle.add(worker) {
+        if as_new {
+            self.shelve(isolate, worker, shelf);
+        }
+    }
+
+    /// Puts one back that nobody has used.
+    pub(crate) fn put_back(self: &Arc<Self>, isolate: Box<Isolate>) {
+        if let Some((worker, shelf)) = self.shelf() {
+            self.shelve(isolate, worker, shelf);
+        }
+    }
+
+    fn shelve(self: &Arc<Self>, isolate: Box<Isolate>, worker: usize, shelf: &Shelf) {
+        if !self.idle.add(worker) {
             return;
         }
         let mut idle = shelf.lock();

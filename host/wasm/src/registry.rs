@@ -19,6 +19,7 @@ use crate::capability::kv::Stores;
 use crate::capability::secrets::GrantedSecret;
 use crate::code_cache::CodeCache;
 use crate::engine::{Engine, EngineError};
+use crate::epochs;
 use limen_store::{Memory, Redis, SharedValues, Store};
 
 use crate::fetches::{Counted, Fetches};
@@ -208,6 +209,7 @@ impl Registry {
             stores: Stores { granted: stores, all: Some(self.stores.clone()) },
             meters: config.grants.metrics.then(|| engine.meters.of(&config.name, plugin.metrics())),
         };
+        epochs::expect(config.limits.cpu);
         let pool = IsolatePool::new(
             engine.clone(),
             image,

@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) passage: Option<Passage>,
     /// While it makes room for what it is given. Until that is done it may call nobody.
     pub(crate) makes_room: bool,
+    /// Whether its call has a stack of its own, so that the worker can do something else in between.
+    pub(crate) may_give_way: bool,
     /// What the guest gave as its reason for a `fail` verdict.
     pub(crate) failure: Option<String>,
     /// The last error that it wrote to the log in this call: what it says before it panics.
@@ -137,6 +139,7 @@ impl State {
             names: Names::default(),
             passage: None,
             makes_room: false,
+            may_give_way: true,
             failure: None,
             last_error: None,
             host_calls: 0,
@@ -189,16 +192,20 @@ impl State {
     }
 }
 
-/// Called at every tick in which the guest runs: the worker goes round once, then the guest goes on,
+/// Called at every tick in which the guest runs: the worker goes round once if it can, then the guest goes on,
 /// until its CPU time is used up. That is what it really computed, host calls included, and not the ticks.
 pub(crate) fn on_tick(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
-    let limits = &mut store.data_mut().limits;
-    if meter::used() < limits.cpu {
-        // tokio's own yield lets the worker look at its sockets before the guest goes on.
-        return Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())));
+    let state = store.data_mut();
+    let used = meter::used();
+    if used >= state.limits.cpu {
+        state.limits.cpu_hit = true;
+        return Ok(UpdateDeadline::Interrupt);
     }
-    limits.cpu_hit = true;
-    Ok(UpdateDeadline::Interrupt)
+    Ok(match state.may_give_way {
+        // tokio's own yield lets the worker look at its sockets before the guest goes on.
+        true => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
+        false => UpdateDeadline::Continue(1),
+    })
 }
 
 impl ResourceLimiter for Limits {

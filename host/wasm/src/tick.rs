@@ -1,6 +1,7 @@
 //! The hook that is called beside all exchanges, now and then.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderValue;
 use limen_policy::{Exchange, Failure, Fetch, Phase, RouteFacts};
@@ -44,7 +45,7 @@ impl Ticker {
 
     async fn ask(&self, fetch: Option<Arc<dyn Fetch>>, parent: Option<HeaderValue>) -> Result<(), Failure> {
         let IsolatePool { image, limits, grounds, .. } = &*self.pool;
-        let permit = grounds.keeper.admit(limits)?;
+        let permit = grounds.keeper.admit(limits, Instant::now())?;
         self.account.made_isolate();
         let mut isolate = self.pool.make().await?;
         let route = Arc::new(RouteFacts { fetch, ..RouteFacts::default() });

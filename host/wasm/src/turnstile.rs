@@ -49,6 +49,13 @@ struct Turn<'a> {
 /// those go in whose turn it is, and another one leads.
 struct Lead<'a>(&'a RefCell<Turnstile>);
 
+/// Goes in, if nobody has to wait.
+pub(crate) fn enter_at_once() -> Option<Inside> {
+    let turnstile = TURNSTILE.with(Rc::clone);
+    let is_open = turnstile.borrow().is_open();
+    is_open.then(|| Inside::of(turnstile))
+}
+
 /// Goes in: at once, or in its turn.
 pub(crate) async fn enter() -> Inside {
     let turnstile = TURNSTILE.with(Rc::clone);
@@ -61,19 +68,29 @@ pub(crate) async fn enter() -> Inside {
             drop(lead);
         }
     }
-    turnstile.borrow_mut().inside += 1;
-    Inside(turnstile)
+    Inside::of(turnstile)
+}
+
+impl Inside {
+    fn of(turnstile: Rc<RefCell<Turnstile>>) -> Self {
+        turnstile.borrow_mut().inside += 1;
+        Inside(turnstile)
+    }
 }
 
 impl Turnstile {
+    fn is_open(&self) -> bool {
+        self.leader.is_none() && self.inside < FREE
+    }
+
     /// The number to wait with; none: it may go in.
     fn step_up(&mut self) -> Option<u64> {
+        if self.is_open() {
+            return None;
+        }
         if self.leader.is_some() {
             self.queue.push_back(Some(Waker::noop().clone()));
             return Some(self.first + self.queue.len() as u64 - 1);
-        }
-        if self.inside < FREE {
-            return None;
         }
         // It is called already, and leads.
         self.leader = Some(self.first);

@@ -66,6 +66,24 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     Ok(link.linker)
 }
 
+/// Whether a function that a core module imports may wait, so that whoever calls the module has to.
+pub(super) fn may_wait(interface: &str, function: &str) -> bool {
+    // Expands to statements, as above.
+    macro_rules! waits {
+        ($interface:ident:
+         $(fn $name:ident($($argument:ident: $kind:ty),*) $(-> $answer:ty)?;)*
+         $(traps $trap:ident($($taken:ident: $as:ty),*) -> $given_back:ty;)*
+         $(waits $later:ident($($given:ident: $of:ty),*) $(-> $promised:ty)?;)*) => {
+            $(if interface == contract_name(stringify!($interface))
+                && function == stringify!($later).replace('_', "-") {
+                return true;
+            })*
+        };
+    }
+    contract!(waits);
+    false
+}
+
 /// What an interface of the contract is called.
 fn contract_name(interface: &str) -> String {
     format!("limen:policy/{}", interface.replace('_', "-"))
@@ -320,7 +338,7 @@ impl Target for Calling<'_, '_> {
     #[allow(
         unsafe_code,
         reason = "wasmtime's safe calls can't be made from within a host function that does not wait; tests below, \
-                  and in mod.rs with a guest that uses up both its stacks"
+                  and in mod.rs with a guest that uses up its stack"
     )]
     fn room(&mut self, size: usize, align: usize) -> wasmtime::Result<usize> {
         let realloc = self.passage.realloc.ok_or_else(no_realloc)?;
@@ -328,10 +346,10 @@ impl Target for Calling<'_, '_> {
         let mut raw = [ValRaw::u32(0), ValRaw::u32(0), ValRaw::u32(align as u32), ValRaw::u32(size32)];
         self.caller.data_mut().makes_room = true;
         // SAFETY: the function is of this store and takes four `i32` and gives one: both were looked at when the
-        // instance was made. It is called within a `call_async`, which wasmtime's docs warn of, as its components call
-        // theirs: on the same fiber, which may suspend here as in the guest itself. It does not come back to the host
-        // (`passage`), so that it is one level and no more, and the stack has room for the depth that wasmtime allows
-        // each of the two (`async_stack_size`).
+        // instance was made. It may be called within a `call_async`, which wasmtime's docs warn of, as its components
+        // call theirs: on the same fiber, which may suspend here as in the guest itself. It does not come back to the
+        // host (`passage`), so that it is one level and no more, and the fiber has room for the depth that wasmtime
+        // allows each of the two (`async_stack_size`). Within a `call` both have one depth together.
         unsafe { realloc.call_unchecked(&mut *self.caller, &mut raw)? };
         self.caller.data_mut().makes_room = false;
         let [at, ..] = raw;

@@ -15,6 +15,7 @@ mod component;
 mod imports;
 mod module;
 
+use bytes::Bytes;
 use limen_policy::Phase;
 use wasmtime::{InstancePre, ModuleExport, Store, TypedFunc};
 
@@ -38,6 +39,8 @@ pub(crate) struct Direct {
     /// The hooks, and the entrances that are for the first one of an exchange.
     hooks: [[Option<ModuleExport>; Phase::ALL.len()]; 2],
     tick: Option<ModuleExport>,
+    /// Whether it may have to wait for what it asks the host.
+    pub(crate) waits: bool,
     /// Whether a hook that is called when the request has gone on can come to look at its headers.
     pub(crate) looks_back: bool,
     /// What an instance is put back to.
@@ -45,6 +48,22 @@ pub(crate) struct Direct {
 }
 
 type Head = Box<TypedFunc<(), u32>>;
+
+/// A hook that is about to be called.
+enum Called<'a> {
+    Head(&'a TypedFunc<(), u32>),
+    Log(TypedFunc<(), ()>),
+    Chunk(Chunk),
+}
+
+/// The hook for a piece of a body, with the piece, for which room has to be made first.
+struct Chunk {
+    hook: TypedFunc<(u32, u32, u32), u32>,
+    realloc: TypedFunc<(u32, u32, u32, u32), u32>,
+    data: Bytes,
+    size: u32,
+    last: u32,
+}
 
 /// One of its instances.
 pub(crate) struct Instance {
@@ -86,6 +105,7 @@ impl Direct {
             realloc: realloc.as_deref().map(find).transpose()?,
             hooks: [[None; Phase::ALL.len()]; 2],
             tick: exports.tick.map(|_| find(&core_name("tick"))).transpose()?,
+            waits: module.imports().any(|import| imports::may_wait(import.module(), import.name())),
             looks_back,
             start,
         };
@@ -144,6 +164,46 @@ impl Instance {
         store: &mut Store<State>,
         phase: Phase,
     ) -> wasmtime::Result<Said> {
+        match self.hook(direct, store, phase)? {
+            Called::Head(hook) => verdict(hook.call_async(store, ()).await?),
+            Called::Log(hook) => hook.call_async(store, ()).await.map(|()| Said::Head(Verdict::Next)),
+            Called::Chunk(Chunk { hook, realloc, data, size, last }) => {
+                store.data_mut().makes_room = true;
+                let at = realloc.call_async(&mut *store, (0, 0, 1, size)).await?;
+                store.data_mut().makes_room = false;
+                self.passage.memory.write(&mut *store, at as usize, &data)?;
+                chunk_verdict(hook.call_async(store, (at, size, last)).await?)
+            }
+        }
+    }
+
+    /// The same on the stack of whoever asks, with nothing that waits.
+    pub(crate) fn call_here(
+        &mut self,
+        direct: &Direct,
+        store: &mut Store<State>,
+        phase: Phase,
+    ) -> wasmtime::Result<Said> {
+        match self.hook(direct, store, phase)? {
+            Called::Head(hook) => verdict(hook.call(store, ())?),
+            Called::Log(hook) => hook.call(store, ()).map(|()| Said::Head(Verdict::Next)),
+            Called::Chunk(Chunk { hook, realloc, data, size, last }) => {
+                store.data_mut().makes_room = true;
+                let at = realloc.call(&mut *store, (0, 0, 1, size))?;
+                store.data_mut().makes_room = false;
+                self.passage.memory.write(&mut *store, at as usize, &data)?;
+                chunk_verdict(hook.call(store, (at, size, last))?)
+            }
+        }
+    }
+
+    /// The function of a hook, and what it is given.
+    fn hook(
+        &mut self,
+        direct: &Direct,
+        store: &mut Store<State>,
+        phase: Phase,
+    ) -> wasmtime::Result<Called<'_>> {
         let first = !std::mem::replace(&mut self.begun, true);
         let [hooks, firsts] = &direct.hooks;
         let exports = if first && phase.may_be_first() { firsts } else { hooks };
@@ -152,37 +212,28 @@ impl Instance {
             Phase::RequestChunk | Phase::ResponseChunk => {
                 // It is given something, and making room for that would run before globals are put back.
                 wasmtime::ensure!(!first, "a piece of a body before its head");
-                self.chunk(store, export).await
+                self.chunk(store, export).map(Called::Chunk)
             }
-            Phase::Log => {
-                function::<(), ()>(store, &self.instance, export)?.call_async(&mut *store, ()).await?;
-                Ok(Said::Head(Verdict::Next))
-            }
+            Phase::Log => function(store, &self.instance, export).map(Called::Log),
             _ => {
                 let [hooks, firsts] = &mut self.heads;
                 let known = if first { firsts } else { hooks }.get_mut(phase as usize).ok_or_else(no_hook)?;
-                let hook = match known {
+                Ok(Called::Head(match known {
                     Some(hook) => hook,
                     None => known.insert(Box::new(function(store, &self.instance, export)?)),
-                };
-                verdict(hook.call_async(&mut *store, ()).await?)
+                }))
             }
         }
     }
 
-    async fn chunk(&self, store: &mut Store<State>, export: &ModuleExport) -> wasmtime::Result<Said> {
-        let hook = function::<(u32, u32, u32), u32>(store, &self.instance, export)?;
+    fn chunk(&self, store: &mut Store<State>, export: &ModuleExport) -> wasmtime::Result<Chunk> {
+        let hook = function(store, &self.instance, export)?;
         let chunk = store.data().exchange.chunk().map(|chunk| (chunk.data.clone(), chunk.last));
         let (data, last) = chunk.unwrap_or_default();
         let size = u32::try_from(data.len())?;
         let realloc =
             self.passage.realloc.ok_or_else(|| wasmtime::format_err!("it makes no room for chunks"))?;
-        let realloc = realloc.typed::<(u32, u32, u32, u32), u32>(&*store)?;
-        store.data_mut().makes_room = true;
-        let at = realloc.call_async(&mut *store, (0, 0, 1, size)).await?;
-        store.data_mut().makes_room = false;
-        self.passage.memory.write(&mut *store, at as usize, &data)?;
-        chunk_verdict(hook.call_async(&mut *store, (at, size, u32::from(last))).await?)
+        Ok(Chunk { hook, realloc: realloc.typed(&*store)?, data, size, last: u32::from(last) })
     }
 
     /// Calls the hook beside all exchanges, after which the instance is thrown away; the inner error is the guest's own.
@@ -237,10 +288,9 @@ mod tests {
     use super::*;
     use crate::capability::Link;
     use crate::isolate::bounded_store;
-    use crate::meter::metered;
+    use crate::meter::{metered, metered_here};
     use crate::plugin::loading_limits;
     use crate::state::Grounds;
-    use bytes::Bytes;
     use limen_config::Store as Terms;
     use limen_store::{Life, Store as _};
     use std::pin::pin;
@@ -260,10 +310,19 @@ mod tests {
                 (then (call $deep (i32.sub (local.get $depth) (i32.const 1)) (local.get $ask)))
                 (else (if (local.get $ask) (then (call $path (i32.const 1024))))))))"#;
 
+    /// What a guest is called on.
+    #[derive(Clone, Copy, Debug)]
+    enum Stack {
+        Fiber,
+        /// That of whoever calls.
+        Here,
+    }
+
     /// Calls `deep` of an instance of its own, within so much computing time.
     async fn deep(
         engine: &Engine,
         pre: &InstancePre<State>,
+        stack: Stack,
         (depth, asks): (u32, bool),
         cpu: Duration,
     ) -> wasmtime::Result<()> {
@@ -279,8 +338,17 @@ mod tests {
         let realloc = instance.get_func(&mut store, "realloc");
         store.data_mut().passage = Some(Passage { memory, realloc });
         let deep = instance.get_typed_func::<(u32, u32), ()>(&mut store, "deep")?;
-        let call = deep.call_async(&mut store, (depth, u32::from(asks)));
-        metered(Duration::from_secs(60), pin!(call)).await.0.unwrap()
+        let arguments = (depth, u32::from(asks));
+        match stack {
+            Stack::Fiber => {
+                let call = deep.call_async(&mut store, arguments);
+                metered(Duration::from_secs(60), pin!(call)).await.0.unwrap()
+            }
+            Stack::Here => {
+                store.data_mut().may_give_way = false;
+                metered_here(Instant::now(), || deep.call(&mut store, arguments)).0
+            }
+        }
     }
 
     fn linked(engine: &Engine, text: &str) -> InstancePre<State> {
@@ -297,10 +365,13 @@ mod tests {
         let engine = Engine::new(None, Link::Serving).unwrap();
         let text = DEEP.replace("(call $endless (i32.const 0))", "(loop (br 0)) unreachable");
         assert_ne!(text, DEEP);
-        let began = Instant::now();
-        let called = deep(&engine, &linked(&engine, &text), (0, true), Duration::from_millis(20)).await;
-        assert_eq!(trap(called), Trap::Interrupt);
-        assert!(began.elapsed() >= Duration::from_millis(20), "{:?}", began.elapsed());
+        let pre = linked(&engine, &text);
+        for stack in [Stack::Fiber, Stack::Here] {
+            let began = Instant::now();
+            let called = deep(&engine, &pre, stack, (0, true), Duration::from_millis(20)).await;
+            assert_eq!(trap(called), Trap::Interrupt, "{stack:?}");
+            assert!(began.elapsed() >= Duration::from_millis(20), "{stack:?}: {:?}", began.elapsed());
+        }
     }
 
     /// Asks a store for what makes room, where the store is asked again.
@@ -321,29 +392,34 @@ mod tests {
         let engine = Engine::new(None, Link::Serving).unwrap();
         let pre = linked(&engine, WAITS);
         let time = Duration::from_secs(5);
-        deep(&engine, &pre, (0, false), time).await.unwrap();
-        assert_eq!(trap(deep(&engine, &pre, (0, true), time).await), Trap::CannotLeaveComponent);
+        deep(&engine, &pre, Stack::Fiber, (0, false), time).await.unwrap();
+        let again = deep(&engine, &pre, Stack::Fiber, (0, true), time).await;
+        assert_eq!(trap(again), Trap::CannotLeaveComponent);
     }
 
     #[tokio::test]
-    async fn a_guest_that_uses_up_both_its_stacks_traps() {
+    async fn a_guest_that_uses_up_its_stack_traps_also_while_it_makes_room() {
         let engine = Engine::new(None, Link::Serving).unwrap();
         let pre = linked(&engine, DEEP);
-        let call = async |depth, asks| deep(&engine, &pre, (depth, asks), Duration::from_secs(5)).await;
-        let (mut good, mut bad) = (1, 1 << 20);
-        while bad - good > 1 {
-            let depth = good + (bad - good) / 2;
-            match call(depth, false).await {
-                Ok(()) => good = depth,
-                failed => {
-                    assert_eq!(trap(failed), Trap::StackOverflow);
-                    bad = depth;
+        for stack in [Stack::Fiber, Stack::Here] {
+            let time = Duration::from_secs(5);
+            let call = async |depth, asks| deep(&engine, &pre, stack, (depth, asks), time).await;
+            let (mut good, mut bad) = (1, 1 << 20);
+            while bad - good > 1 {
+                let depth = good + (bad - good) / 2;
+                match call(depth, false).await {
+                    Ok(()) => good = depth,
+                    failed => {
+                        assert_eq!(trap(failed), Trap::StackOverflow);
+                        bad = depth;
+                    }
                 }
             }
-        }
-        assert!(good > 1000, "{good} calls deep");
-        for less in [0, 1, 100] {
-            assert_eq!(trap(call(good - less, true).await), Trap::StackOverflow, "{less} less than possible");
+            assert!(good > 1000, "{stack:?}: {good} calls deep");
+            for less in [0, 1, 100] {
+                let called = call(good - less, true).await;
+                assert_eq!(trap(called), Trap::StackOverflow, "{stack:?}: {less} less than possible");
+            }
         }
     }
 }

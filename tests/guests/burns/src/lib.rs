@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 #[derive(Deserialize, JsonSchema)]
 struct Config {
-    /// For how long, in milliseconds.
-    ms: u64,
+    /// For how long, in microseconds.
+    us: u64,
 }
 
 struct Burns {
@@ -16,7 +16,7 @@ struct Burns {
 #[limen::policy]
 impl Burns {
     fn configure(config: Config) -> Result<Self> {
-        Ok(Burns { time: Duration::from_millis(config.ms) })
+        Ok(Burns { time: Duration::from_micros(config.us) })
     }
 
     fn on_request(&mut self, _: &mut Request) -> Result<Flow> {
