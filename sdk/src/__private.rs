@@ -56,6 +56,8 @@ fn refuse_undeclared(schema: &mut Value) {
 
 /// The work of `plugin.configure`: settings from their JSON, then the author's own function.
 pub fn configure<P: Policy>(config: &str) -> std::result::Result<P, String> {
+    #[cfg(target_family = "wasm")]
+    crate::heap::reserve();
     let config = serde_json::from_str(config).map_err(|error| format!("settings: {error}"))?;
     P::configure(config).map_err(|error| error.to_string())
 }
