@@ -8,6 +8,7 @@ use std::task::{Poll, Waker};
 
 use http::Request;
 use limen_policy::{Exchange, Onward, Phase, Seat};
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 /// One exchange, and what its policies keep of it: all that a hook is called with.
@@ -15,7 +16,7 @@ use tokio::sync::Notify;
 pub struct Case {
     pub exchange: Box<Exchange>,
     /// One for each policy that has been asked.
-    pub seats: Vec<Place>,
+    pub seats: SmallVec<[Place; 2]>,
     /// None until hooks may be called beside the exchange's own course: most never have one.
     desk: Option<Rc<Desk>>,
     /// This one only stands in: the real one is on the desk.
@@ -60,7 +61,13 @@ pub struct Turn {
 impl Case {
     pub fn new(exchange: Exchange) -> Self {
         // Each field by name: what `..Case::default()` would give up again is an exchange.
-        Case { exchange: Box::new(exchange), seats: Vec::new(), desk: None, is_away: false, onward: None }
+        Case {
+            exchange: Box::new(exchange),
+            seats: SmallVec::new(),
+            desk: None,
+            is_away: false,
+            onward: None,
+        }
     }
 
     /// Makes a copy that goes on behind the answer of this policy; those before it take no part.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use limen_policy::{HeaderEdit, Side};
 
 use super::bindings::limen::policy::types::EditError;
@@ -23,10 +23,11 @@ pub(crate) struct Names {
 impl Names {
     /// None: it is no name.
     fn read(&mut self, text: &str) -> Option<Cow<'_, HeaderName>> {
-        let is_it = |kept: &Option<HeaderName>| {
-            kept.as_ref().is_some_and(|kept| kept.as_str().eq_ignore_ascii_case(text))
+        let find = |is_it: fn(&str, &str) -> bool| {
+            self.kept.iter().position(|kept| kept.as_ref().is_some_and(|kept| is_it(kept.as_str(), text)))
         };
-        if let Some(place) = self.kept.iter().position(is_it) {
+        // As they are kept they are given most often.
+        if let Some(place) = find(|kept, text| kept == text).or_else(|| find(str::eq_ignore_ascii_case)) {
             return self.kept.get(place)?.as_ref().map(Cow::Borrowed);
         }
         let name = HeaderName::from_bytes(text.as_bytes()).ok()?;
@@ -39,10 +40,25 @@ impl Names {
     }
 }
 
+/// A value that is UTF-8: what the exchange has, and no copy.
+pub(crate) struct Text(HeaderValue);
+
+impl Text {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        String::from_utf8_lossy(text.as_bytes()).into_owned()
+    }
+}
+
 impl State {
-    pub(crate) fn header(&mut self, side: Side, name: &str) -> Option<String> {
+    pub(crate) fn header(&mut self, side: Side, name: &str) -> Option<Text> {
         let value = self.exchange.headers(side).get(&*self.names.read(name)?)?;
-        utf8(value).map(str::to_owned)
+        utf8(value).is_some().then(|| Text(value.clone()))
     }
 
     pub(crate) fn header_bytes(&mut self, side: Side, name: &str) -> Option<Vec<u8>> {

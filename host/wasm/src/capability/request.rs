@@ -67,7 +67,7 @@ impl request::Host for State {
     }
 
     fn header(&mut self, name: String) -> Option<String> {
-        State::header(self, Side::Request, &name)
+        State::header(self, Side::Request, &name).map(String::from)
     }
 
     fn header_bytes(&mut self, name: String) -> Option<Vec<u8>> {

@@ -14,7 +14,7 @@ impl response::Host for State {
     }
 
     fn header(&mut self, name: String) -> Option<String> {
-        State::header(self, Side::Response, &name)
+        State::header(self, Side::Response, &name).map(String::from)
     }
 
     fn header_bytes(&mut self, name: String) -> Option<Vec<u8>> {

@@ -11,6 +11,7 @@ use crate::capability::bindings::limen::policy::jwt::JwtError;
 use crate::capability::bindings::limen::policy::kv::KvError;
 use crate::capability::bindings::limen::policy::secrets::SecretError;
 use crate::capability::bindings::limen::policy::types::{EditError, HttpMethod, HttpVersion, Level};
+use crate::capability::heads::Text;
 use crate::isolate::OUT_OF_FUEL;
 
 /// The arguments of a call, as numbers.
@@ -419,6 +420,15 @@ impl<T: Lower> Lower for Vec<T> {
 }
 
 impl Lower for String {
+    const SIZE: usize = 8;
+    const ALIGN: usize = 4;
+
+    fn store(&self, at: usize, to: &mut impl Target) -> wasmtime::Result<()> {
+        store_list(self.as_bytes(), at, to)
+    }
+}
+
+impl Lower for Text {
     const SIZE: usize = 8;
     const ALIGN: usize = 4;
 
