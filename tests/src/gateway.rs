@@ -43,6 +43,7 @@ impl Gateway {
             environment: vec![],
             activation: None,
             under: &[],
+            binary: None,
         };
         setup.file(CONFIG, config.as_ref())
     }
@@ -85,7 +86,7 @@ impl Gateway {
 
     /// Another process on the same config, in the same folder.
     pub fn successor(&self) -> Setup {
-        Setup { dir: self.dir.clone(), environment: vec![], activation: None, under: &[] }
+        Setup { dir: self.dir.clone(), environment: vec![], activation: None, under: &[], binary: None }
     }
 
     /// A file of the gateway's folder, in which its config is.
@@ -202,6 +203,8 @@ pub struct Setup {
     activation: Option<Activation>,
     /// What runs it, with its arguments; nothing runs by itself.
     under: &'static [&'static str],
+    /// Another one than [`limen`].
+    binary: Option<PathBuf>,
 }
 
 /// A listening socket that is passed as systemd does it.
@@ -255,6 +258,12 @@ impl Setup {
         self
     }
 
+    /// Runs this gateway, and not the one next to the tests.
+    pub fn binary(mut self, path: impl Into<PathBuf>) -> Setup {
+        self.binary = Some(path.into());
+        self
+    }
+
     /// Another command in the same folder, with the same environment.
     pub fn again(&self) -> Setup {
         Setup {
@@ -262,6 +271,7 @@ impl Setup {
             environment: self.environment.clone(),
             activation: None,
             under: self.under,
+            binary: self.binary.clone(),
         }
     }
 
@@ -311,12 +321,13 @@ impl Setup {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
+        let limen = self.binary.clone().unwrap_or_else(limen);
         let mut command = match &self.activation {
             None => match self.under {
-                [] => Command::new(limen()),
+                [] => Command::new(&limen),
                 [program, options @ ..] => {
                     let mut command = Command::new(program);
-                    command.args(options).arg(limen());
+                    command.args(options).arg(&limen);
                     command
                 }
             },
@@ -325,7 +336,7 @@ impl Setup {
                 let script =
                     "exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=$0; exec \"$@\"";
                 let mut command = Command::new("sh");
-                command.args(["-c", script, name]).arg(limen());
+                command.args(["-c", script, name]).arg(&limen);
                 command
             }
         };

@@ -67,7 +67,7 @@ pub(crate) fn wasm_target() -> Outcome {
     })
 }
 
-fn copy(from: &Path, to: &Path) -> Outcome {
+pub(crate) fn copy(from: &Path, to: &Path) -> Outcome {
     let folder = to.parent().unwrap_or(to);
     std::fs::create_dir_all(folder)
         .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;

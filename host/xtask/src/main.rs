@@ -6,6 +6,7 @@
 mod build;
 mod check;
 mod contract;
+mod dist;
 mod manual;
 mod process;
 mod quickstart;
@@ -48,6 +49,12 @@ const COMMANDS: &[Command] = &[
         arguments: "",
         about: "write the references of limen.toml and for authors of policies, from the docs in the sources",
         run: references,
+    },
+    Command {
+        name: "dist",
+        arguments: "",
+        about: "build the gateway for production into target/dist: optimised by a profile of one that served",
+        run: dist::run,
     },
     Command {
         name: "plugins",

@@ -74,7 +74,7 @@ pub(crate) fn plain_cargo(workspace: Workspace, arguments: &[&str], environment:
         }
     }
     announce(folder, "cargo", arguments, environment);
-    run(command, &format!("cargo {}", arguments.first().unwrap_or(&"")))
+    to_its_end(command, &format!("cargo {}", arguments.first().unwrap_or(&"")))
 }
 
 /// Runs rustup in the root, where `rust-toolchain.toml` says which toolchain is meant.
@@ -82,10 +82,11 @@ pub(crate) fn rustup(arguments: &[&str]) -> Outcome {
     let mut command = Command::new("rustup");
     command.current_dir(root()).args(arguments);
     announce("", "rustup", arguments, &[]);
-    run(command, "rustup")
+    to_its_end(command, "rustup")
 }
 
-fn run(mut command: Command, name: &str) -> Outcome {
+/// Runs a program until it ends, well.
+pub(crate) fn to_its_end(mut command: Command, name: &str) -> Outcome {
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{name} failed ({status})")),
