@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use wasmtime::EngineWeak;
 
-/// The epoch's tick: a guest that keeps its worker busy gives way this often, and CPU limits are counted in it.
+/// The epoch's tick: a guest that keeps its worker busy gives way this often, and is stopped at one when its time is over.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// How often it looks while nobody is in a guest, at most: a tick later a call that began meanwhile is known to be
 /// long, which is soon enough for the default of `limits.cpu`.
@@ -101,8 +101,7 @@ pub(crate) fn watch(engine: &wasmtime::Engine) -> std::io::Result<()> {
 /// Says that there are guests that may compute for so long: where that is less than usual it looks more often from now
 /// on.
 pub(crate) fn expect(cpu: Duration) {
-    let sooner = cpu.saturating_sub(TICK).clamp(TICK, LOOK);
-    EPOCHS.between_looks.fetch_min(sooner.as_nanos() as u64, Ordering::Relaxed);
+    EPOCHS.expect(cpu);
 }
 
 impl Epochs {
@@ -114,6 +113,11 @@ impl Epochs {
             between_looks: AtomicU64::new(LOOK.as_nanos() as u64),
             sleeps: AtomicBool::new(false),
         }
+    }
+
+    fn expect(&self, cpu: Duration) {
+        let sooner = cpu.saturating_sub(TICK).clamp(TICK, LOOK);
+        self.between_looks.fetch_min(sooner.as_nanos() as u64, Ordering::Relaxed);
     }
 
     fn run(&self) {
@@ -211,32 +215,56 @@ mod tests {
 
     #[test]
     fn only_the_same_call_at_two_looks_is_long() {
-        let ticker = Epochs::new();
-        assert_eq!(ticker.look(), Sight::Nobody);
-        let (one, other) = (ticker.new_pulse(), ticker.new_pulse());
+        let epochs = Epochs::new();
+        assert_eq!(epochs.look(), Sight::Nobody);
+        let (one, other) = (epochs.new_pulse(), epochs.new_pulse());
         let beat = |pulse: &Pulse| pulse.0.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(ticker.look(), Sight::Nobody);
+        assert_eq!(epochs.look(), Sight::Nobody);
         beat(&one);
-        assert_eq!(ticker.look(), Sight::Inside);
+        assert_eq!(epochs.look(), Sight::Inside);
         beat(&one);
-        assert_eq!(ticker.look(), Sight::Somebody);
-        assert_eq!(ticker.look(), Sight::Nobody);
+        assert_eq!(epochs.look(), Sight::Somebody);
+        assert_eq!(epochs.look(), Sight::Nobody);
         beat(&one);
-        assert_eq!(ticker.look(), Sight::Inside);
+        assert_eq!(epochs.look(), Sight::Inside);
         (0..2).for_each(|_| _ = beat(&one));
-        assert_eq!(ticker.look(), Sight::Inside, "it is in the next one");
+        assert_eq!(epochs.look(), Sight::Inside, "it is in the next one");
         (0..2).for_each(|_| _ = beat(&other));
-        assert_eq!(ticker.look(), Sight::Long);
+        assert_eq!(epochs.look(), Sight::Long);
         drop(one);
-        assert_eq!(ticker.look(), Sight::Nobody, "its thread has ended");
-        assert_eq!(ticker.pulses().len(), 1);
+        assert_eq!(epochs.look(), Sight::Nobody, "its thread has ended");
+        assert_eq!(epochs.pulses().len(), 1);
+    }
+
+    #[test]
+    fn it_sleeps_until_somebody_goes_in_and_misses_nobody() {
+        let epochs = Epochs::new();
+        let pulse = epochs.new_pulse();
+        let asleep = || {
+            while !epochs.sleeps.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+        };
+        thread::scope(|scope| {
+            let sleeping = scope.spawn(|| epochs.sleep());
+            asleep();
+            epochs.wake();
+            assert_eq!(sleeping.join().unwrap(), Sight::Nobody);
+            // Somebody who went in before it could be seen that it sleeps.
+            let sleeping = scope.spawn(|| epochs.sleep());
+            asleep();
+            pulse.0.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(sleeping.join().unwrap(), Sight::Inside);
+        });
+        assert!(!epochs.sleeps.load(Ordering::SeqCst));
     }
 
     #[test]
     fn who_may_compute_for_less_is_looked_at_sooner() {
+        let epochs = Epochs::new();
         let times = |cpu| {
-            expect(Duration::from_millis(cpu));
-            EPOCHS.between_looks()
+            epochs.expect(Duration::from_millis(cpu));
+            epochs.between_looks()
         };
         assert_eq!(times(50), LOOK);
         assert_eq!(times(3), 2 * TICK);

@@ -9,7 +9,7 @@ use wasmtime::component::{ComponentExportIndex, Instance, TypedFunc};
 
 use crate::capability::bindings::limen::policy::types::{ChunkVerdict, Verdict as HeadVerdict};
 use crate::image::Image;
-use crate::isolate::{Code, Guest, Isolate};
+use crate::isolate::{Code, Guest, Isolate, arm};
 use crate::plugin::Exports;
 use crate::state::State;
 
@@ -42,8 +42,7 @@ pub(crate) async fn run(
 ) -> wasmtime::Result<Said> {
     let Isolate { store, guest, .. } = isolate;
     let Some(index) = image.exports.hook(phase) else { return Ok(Said::Head(HeadVerdict::Next)) };
-    store.data_mut().arm(cpu);
-    store.set_epoch_deadline(1);
+    arm(store, cpu);
     match (guest, &image.code) {
         (Guest::Component { instance, hooks }, _) => ask(instance, hooks, store, index, phase).await,
         (Guest::Direct(instance), Code::Direct(direct)) => instance.call(direct, store, phase).await,
@@ -62,8 +61,7 @@ pub(crate) fn run_here(
     if image.exports.hook(phase).is_none() {
         return Ok(Said::Head(HeadVerdict::Next));
     }
-    store.data_mut().arm(cpu);
-    store.set_epoch_deadline(1);
+    arm(store, cpu);
     let (Guest::Direct(instance), Code::Direct(direct)) = (guest, &image.code) else {
         wasmtime::bail!("an isolate that has to be called on a stack of its own")
     };

@@ -193,8 +193,7 @@ impl Isolate {
         self.dead = true;
         let (result, used) = {
             let Lent { isolate, .. } = &mut Lent::lend(self, exchange);
-            isolate.store.data_mut().arm(limits.cpu);
-            isolate.store.set_epoch_deadline(1);
+            arm(&mut isolate.store, limits.cpu);
             let called = pin!(hook::tick(isolate, image));
             metered(limits.wall, called).await
         };
@@ -237,8 +236,7 @@ impl Isolate {
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
         self.dead = true;
-        self.store.data_mut().arm(LOAD_LIMIT);
-        self.store.set_epoch_deadline(1);
+        arm(&mut self.store, LOAD_LIMIT);
         let (result, used) = {
             let call = pin!(async {
                 let Guest::Component { instance, .. } = &self.guest else {
@@ -291,6 +289,12 @@ pub(crate) fn bounded_store(engine: &Engine, state: State) -> Store<State> {
     store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
     store.set_max_component_handles(4096);
     store
+}
+
+/// Gives the next call its full budget, and has it look up at the next tick.
+pub(crate) fn arm(store: &mut Store<State>, cpu: Duration) {
+    store.data_mut().arm(cpu);
+    store.set_epoch_deadline(1);
 }
 
 /// What an error of wasmtime means for who looks after the policy.

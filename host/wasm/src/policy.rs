@@ -141,18 +141,18 @@ impl WasmPolicy {
         let Some(seated) = seat.as_mut().and_then(|seat| seat.downcast_mut::<Seated>()) else {
             return Err(Failure::new(FailureKind::Contract, "the seat holds another policy's isolate"));
         };
-        if seated.cpu_left.is_zero() {
-            // Hooks that are too short to be stopped are not called.
-            let (hook, limits) = (Hook::of(phase), &self.pool.limits);
-            self.keeper.record(&seated.permit, hook, true, Duration::ZERO, limits);
-            return Err(out_of_cpu());
-        }
         if phase == Phase::Log {
             if !seated.isolate.is_usable() {
                 // The client left in the middle of a hook. The isolate that it was torn out of can't be told.
                 return Ok(None);
             }
             self.keeper.admit_log(&mut seated.permit)?;
+        }
+        if seated.cpu_left.is_zero() {
+            // Hooks that are too short to be stopped are not called.
+            let (hook, limits) = (Hook::of(phase), &self.pool.limits);
+            self.keeper.record(&seated.permit, hook, true, Duration::ZERO, limits);
+            return Err(out_of_cpu());
         }
         Ok(Some(seated))
     }
