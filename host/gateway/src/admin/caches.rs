@@ -37,6 +37,7 @@ fn cache(name: &str, reading: CacheReading) -> Value {
         skipped,
         disk_bytes,
         disk_size,
+        disk_is_open,
         damaged,
         urls,
         bytes,
@@ -59,6 +60,7 @@ fn cache(name: &str, reading: CacheReading) -> Value {
         "disk": (disk_size > 0).then(|| json!({
             "bytes": disk_bytes,
             "size": disk_size,
+            "open": disk_is_open,
             "skipped": skipped,
             "damaged": damaged,
         })),

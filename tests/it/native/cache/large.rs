@@ -11,7 +11,7 @@ use limen_tests::{Client, Gateway, Origin, eventually};
 use tempfile::TempDir;
 
 use super::super::mistake;
-use super::disk::{HOST, all_files, cache, files, is_half};
+use super::disk::{HOST, all_files, cache, files, is_half, opened};
 use super::{Told, answer, get, ok, status_of};
 use crate::common::{listener, route};
 
@@ -30,20 +30,10 @@ fn config(upstream: &str, above: &TempDir, with: &str, behind: &str) -> String {
 }
 
 /// One that has its folder, with what is there.
-async fn gateway(config: String, above: &TempDir) -> Gateway {
+async fn gateway(config: String) -> Gateway {
     let gateway = Box::pin(Gateway::start(config)).await;
-    let lock = async || all_locks(above).then_some(());
-    eventually("the folder", lock).await;
-    if !files(above).is_empty() {
-        let known = async || cache(&gateway).await["disk"]["bytes"].as_u64().filter(|it| *it > 0);
-        eventually("the index", known).await;
-    }
+    opened(&gateway).await;
     gateway
-}
-
-fn all_locks(above: &TempDir) -> bool {
-    let folders = std::fs::read_dir(above.path().join("disk"));
-    folders.is_ok_and(|all| all.flatten().any(|folder| folder.path().join("lock").exists()))
 }
 
 async fn open(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Arriving {
@@ -119,7 +109,7 @@ async fn one_of_200_mib_is_kept_and_answered_with_little_memory() {
     let folder = above.path().join("disk");
     let disk = format!("disk = {{ folder = {folder:?}, size = \"1GiB\", max_object = \"300MiB\" }}");
     let config = config(&origin.to_string(), &above, &disk, "");
-    let first = gateway(config.clone(), &above).await;
+    let first = gateway(config.clone()).await;
     let (path, length) = ("/bytes/209715211", 200 * MIB + 11);
     let before = peak(&first);
     let told = Box::pin(keep(&first, &above, path, length)).await;
@@ -138,7 +128,7 @@ async fn one_of_200_mib_is_kept_and_answered_with_little_memory() {
     );
 
     drop(first); // killed
-    let again = gateway(config, &above).await;
+    let again = gateway(config).await;
     let head = Client::http1().request(Method::HEAD, again.url(path)).header(HOST.0, HOST.1).send().await;
     assert_eq!(head.header("content-length"), Some("209715211"));
     assert!(status_of(&head).starts_with("limen; hit"), "{}", status_of(&head));
@@ -167,7 +157,7 @@ async fn one_of_200_mib_is_kept_and_answered_with_little_memory() {
 #[tokio::test]
 async fn those_who_ask_for_the_same_ask_for_themselves_and_one_is_kept() {
     let (origin, above) = (Origin::start(), tempfile::tempdir().unwrap());
-    let gateway = gateway(config(&origin.to_string(), &above, "", ""), &above).await;
+    let gateway = gateway(config(&origin.to_string(), &above, "", "")).await;
     let path = format!("/bytes/{LENGTH}?chunked");
     let ask = async |_| open(&gateway, &path, &[]).await.count().await.unwrap();
     assert_eq!(join_all((0..20).map(ask)).await, [LENGTH; 20]);
@@ -186,7 +176,7 @@ async fn those_who_ask_for_the_same_ask_for_themselves_and_one_is_kept() {
 #[tokio::test]
 async fn a_damaged_block_breaks_the_answer_off_and_it_is_forgotten() {
     let (origin, above) = (Origin::start(), tempfile::tempdir().unwrap());
-    let gateway = gateway(config(&origin.to_string(), &above, "", ""), &above).await;
+    let gateway = gateway(config(&origin.to_string(), &above, "", "")).await;
     let path = format!("/bytes/{LENGTH}");
     keep(&gateway, &above, &path, LENGTH).await;
     let file = files(&above).remove(0);
@@ -223,7 +213,7 @@ async fn a_damaged_block_breaks_the_answer_off_and_it_is_forgotten() {
 #[tokio::test]
 async fn one_that_is_purged_while_it_is_answered_with_goes_on_to_its_end() {
     let (origin, above) = (Origin::start(), tempfile::tempdir().unwrap());
-    let gateway = gateway(config(&origin.to_string(), &above, "", ""), &above).await;
+    let gateway = gateway(config(&origin.to_string(), &above, "", "")).await;
     let (path, length) = ("/bytes/50000000", 50_000_000);
     keep(&gateway, &above, path, length).await;
     let asked = origin.requests();
@@ -277,7 +267,7 @@ async fn they_are_variants_and_are_forgotten_as_small_ones_are() {
     let (told, above) = (long().await, tempfile::tempdir().unwrap());
     let config = config(&told.origin.url(), &above, "", "");
     let asked = [("/a", "de"), ("/a", "en"), ("/a/b", "de"), ("/c", "de"), ("/d", "de")];
-    let mut running = gateway(config.clone(), &above).await;
+    let mut running = gateway(config.clone()).await;
     let mut before = ask_all(&running, &asked).await;
     for (what, gone) in [
         ("url=http://api.example.com/a", &[0, 1][..]),
@@ -288,7 +278,7 @@ async fn they_are_variants_and_are_forgotten_as_small_ones_are() {
     ] {
         eventually("the files", async || (files(&above).len() == asked.len()).then_some(())).await;
         drop(running);
-        running = Box::pin(gateway(config.clone(), &above)).await;
+        running = Box::pin(gateway(config.clone())).await;
         // Of the first half the head is in memory as well.
         assert_eq!(ask_all(&running, &asked[..2]).await, before[..2], "{what}");
         if what == "POST" {
@@ -312,7 +302,7 @@ async fn they_are_variants_and_are_forgotten_as_small_ones_are() {
 #[tokio::test]
 async fn a_stale_one_is_validated_and_its_client_may_have_it() {
     let (told, above) = (long().await, tempfile::tempdir().unwrap());
-    let gateway = gateway(config(&told.origin.url(), &above, "", ""), &above).await;
+    let gateway = gateway(config(&told.origin.url(), &above, "", "")).await;
     assert_eq!(ask_all(&gateway, &[("/stale", "")]).await, ["0000000"]);
     eventually("the file", async || (files(&above).len() == 1).then_some(())).await;
     let ask = async |headers: &[(&str, &str)]| get(&gateway, "/stale", &[&[HOST], headers].concat()).await;
@@ -342,17 +332,15 @@ async fn a_new_one_takes_the_place_of_a_stale_one_though_many_ask_for_it() {
         Reply::Later(all[..300_000].to_vec(), all[300_000..].to_vec())
     });
     let (told, above) = (told.await, tempfile::tempdir().unwrap());
-    let gateway = gateway(config(&told.origin.url(), &above, "", ""), &above).await;
+    let gateway = gateway(config(&told.origin.url(), &above, "", "")).await;
     assert_eq!(ask_all(&gateway, &[("/a", "")]).await, ["0000000"]);
     eventually("the file", async || (files(&above).len() == 1).then_some(())).await;
     let old = files(&above);
     let all = join_all((0..10).map(async |_| Box::pin(get(&gateway, "/a", &[HOST])).await)).await;
     assert!(all.iter().all(|answer| answer.body.len() == 400_000));
     assert!(told.requests() > 2, "each asked for itself");
-    eventually("the new one, alone", async || {
-        (files(&above).len() == 1 && files(&above) != old).then_some(())
-    })
-    .await;
+    let is_new = |now: &[PathBuf]| now.len() == 1 && now != old;
+    eventually("the new one, alone", async || is_new(&files(&above)).then_some(())).await;
     eventually("it to be found", async || {
         let again = get(&gateway, "/a", &[HOST]).await;
         (status_of(&again).starts_with("limen; hit") && again.text() != text(0)).then_some(())
@@ -374,7 +362,7 @@ async fn a_stale_one_is_replaced_behind_its_answers_by_one_alone() {
         Reply::Keep(all)
     });
     let (told, above) = (told.await, tempfile::tempdir().unwrap());
-    let gateway = gateway(config(&told.origin.url(), &above, "", ""), &above).await;
+    let gateway = gateway(config(&told.origin.url(), &above, "", "")).await;
     assert_eq!(ask_all(&gateway, &[("/a", "")]).await, ["0000000"]);
     eventually("the file", async || (files(&above).len() == 1).then_some(())).await;
     let ask = async || {
@@ -400,7 +388,7 @@ async fn a_stale_one_is_replaced_behind_its_answers_by_one_alone() {
 #[tokio::test]
 async fn a_long_one_ends_when_its_client_goes() {
     let (origin, above) = (Origin::start(), tempfile::tempdir().unwrap());
-    let gateway = gateway(config(&origin.to_string(), &above, "", ""), &above).await;
+    let gateway = gateway(config(&origin.to_string(), &above, "", "")).await;
     let mut arriving = open(&gateway, "/bytes/100000000", &[]).await;
     eventually("the first of it", async || {
         let _ = arriving.piece().await;
@@ -432,7 +420,7 @@ async fn what_is_too_long_for_the_disk_or_breaks_off_is_not_kept() {
     let (told, above) = (told.await, tempfile::tempdir().unwrap());
     let folder = above.path().join("disk");
     let disk = format!("disk = {{ folder = {folder:?}, size = \"8MiB\" }}");
-    let gateway = gateway(config(&told.origin.url(), &above, &disk, ""), &above).await;
+    let gateway = gateway(config(&told.origin.url(), &above, &disk, "")).await;
     for _ in 0..4 {
         assert_eq!(get(&gateway, "/2000000", &[HOST]).await.body.len(), 2_000_000);
     }
@@ -447,7 +435,7 @@ async fn what_is_too_long_for_the_disk_or_breaks_off_is_not_kept() {
 async fn a_kill_while_one_is_written_leaves_nothing() {
     let (origin, above) = (Origin::start(), tempfile::tempdir().unwrap());
     let config = config(&origin.to_string(), &above, "", "");
-    let first = gateway(config.clone(), &above).await;
+    let first = gateway(config.clone()).await;
     let mut arriving = open(&first, "/bytes/200000000", &[]).await;
     eventually("the first of it", async || {
         let _ = arriving.piece().await;
@@ -456,7 +444,7 @@ async fn a_kill_while_one_is_written_leaves_nothing() {
     .await;
     drop((first, arriving));
     assert_eq!(all_files(&above).len(), 1);
-    let again = gateway(config, &above).await;
+    let again = gateway(config).await;
     eventually("it to go", async || all_files(&above).is_empty().then_some(())).await;
     assert!(status(&open(&again, "/bytes/200000000", &[]).await).contains("fwd=uri-miss"));
 }
@@ -466,7 +454,7 @@ async fn a_kill_while_one_is_written_leaves_nothing() {
 async fn a_purge_by_url_reaches_what_was_kept_under_another_key() {
     let (told, above) = (long().await, tempfile::tempdir().unwrap());
     let with = |key: &str| config(&told.origin.url(), &above, key, "");
-    let gateway = gateway(with("key = [{ header = \"x-a\" }]"), &above).await;
+    let gateway = gateway(with("key = [{ header = \"x-a\" }]")).await;
     for path in ["/a?b=1&utm_x=2", "/a?b=2", "/c"] {
         get(&gateway, path, &[HOST]).await;
     }

@@ -44,6 +44,8 @@ pub struct Reading {
     /// What they take of the disk, in bytes, about; and what they may take.
     pub disk_bytes: u64,
     pub disk_size: u64,
+    /// Whether all of the disk is in use: no other process has it, and what is there is known.
+    pub disk_is_open: bool,
     /// Files of the disk that were damaged.
     pub damaged: u64,
     /// URLs in the store, about.

@@ -113,7 +113,9 @@ impl Shelf {
             reading.bytes += bytes;
             reading.size += stored.store.size;
         }
+        reading.disk_is_open = true;
         for disk in self.disks() {
+            reading.disk_is_open &= disk.is_open();
             let (bytes, damaged) = disk.extent();
             reading.disk_bytes += bytes;
             reading.disk_size += disk.size;
