@@ -384,7 +384,7 @@ async fn a_trap_is_told_in_one_short_line() {
 
 #[tokio::test]
 async fn computing_is_accounted_for() {
-    let access = "[log.access]\nfields = [\"path\", \"policy_us\"]".to_owned();
+    let access = "[log.access]\nfields = [\"path\", \"policy_memory\", \"policy_us\"]".to_owned();
     let (_origin, gateway) = start(&[
         access,
         guest_plugin_with("loops", r#"limits = { cpu = "40ms", wall = "10s" }"#),
@@ -396,18 +396,18 @@ async fn computing_is_accounted_for() {
     let line = gateway.wait_for_log_containing("path=\"/loops\"").await;
     let micros: u64 = line.split("policy_us=").nth(1).unwrap().trim().parse().unwrap();
     assert!((40_000..400_000).contains(&micros), "{line}");
+    let memory: u64 =
+        line.split("policy_memory=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     Client::http1().get(gateway.url("/none")).send().await;
     let line = gateway.wait_for_log_containing("path=\"/none\"").await;
-    assert!(!line.contains("policy_us"), "{line}");
+    assert!(!line.contains("policy_us") && !line.contains("policy_memory"), "{line}");
 
     let plugin = plugin(&gateway).await;
     let used = &plugin["routes"][0];
     assert_eq!((&used["route"], &used["calls"]), (&"/loops".into(), &1.into()));
     assert_eq!(used["failures"]["cpu-limit"], 1, "{plugin}");
-    assert!(
-        used["cpu_us"].as_u64().unwrap() >= 40_000 && used["memory_peak"].as_u64().unwrap() > 0,
-        "{plugin}"
-    );
+    assert!(used["cpu_us"].as_u64().unwrap() >= 40_000 && memory > 0, "{plugin}");
+    assert_eq!(used["memory_peak"], memory);
     let metrics = metrics(&gateway).await;
     for wanted in [
         r#"limen_policy_calls_total{limen_plugin="loops",limen_route="/loops"} 1"#,
@@ -415,6 +415,7 @@ async fn computing_is_accounted_for() {
         "# TYPE limen_policy_cpu_seconds_total counter",
         "limen_policy_cpu_seconds_total{",
         "limen_policy_memory_peak_bytes{",
+        r#"limen_policy_host_calls_total{limen_plugin="loops",limen_route="/loops"} "#,
     ] {
         assert!(metrics.contains(wanted), "{wanted}: {metrics}");
     }

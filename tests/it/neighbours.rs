@@ -161,26 +161,32 @@ async fn a_loop_asked_often_costs_another_route_a_deadline_at_most() {
         ];
         let gateway = Gateway::start(config_of_one_worker(&origin, &rest.join("\n"))).await;
         let mut rounds = Vec::new();
-        // A machine that is busy with other tests may be slow in one round, but not in each.
+        // A machine that is busy with other tests may be slow in one round, or have so many loops wait that the few
+        // calls between them that end well are long over; but not in each.
         while rounds.len() < 10 {
+            let before = failures(&gateway).await;
             let alone = p99(&gateway, Duration::from_secs(1)).await;
             let naughty = ask_fifty_times_a_second(&gateway);
             let beside = p99(&gateway, Duration::from_secs(2)).await;
             naughty.abort();
-            if beside <= alone + Duration::from_millis(deadline) {
+            let after = failures(&gateway).await;
+            let more = |kind: &str| after[kind].as_u64().unwrap_or(0) - before[kind].as_u64().unwrap_or(0);
+            let (looped, left_alone) = (more("cpu-limit"), more("held-back"));
+            let is_as_meant = if held_back { left_alone > 0 } else { left_alone == 0 && looped >= 30 };
+            if is_as_meant && beside <= alone + Duration::from_millis(deadline) {
                 break;
             }
-            rounds.push((alone, beside));
+            rounds.push((alone, beside, looped, left_alone));
         }
-        assert!(rounds.len() < 10, "p99 alone and beside the loop: {rounds:?}");
-        let plugins = Client::http1().get(gateway.admin_url("/plugins")).send().await.json();
-        let failures = &plugins.as_array().unwrap().iter().find(|it| it["name"] == "loops").unwrap()["routes"]
-            [0]["failures"];
-        let ended = |kind: &str| failures[kind].as_u64().unwrap_or(0);
-        assert_eq!(ended("held-back") > 0, held_back, "{failures}");
-        // Those that really looped; a busy machine is asked a little less often.
-        assert!(held_back || ended("cpu-limit") >= 50, "{failures}");
+        assert!(rounds.len() < 10, "p99 alone and beside the loop, looped, held back: {rounds:?}");
     }
+}
+
+/// What of the loops failed, by kind.
+async fn failures(gateway: &Gateway) -> serde_json::Value {
+    let plugins = Client::http1().get(gateway.admin_url("/plugins")).send().await.json();
+    let loops = plugins.as_array().unwrap().iter().find(|it| it["name"] == "loops").unwrap();
+    loops["routes"][0]["failures"].clone()
 }
 
 /// A few end well: a breaker that opens when all fail stays closed.

@@ -57,6 +57,8 @@ pub struct Exchange {
     pub hooks: Option<Box<Hooks>>,
     /// How long components have computed for it.
     pub policy_time: Duration,
+    /// The largest memory that an isolate of them had, in bytes.
+    pub policy_memory: u64,
     /// In a box: nobody is named in most exchanges.
     pub consumer: Option<Box<Consumer>>,
     /// None: no policy of the route wants to know.

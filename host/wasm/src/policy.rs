@@ -168,8 +168,10 @@ impl WasmPolicy {
     ) {
         seated.cpu_left = seated.cpu_left.saturating_sub(used);
         let used = used + seated.isolate.take_making();
+        let memory = seated.isolate.memory_peak();
         exchange.policy_time += used;
-        self.account.called(used, seated.isolate.memory_peak(), seated.isolate.take_host_calls());
+        exchange.policy_memory = exchange.policy_memory.max(memory);
+        self.account.called(used, memory, seated.isolate.take_host_calls());
         let bad = answer.as_ref().is_err_and(|failure| failure.kind.is_its_fault());
         self.keeper.record(&seated.permit, Hook::of(phase), bad, used, &self.pool.limits);
     }

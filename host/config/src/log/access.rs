@@ -33,10 +33,10 @@ section! {
         /// for it: a cache asked for a newer response. `complete`: whether all of the answer was sent; `ended_by`: else who ended it, "client", "upstream" or "policy". `bytes_in`,
         /// `bytes_out`: of the bodies. `duration_us`: from the head of the request to the end of the answer;
         /// `upstream_us`: of these, until the upstream's head was there; `policy_us`: computing time of
-        /// plugins. `trace_id`: with `[trace]`.
+        /// plugins, and `policy_memory`: the bytes of the largest memory that an isolate of them had. `trace_id`: with `[trace]`.
         /// `request.NAME`, `response.NAME`: a header. Default: id, client, consumer, method, host, path, status,
         /// reason, why, background, route, upstream, endpoint, attempts, policies, bytes_in, bytes_out, duration_us,
-        /// policy_us, complete, ended_by.
+        /// policy_us, policy_memory, complete, ended_by.
         pub fields: Vec<Field> = section.or("fields", some(Field::read), Field::defaults()),
 
         /// `sample`: the share of exchanges that get a line, 0 to 1; default 1. Those with a status from 500

@@ -39,6 +39,7 @@ pub enum Field {
     Duration,
     UpstreamTime,
     PolicyTime,
+    PolicyMemory,
     TraceId,
     RequestHeader(HeaderName),
     ResponseHeader(HeaderName),
@@ -76,6 +77,7 @@ const NAMES: &[(&str, Field)] = &[
     ("duration_us", Field::Duration),
     ("upstream_us", Field::UpstreamTime),
     ("policy_us", Field::PolicyTime),
+    ("policy_memory", Field::PolicyMemory),
     ("trace_id", Field::TraceId),
 ];
 
@@ -118,6 +120,7 @@ impl Field {
             Field::BytesOut,
             Field::Duration,
             Field::PolicyTime,
+            Field::PolicyMemory,
             Field::Complete,
             Field::EndedBy,
         ]

@@ -267,6 +267,7 @@ impl Line<'_> {
             Field::Duration => self.number(micros(ended.time)),
             Field::UpstreamTime => detail.upstream_time.get().is_some_and(|time| self.number(micros(time))),
             Field::PolicyTime => !exchange.policy_time.is_zero() && self.number(micros(exchange.policy_time)),
+            Field::PolicyMemory => exchange.policy_memory > 0 && self.number(exchange.policy_memory),
             Field::TraceId => ended.trace.as_ref().is_some_and(|trace| self.word(trace)),
             // They have places of their own.
             Field::UserAgent | Field::Referer | Field::RequestHeader(_) | Field::ResponseHeader(_) => false,

@@ -26,6 +26,11 @@ pub fn render(snapshot: &Snapshot, text: &mut Text) {
         known.iter().map(|(set, totals)| (set, Number(totals.cpu.as_secs_f64()))),
     );
     text.counters(
+        "limen_policy_host_calls",
+        "Calls of the gateway by hooks of plugins.",
+        counted(|it| it.host_calls),
+    );
+    text.counters(
         "limen_policy_isolates_made",
         "Isolates that were made for an exchange, because none was there.",
         counted(|it| it.isolates_made),
