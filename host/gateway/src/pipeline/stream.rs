@@ -265,3 +265,78 @@ fn trailers_of(side: Side) -> Phase {
         Side::Response => Phase::ResponseTrailers,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context, Poll};
+
+    use http::Request;
+    use limen_policy::{Answer, Client, Exchange, Phases, Policy, Seat};
+
+    use super::super::{Attached, Place};
+    use super::*;
+
+    /// It notes how often its neighbour had a turn before each piece.
+    struct Notes {
+        turns: Arc<AtomicUsize>,
+        seen: Arc<Mutex<Vec<usize>>>,
+    }
+
+    impl Policy for Notes {
+        fn phases(&self) -> Phases {
+            Phases::default().with(Phase::RequestChunk)
+        }
+
+        fn call<'a>(&'a self, _: Phase, _: &'a mut Box<Exchange>, _: &'a mut Seat) -> Answer<'a> {
+            self.seen.lock().unwrap().push(self.turns.load(Ordering::Relaxed));
+            Answer::Ready(Ok(Verdict::Next))
+        }
+    }
+
+    struct OneFrame(Option<Bytes>);
+
+    impl Body for OneFrame {
+        type Data = Bytes;
+        type Error = Refused;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Refused>>> {
+            Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
+        }
+    }
+
+    #[tokio::test]
+    async fn others_of_the_worker_have_their_turn_between_the_pieces_of_one_frame() {
+        const PIECES: usize = 5;
+        let (turns, seen) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<Vec<usize>>>::default());
+        let policy = Box::new(Notes { turns: turns.clone(), seen: seen.clone() });
+        let attached =
+            Attached { name: "a".to_owned(), policy, on_error: OnError::Refuse, lines: Arc::default() };
+        let request = Request::new(());
+        let mut case =
+            Case::new(Exchange::new(Default::default(), Client::default(), Arc::default(), request));
+        case.seats.push(Place::In(None));
+        let policies = Policies::new(vec![attached]);
+        let stream = Stream::new(&policies, 0, &mut case, Side::Request).asked_about_chunks();
+        case.lay_down();
+        let neighbour = tokio::spawn(async move {
+            loop {
+                turns.fetch_add(1, Ordering::Relaxed);
+                yield_now().await;
+            }
+        });
+        let mut body = stream.through(OneFrame(Some(vec![0; PIECES * CHUNK].into())));
+        let mut length = 0;
+        while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+            length += frame.unwrap().into_data().unwrap().len();
+        }
+        neighbour.abort();
+        assert_eq!(length, PIECES * CHUNK);
+        let seen = seen.lock().unwrap();
+        assert!(seen.len() >= PIECES && seen[..PIECES].is_sorted_by(|one, next| one < next), "{seen:?}");
+    }
+}
