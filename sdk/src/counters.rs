@@ -42,17 +42,18 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// So much in this period, and no burst.
+    /// So much in this period, spread evenly, and no burst: one, and the next when its share of the period is over.
+    /// [`burst`](Self::burst) lets more of it be taken at once; that much comes on top in the first period.
     pub const fn new(limit: u64, period: Duration) -> Self {
         Limit { limit, period, burst: 0 }
     }
 
-    /// So much a second, and no burst.
+    /// So much a second, spread evenly, and no burst: of 10, one each 100 ms.
     pub const fn per_second(limit: u64) -> Self {
         Limit::new(limit, Duration::from_secs(1))
     }
 
-    /// So much a minute, and no burst.
+    /// So much a minute, spread evenly, and no burst: of 5, one each 12 s.
     pub const fn per_minute(limit: u64) -> Self {
         Limit::new(limit, Duration::from_secs(60))
     }
@@ -85,7 +86,7 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// The same in whole seconds, rounded up, as the header `retry-after` wants it.
+    /// [`retry_after_ms`](Self::retry_after_ms) in whole seconds, rounded up, as the header `retry-after` wants it.
     pub const fn retry_after_seconds(&self) -> u64 {
         self.retry_after_ms.div_ceil(1000)
     }

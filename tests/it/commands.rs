@@ -1,7 +1,7 @@
 //! `limen status` and `limen reload`: what operators type, and what they read.
 
 use crate::common::{config, config_of_one_worker, guest_plugin, guest_plugin_with, route};
-use limen_tests::{Client, Finished, Gateway, Origin};
+use limen_tests::{Client, Finished, Gateway, Origin, guest};
 use serde_json::Value;
 
 const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"\n";
@@ -83,9 +83,30 @@ async fn reload_tells_what_became_of_it() {
     assert!(refused.stdout.contains("the running one serves on"), "{refused:?}");
     assert!(refused.stdout.contains("limen.toml:") && refused.stdout.contains("invalid TOML"), "{refused:?}");
     let shown = command(&gateway, "status", &[]).await;
-    assert!(shown.status.success() && shown.stdout.contains("was refused (1 errors"), "{shown:?}");
+    assert!(shown.status.success() && shown.stdout.contains("was refused (one error"), "{shown:?}");
     let told = status(&gateway).await;
     assert_eq!((&told["generation"], &told["reloads"]["last"]["ok"]), (&2.into(), &false.into()));
+}
+
+#[tokio::test]
+async fn a_plugin_that_stays_on_its_last_good_version_is_no_success() {
+    let (origin, good) = (Origin::start(), std::fs::read(guest("raw")).unwrap());
+    let rest = format!("{ADMIN}[plugin.mine]\ncomponent = \"mine.wasm\"\n{}", route("/**", "\"mine\""));
+    let setup = Gateway::with(config(&origin, &rest)).file("mine.wasm", &good);
+    let gateway = setup.start().await;
+    gateway.replace_file("mine.wasm", &good[..good.len() / 2]);
+    let done = command(&gateway, "reload", &[]).await;
+    let but = "the configuration is live, but one plugin stays on its last good version (";
+    assert!(done.status.code() == Some(1) && done.stdout.starts_with(but), "{done:?}");
+    assert!(done.stdout.contains("plugin `mine` stays on "), "{done:?}");
+    let shown = command(&gateway, "status", &[]).await;
+    assert!(shown.status.success() && shown.stdout.contains(", but one plugin stays on"), "{shown:?}");
+    assert!(shown.stdout.contains("on their last good version\n"), "{shown:?}");
+    let metrics = Client::http1().get(gateway.admin_url("/metrics")).send().await.text();
+    assert!(metrics.contains("limen_last_reload_kept_back 1"), "{metrics}");
+    gateway.replace_file("mine.wasm", &good);
+    let done = command(&gateway, "reload", &[]).await;
+    assert!(done.status.success() && done.stdout.starts_with("the configuration is live ("), "{done:?}");
 }
 
 /// Address and token are those of the file, also when there are mistakes beside them.

@@ -118,18 +118,21 @@ async fn settings_are_checked_against_the_plugin_s_schema() {
         route("/type", &attached("keys = 5")),
         route("/nested", &attached("keys = { ada = true }")),
         route("/missing", "\"api-key\""),
+        // What is there under another name is not missing as well.
+        route("/misspelt", &attached(r#"kyes = { ada = "k" }"#)),
         route("/built-in", r#"{ use = "headers", with = { respones = {} } }"#),
         route("/good", &attached(r#"keys = { ada = "k" }"#)),
     ];
     let text = config(&origin, &rest.join("\n"));
     for finished in refusals(|| Gateway::with(&text)).await {
         let errors = errors(&finished);
-        assert_eq!(errors.len(), 5, "{}", finished.stderr);
+        assert_eq!(errors.len(), 6, "{}", finished.stderr);
         for (error, (line, what, help)) in errors.iter().zip([
             ("/undeclared", "unknown setting `heder`", "did you mean `header`?"),
             ("/type", "5 is not of type \"object\"", "route[1].policies[0].with.keys\n"),
             ("/nested", "true is not of type \"string\"", "route[2].policies[0].with.keys.ada\n"),
             ("/missing", "\"keys\" is a required property", "route[3].policies[0]\n"),
+            ("/misspelt", "unknown setting `kyes`", "did you mean `keys`?"),
             ("/built-in", "respones", "response"),
         ]) {
             // Each is shown on the line of its `policies`, which is two below that of its name.

@@ -47,10 +47,23 @@ impl<'a> Checker<'a> {
                     }
                     _ => errors.push(self.wrong(settings, pointer, &error)),
                 },
+                // It is there, under a name that is told already.
+                ValidationErrorKind::Required { property }
+                    if self.is_misspelt(settings, pointer, property) => {}
                 _ => errors.push(self.wrong(settings, pointer, &error)),
             }
         }
         errors
+    }
+
+    fn is_misspelt(&self, settings: &Settings, pointer: &str, name: &Value) -> bool {
+        let (true, Some(name), Some(given)) =
+            (pointer.is_empty(), name.as_str(), settings.value().as_object())
+        else {
+            return false;
+        };
+        let mut unknown = given.keys().filter(|given| !self.names.contains(given));
+        unknown.any(|given| did_you_mean(given, [name]).is_some())
     }
 
     fn unknown(&self, settings: &Settings, pointer: &str, name: &str) -> ConfigError {

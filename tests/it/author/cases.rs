@@ -132,6 +132,28 @@ async fn cases_say_who_asks_and_how() {
     )
     .await;
     passes(
+        "names-consumer",
+        r#"
+        plugin.grants.consumer = "set"
+
+        [[case]]
+        name    = "somebody whom it names itself"
+        request = { headers = { x-key = "ada" } }
+        expect  = { consumer = "ada" }
+
+        [[case]]
+        name    = "nobody, as its reply drops its edits"
+        request = { headers = { x-key = "ada", x-reply = "1" } }
+        expect  = { status = 429, consumer = false }
+
+        [[case]]
+        name    = "nor does its failure leave any"
+        request = { headers = { x-key = "ada", x-fail = "1" } }
+        expect  = { failure = "failed", consumer = false }
+        "#,
+    )
+    .await;
+    passes(
         "trailers",
         r#"
         [[case]]

@@ -10,7 +10,8 @@ use limen_gateway::{StartError, remote};
 /// this; it waits until they are in force, and tells every mistake. What takes long meanwhile, what is downloaded and
 /// compiled for instance, it tells on standard error.
 ///
-/// Exit status: 0 the new configuration is live, 1 it was refused, or the gateway could not be asked.
+/// Exit status: 0 all of the new configuration is live; 1 it was refused, a plugin stays on its last good version
+/// because the new one can't be used, or the gateway could not be asked.
 #[derive(clap::Args)]
 pub struct Reload {
     /// The configuration

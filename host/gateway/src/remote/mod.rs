@@ -67,7 +67,8 @@ pub fn reload(file: &Path, admin: Option<SocketAddr>, as_json: bool) -> Result<R
     }
     let value = reply.json().ok_or_else(|| unexpected(&reply))?;
     let text = if as_json { format!("{value:#}") } else { show::reload(&value) };
-    Ok(Report::new(text, is_good))
+    let is_whole = value.get("kept_back").and_then(serde_json::Value::as_array).is_none_or(Vec::is_empty);
+    Ok(Report::new(text, is_good && is_whole))
 }
 
 /// What a cache is to forget, and which one; all of them if none is named.

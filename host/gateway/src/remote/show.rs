@@ -29,6 +29,11 @@ pub fn status(status: &Value) -> String {
     }
     section(&mut text, "upstreams", upstreams);
     section(&mut text, "plugins", list(status, "plugins").iter().map(plugin).collect());
+    let last = status.get("reloads").and_then(|reloads| reloads.get("last")).unwrap_or(&Value::Null);
+    let kept_back = list(last, "kept_back").iter();
+    let kept_back =
+        kept_back.map(|it| Row::new(1, [word(it, "plugin"), word(it, "live"), word(it, "because")]));
+    section(&mut text, "on their last good version", kept_back.collect());
     let left_out = list(status, "left_out").iter();
     let left_out = left_out.map(|it| Row::new(1, [word(it, "file"), String::new(), word(it, "because")]));
     section(&mut text, "left out of the plugins", left_out.collect());
@@ -40,7 +45,8 @@ pub fn reload(outcome: &Value) -> String {
     let mut text = String::new();
     let took = number(outcome, "took_ms");
     if outcome.get("ok").and_then(Value::as_bool) == Some(true) {
-        let _ = writeln!(text, "the configuration is live ({took} ms)");
+        let but = but_for(list(outcome, "kept_back").len());
+        let _ = writeln!(text, "the configuration is live{but} ({took} ms)");
     } else {
         let _ = writeln!(text, "the new configuration is refused, the running one serves on ({took} ms)");
     }
@@ -78,11 +84,23 @@ fn last_reload(reloads: Option<&Value>) -> String {
         return String::new();
     };
     match last.get("ok").and_then(Value::as_bool) {
-        Some(true) => format!(", reloaded at {}", word(last, "at")),
+        Some(true) => format!(", reloaded at {}{}", word(last, "at"), but_for(list(last, "kept_back").len())),
         _ => {
-            let errors = list(last, "errors").len();
-            format!("; a reload at {} was refused ({errors} errors: see `limen check`)", word(last, "at"))
+            let errors = match list(last, "errors").len() {
+                1 => "one error".to_owned(),
+                many => format!("{many} errors"),
+            };
+            format!("; a reload at {} was refused ({errors}: see `limen check`)", word(last, "at"))
         }
+    }
+}
+
+/// How many plugins are not of the version that the files have.
+fn but_for(kept_back: usize) -> String {
+    match kept_back {
+        0 => String::new(),
+        1 => ", but one plugin stays on its last good version".to_owned(),
+        many => format!(", but {many} plugins stay on their last good versions"),
     }
 }
 

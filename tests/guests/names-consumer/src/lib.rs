@@ -1,5 +1,5 @@
-//! Says that the consumer is whom the header `x-key` names, with its plan; and fails after that if it is
-//! told to.
+//! Says that the consumer is whom the header `x-key` names, with its plan; and fails or replies after that if
+//! it is told to.
 
 use limen::consumer;
 use limen::prelude::*;
@@ -17,6 +17,9 @@ impl NamesConsumer {
         consumer::set(&name)?;
         consumer::set_attribute("plan", "gold")?;
         ensure!(!request.has_header("x-fail"), "told to fail");
+        if request.has_header("x-reply") {
+            return Ok(Reply::new(429).into());
+        }
         Ok(Flow::Next)
     }
 

@@ -52,6 +52,8 @@ impl Witness {
         if phase == Phase::Request {
             exchange.consumer = self.notes.lock().consumer.clone().map(Box::new);
         }
+        let id = |exchange: &Exchange| exchange.consumer.as_ref().map(|consumer| consumer.id().to_owned());
+        let before = id(exchange);
         // The first phase is there for everybody, as somebody may have named a consumer.
         let answer = match self.policy.phases().has(phase) {
             false => return Ok(Verdict::Next),
@@ -60,7 +62,9 @@ impl Witness {
                 Answer::Wait(answer) => answer.await,
             },
         };
-        let consumer = exchange.consumer.as_ref().map(|consumer| consumer.id().to_owned());
+        // What it has edited is dropped otherwise.
+        let is_taken = answer.as_ref().is_ok_and(|verdict| *verdict != Verdict::Reply);
+        let consumer = if is_taken { id(exchange) } else { before };
         self.notes.note(Some(phase), answer.as_ref().copied(), consumer);
         answer
     }

@@ -273,6 +273,12 @@ fn about(snapshot: &Snapshot, reloads: &Record, text: &mut Text) {
             "1 if the last reload was applied, 0 if it was refused and the configuration before it serves on.",
             [(&none, f64::from(u8::from(last.result.is_ok())))],
         );
+        let kept_back = last.result.as_ref().map_or(0, Vec::len);
+        text.gauges(
+            "limen_last_reload_kept_back",
+            "How many plugins it left on their last good version: theirs of the files can't be used.",
+            [(&none, kept_back as f64)],
+        );
         text.gauges("limen_last_reload_time_seconds", "When that was.", [(&none, at.as_secs_f64())]);
     }
     let plugins: Vec<_> = snapshot
