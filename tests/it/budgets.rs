@@ -211,7 +211,7 @@ async fn all_hooks_of_an_exchange_together_have_a_limit() {
         if status == 503 {
             assert_problem(&answer, 503);
             assert_eq!(used["failures"]["cpu-limit"], 1, "{plugin}");
-            gateway.wait_for_log_containing("`cpu_total` all of an exchange").await;
+            gateway.wait_for_log_containing("of `limits.cpu_total`").await;
         } else {
             assert_eq!(used["failures"], serde_json::json!({}), "{plugin}");
         }

@@ -166,7 +166,10 @@ impl Isolate {
         phase: Phase,
         exchange: &Exchange,
     ) -> Result<Verdict, Failure> {
-        let said = said.map_err(|error| failure(&self.store, &error))?;
+        let said = said.map_err(|error| {
+            let Failure { kind, reason, .. } = failure(&self.store, &error);
+            Failure::new(kind, format!("{} hook: {reason}", phase.name()))
+        })?;
         self.dead = false;
         hook::judge(said, &image.exports, phase, exchange).map_err(|said| self.failed(phase, said))
     }
@@ -301,7 +304,13 @@ pub(crate) fn arm(store: &mut Store<State>, cpu: Duration) {
 pub(crate) fn failure(store: &Store<State>, error: &wasmtime::Error) -> Failure {
     let limits = &store.data().limits;
     if limits.cpu_hit {
-        return out_of_cpu();
+        let whose = if limits.cpu < limits.cpu_of_hook {
+            "that was left of `limits.cpu_total`"
+        } else {
+            "of `limits.cpu`"
+        };
+        let reason = format!("it computed for longer than the {:?} {whose}", limits.cpu);
+        return Failure::new(FailureKind::CpuLimit, reason);
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return Failure::new(FailureKind::NoIsolate, format!("{error:#}"));
@@ -309,7 +318,11 @@ pub(crate) fn failure(store: &Store<State>, error: &wasmtime::Error) -> Failure 
     if limits.memory_hit {
         return Failure::new(
             FailureKind::MemoryLimit,
-            format!("it wanted more than `limits.memory`, then: {}", root(error)),
+            format!(
+                "it wanted more than the {} bytes of `limits.memory`, then: {}",
+                limits.memory,
+                root(error)
+            ),
         );
     }
     if root(error).ends_with(OUT_OF_FUEL) {
@@ -326,13 +339,6 @@ pub(crate) fn failure(store: &Store<State>, error: &wasmtime::Error) -> Failure 
     }
     let kind = if error.is::<Trap>() { FailureKind::Trap } else { FailureKind::Contract };
     Failure::new(kind, with_place(error))
-}
-
-pub(crate) fn out_of_cpu() -> Failure {
-    Failure::new(
-        FailureKind::CpuLimit,
-        "it used up its CPU time; `limits.cpu` bounds each hook, `cpu_total` all of an exchange",
-    )
 }
 
 /// The innermost frames of a backtrace that are told.

@@ -7,7 +7,7 @@ use limen_policy::{Answer, Exchange, Failure, FailureKind, Phase, Phases, Policy
 
 use crate::account::Account;
 use crate::image::{Reset, Start};
-use crate::isolate::{Code, Isolate, out_of_cpu};
+use crate::isolate::{Code, Isolate};
 use crate::keeper::{Hook, Keeper, Permit};
 use crate::pool::IsolatePool;
 use crate::turnstile::{self, Inside};
@@ -152,7 +152,10 @@ impl WasmPolicy {
             // Hooks that are too short to be stopped are not called.
             let (hook, limits) = (Hook::of(phase), &self.pool.limits);
             self.keeper.record(&seated.permit, hook, true, Duration::ZERO, limits);
-            return Err(out_of_cpu());
+            let total = limits.cpu_total;
+            let reason =
+                format!("its earlier hooks have left nothing of the {total:?} of `limits.cpu_total`");
+            return Err(Failure::new(FailureKind::CpuLimit, format!("{} hook: {reason}", phase.name())));
         }
         Ok(Some(seated))
     }

@@ -117,12 +117,13 @@ pub(crate) struct Limits {
     pub(crate) host_call_bytes: u64,
     /// Calls of the plugin that may be under way at the same time.
     pub(crate) fetches: usize,
-    memory: u64,
+    pub(crate) memory: u64,
     pub(crate) memory_hit: bool,
     /// Whether a memory or table is larger than at the start. Nothing makes it smaller again.
     pub(crate) grown: bool,
-    /// The computing time that the call may use.
-    cpu: Duration,
+    /// The computing time that the call may use: what a hook may, or what earlier ones have left of an exchange's.
+    pub(crate) cpu: Duration,
+    pub(crate) cpu_of_hook: Duration,
     /// The largest memory there was, in bytes.
     pub(crate) memory_peak: u64,
     pub(crate) cpu_hit: bool,
@@ -151,6 +152,7 @@ impl State {
                 memory_hit: false,
                 grown: false,
                 cpu: Duration::ZERO,
+                cpu_of_hook: limits.cpu,
                 memory_peak: 0,
                 cpu_hit: false,
             },

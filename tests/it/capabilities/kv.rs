@@ -123,7 +123,9 @@ async fn what_one_call_may_bring_is_bounded() {
             Some(answer) => assert_eq!(long.text(), answer, "it has come, and is too long for the store"),
             None => {
                 assert_problem(&long, 503);
-                gateway.wait_for_log_containing("host-call-limit: one of its calls brought").await;
+                gateway
+                    .wait_for_log_containing("host-call-limit: request hook: one of its calls brought")
+                    .await;
                 gateway.wait_for_log_containing("`limits.host_call_bytes`").await;
                 let metrics = Client::http1().get(gateway.admin_url("/metrics")).send().await.text();
                 assert!(metrics.contains("kind=\"host-call-limit\""), "{metrics}");
