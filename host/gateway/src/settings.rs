@@ -1,7 +1,7 @@
 //! Settings of a plugin against the JSON Schema that it carries.
 
-use jsonschema::Validator;
 use jsonschema::error::ValidationErrorKind;
+use jsonschema::{ValidationError, Validator};
 use limen_config::{ConfigError, Settings, did_you_mean};
 use serde_json::Value;
 
@@ -28,8 +28,11 @@ impl<'a> Checker<'a> {
 
     /// What is wrong with these settings, each at its place in the file.
     pub fn check(&self, settings: &Settings) -> Vec<ConfigError> {
+        let found = self.validator.iter().flat_map(|validator| validator.iter_errors(settings.value()));
+        let found: Vec<_> = found.collect();
+        let unknown: Vec<_> = found.iter().flat_map(unknown_settings).collect();
         let mut errors = Vec::new();
-        for error in self.validator.iter().flat_map(|validator| validator.iter_errors(settings.value())) {
+        for error in &found {
             let pointer = error.instance_path().as_str();
             match error.kind() {
                 // Each at its own place, and not all of them at the table that they stand in.
@@ -45,25 +48,15 @@ impl<'a> Checker<'a> {
                             unknown.map(|error| error.expected("nothing here: there are no settings")),
                         );
                     }
-                    _ => errors.push(self.wrong(settings, pointer, &error)),
+                    _ => errors.push(self.wrong(settings, pointer, error)),
                 },
                 // It is there, under a name that is told already.
                 ValidationErrorKind::Required { property }
-                    if self.is_misspelt(settings, pointer, property) => {}
-                _ => errors.push(self.wrong(settings, pointer, &error)),
+                    if pointer.is_empty() && is_misspelt(property, &unknown) => {}
+                _ => errors.push(self.wrong(settings, pointer, error)),
             }
         }
         errors
-    }
-
-    fn is_misspelt(&self, settings: &Settings, pointer: &str, name: &Value) -> bool {
-        let (true, Some(name), Some(given)) =
-            (pointer.is_empty(), name.as_str(), settings.value().as_object())
-        else {
-            return false;
-        };
-        let mut unknown = given.keys().filter(|given| !self.names.contains(given));
-        unknown.any(|given| did_you_mean(given, [name]).is_some())
     }
 
     fn unknown(&self, settings: &Settings, pointer: &str, name: &str) -> ConfigError {
@@ -87,6 +80,23 @@ impl<'a> Checker<'a> {
         let names: Vec<_> = self.names.iter().map(|name| format!("`{name}`")).collect();
         error.expected(format!("the settings of `{plugin}`: {}", names.join(", ")))
     }
+}
+
+/// Of those that stand in no other: what the schema refuses for its name.
+fn unknown_settings<'e>(error: &'e ValidationError<'_>) -> &'e [String] {
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected }
+            if error.instance_path().as_str().is_empty() =>
+        {
+            unexpected
+        }
+        _ => &[],
+    }
+}
+
+fn is_misspelt(setting: &Value, unknown: &[&String]) -> bool {
+    setting.as_str().is_some_and(|setting| unknown.iter().any(|name| did_you_mean(name, [setting]).is_some()))
 }
 
 /// The names of the settings.
@@ -122,6 +132,22 @@ fn refuse_undeclared(schema: &mut Value) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    /// One mistake is told once; but a name that the schema lets pass is no other one's.
+    #[test]
+    fn what_is_misspelt_is_not_missing_as_well() {
+        let is_told_once = |schema: Value| {
+            let given = json!({ "words": 1 });
+            let validator = jsonschema::validator_for(&schema).unwrap();
+            let errors: Vec<_> = validator.iter_errors(&given).collect();
+            let unknown: Vec<_> = errors.iter().flat_map(unknown_settings).collect();
+            is_misspelt(&json!("word"), &unknown)
+        };
+        let mut schema = json!({ "properties": { "word": {} }, "required": ["word"] });
+        assert!(!is_told_once(schema.clone()));
+        refuse_undeclared(&mut schema);
+        assert!(is_told_once(schema));
+    }
 
     #[test]
     fn what_the_schema_does_not_name_is_refused_at_every_depth() {
