@@ -172,7 +172,7 @@ async fn a_loop_asked_often_costs_another_route_a_deadline_at_most() {
             let after = failures(&gateway).await;
             let more = |kind: &str| after[kind].as_u64().unwrap_or(0) - before[kind].as_u64().unwrap_or(0);
             let (looped, left_alone) = (more("cpu-limit"), more("held-back"));
-            let is_as_meant = if held_back { left_alone > 0 } else { left_alone == 0 && looped >= 30 };
+            let is_as_meant = if held_back { left_alone > 0 } else { left_alone == 0 && looped >= 50 };
             if is_as_meant && beside <= alone + Duration::from_millis(deadline) {
                 break;
             }

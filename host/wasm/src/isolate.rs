@@ -167,8 +167,8 @@ impl Isolate {
         exchange: &Exchange,
     ) -> Result<Verdict, Failure> {
         let said = said.map_err(|error| {
-            let Failure { kind, reason, .. } = failure(&self.store, &error);
-            Failure::new(kind, format!("{} hook: {reason}", phase.name()))
+            let Failure { kind, reason } = failure(&self.store, &error);
+            in_hook(phase, kind, &reason)
         })?;
         self.dead = false;
         hook::judge(said, &image.exports, phase, exchange).map_err(|said| self.failed(phase, said))
@@ -183,7 +183,7 @@ impl Isolate {
             }
             Unusable::Lie(reason) => (FailureKind::Contract, reason),
         };
-        Failure::new(kind, format!("{} hook: {reason}", phase.name()))
+        in_hook(phase, kind, &reason)
     }
 
     /// Calls the hook beside all exchanges: what it says, and how long it computed.
@@ -298,6 +298,11 @@ pub(crate) fn bounded_store(engine: &Engine, state: State) -> Store<State> {
 pub(crate) fn arm(store: &mut Store<State>, cpu: Duration) {
     store.data_mut().arm(cpu);
     store.set_epoch_deadline(1);
+}
+
+/// A failure of this hook.
+pub(crate) fn in_hook(phase: Phase, kind: FailureKind, reason: &str) -> Failure {
+    Failure::new(kind, format!("{} hook: {reason}", phase.name()))
 }
 
 /// What an error of wasmtime means for who looks after the policy.

@@ -7,7 +7,7 @@ use limen_policy::{Answer, Exchange, Failure, FailureKind, Phase, Phases, Policy
 
 use crate::account::Account;
 use crate::image::{Reset, Start};
-use crate::isolate::{Code, Isolate};
+use crate::isolate::{Code, Isolate, in_hook};
 use crate::keeper::{Hook, Keeper, Permit};
 use crate::pool::IsolatePool;
 use crate::turnstile::{self, Inside};
@@ -155,7 +155,7 @@ impl WasmPolicy {
             let total = limits.cpu_total;
             let reason =
                 format!("its earlier hooks have left nothing of the {total:?} of `limits.cpu_total`");
-            return Err(Failure::new(FailureKind::CpuLimit, format!("{} hook: {reason}", phase.name())));
+            return Err(in_hook(phase, FailureKind::CpuLimit, &reason));
         }
         Ok(Some(seated))
     }

@@ -121,8 +121,10 @@ pub(crate) struct Limits {
     pub(crate) memory_hit: bool,
     /// Whether a memory or table is larger than at the start. Nothing makes it smaller again.
     pub(crate) grown: bool,
-    /// The computing time that the call may use: what a hook may, or what earlier ones have left of an exchange's.
+    /// The computing time that the call may use: what each hook may, or less if earlier ones have left less of what all
+    /// of an exchange may;
     pub(crate) cpu: Duration,
+    /// and what each may.
     pub(crate) cpu_of_hook: Duration,
     /// The largest memory there was, in bytes.
     pub(crate) memory_peak: u64,

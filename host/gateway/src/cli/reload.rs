@@ -7,7 +7,7 @@ use limen_gateway::{StartError, remote};
 /// Make the running gateway load its configuration anew, and say what became of it
 ///
 /// Asks its admin listener, which `[admin]` of the configuration names. Changed files are noticed without
-/// this; it waits until they are in force, and tells every mistake. What takes long meanwhile, what is downloaded and
+/// this; it waits until they are in force, and tells the mistakes. What takes long meanwhile, what is downloaded and
 /// compiled for instance, it tells on standard error.
 ///
 /// Exit status: 0 all of the new configuration is live; 1 it was refused, a plugin stays on its last good version

@@ -19,6 +19,9 @@ const MIB: u64 = 1 << 20;
 /// Longer than memory keeps, and more than one read.
 const LENGTH: u64 = 3 * MIB + 5;
 
+/// What is kept, however old it is.
+const CACHED: (&str, &str) = ("cache-control", "only-if-cached, max-stale");
+
 fn config(upstream: &str, above: &TempDir, with: &str, behind: &str) -> String {
     let disk = format!("disk = {{ folder = {:?}, size = \"2GiB\" }}", above.path().join("disk"));
     let with = if with.contains("disk = ") { with.to_owned() } else { format!("{disk}, {with}") };
@@ -313,6 +316,7 @@ async fn a_stale_one_is_validated_and_its_client_may_have_it() {
     assert_eq!(ask_all(&gateway, &[("/stale", "")]).await, ["0000000"]);
     stored(&gateway, 1).await;
     let ask = async |headers: &[(&str, &str)]| get(&gateway, "/stale", &[&[HOST], headers].concat()).await;
+    assert!(status_of(&ask(&[CACHED]).await).contains("hit"));
     let part = ask(&[("range", "bytes=9-14")]).await;
     assert_eq!((part.status.as_u16(), part.text().as_str()), (206, "000000"));
     assert_eq!(status_of(&part), "limen; fwd=stale; fwd-status=304; stored");
@@ -372,6 +376,7 @@ async fn a_stale_one_is_replaced_behind_its_answers_by_one_alone() {
         let answer = get(&gateway, "/a", &[HOST]).await;
         (answer.text()[..7].to_owned(), status_of(&answer).starts_with("limen; hit; ttl=-"))
     };
+    assert!(status_of(&get(&gateway, "/a", &[HOST, CACHED]).await).contains("hit"));
     assert!(ask().await.1);
     let is_coming = async || all_files(&above).iter().any(|path| is_half(path)).then_some(());
     eventually("the new one to come", is_coming).await;
